@@ -1,0 +1,82 @@
+"""What an adapter is: a value that says what to patch and how to read it. It does nothing by itself.
+
+An adapter opens no span, prices nothing, awaits nothing and catches nothing; it imports neither its SDK nor OpenTelemetry.
+Its readers get the SDK's objects as they are, or ``Wire`` views of the JSON when the application reads the raw response itself,
+so they must live with missing fields (``None``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from spanledger.model import Request, Response
+
+
+class Wire(dict[str, Any]):
+    """Decoded JSON whose fields read like an SDK object's: attribute access, ``None`` where a field is missing."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+
+class ReadRequest(Protocol):
+    """(instance the method is bound to, positional arguments, keyword arguments) -> Request. Must not consume iterators."""
+
+    def __call__(self, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request: ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one API is read.
+
+    Attributes:
+        request: what is being asked, from the arguments.
+        response: folds a whole (non-streaming) result into the Response.
+        chunk: folds one stream event into the Response; returns True if the application must not see this event.
+        prepare: returns the keyword arguments to really send (a one-shot iterator made a list, usage asked for); the flag is
+            ``SPANLEDGER_STREAM_USAGE``. Returns the mapping it was given where nothing needs to change.
+        content: input of the request as the conventions' JSON: keys ``system_instructions``, ``input_messages``,
+            ``tool_definitions``; called only when content capture is on.
+    """
+
+    request: ReadRequest
+    response: Callable[[Any, Response], None]
+    chunk: Callable[[Any, Response], bool | None]
+    prepare: Callable[[dict[str, Any], bool], dict[str, Any]] | None = None
+    content: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """One function to patch: the module that defines it and its dotted name there, as ``Completions.create``.
+
+    ``tap`` names the attribute of a stream handed out by a context manager that holds the raw stream all ways of reading go
+    through (``text_stream``, ``get_final_message`` ...); its events are what ``chunk`` reads.
+    ``since``: the SDK version that brought it; an absent target is an error only from that version on.
+    """
+
+    module: str
+    name: str
+    reader: Reader
+    tap: str | None = None
+    since: str = "0"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A client library: its import name, its distribution's supported versions and the functions to patch.
+
+    ``native_scopes`` are the instrumentation scopes under which the library traces itself; such spans inside one of our
+    calls are duplicates and never counted.
+    """
+
+    name: str
+    requires: str
+    targets: tuple[Target, ...]
+    native_scopes: tuple[str, ...] = ()

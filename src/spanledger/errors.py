@@ -1,0 +1,88 @@
+"""Every exception Spanledger defines.
+
+    SpanledgerError
+    ├── BudgetExceeded        the only one that reaches the application: a call was refused before it was sent
+    ├── ConfigurationError    a setting, budget, price or file that cannot be understood; says where and what was expected
+    └── LedgerError           the ledger could not be read or written
+        ├── LedgerBusy        somebody else holds it and the caller asked not to wait
+        └── LedgerTooNew      the ledger was written by a newer version of Spanledger
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spanledger.model import Hold, Refusal, Unit
+
+
+class SpanledgerError(Exception):
+    """Base of all Spanledger exceptions."""
+
+
+class ConfigurationError(SpanledgerError):
+    """Input from a person that cannot be understood.
+
+    Args:
+        where: the variable, or ``file:line``.
+        problem: what was found there.
+        expected: what would have been right, ideally with an example.
+    """
+
+    def __init__(self, where: str, problem: str, expected: str) -> None:
+        super().__init__(f"{where}: {problem}; expected {expected}")
+        self.where, self.problem, self.expected = where, problem, expected
+
+
+class LedgerError(SpanledgerError):
+    """The ledger could not be read or written."""
+
+
+class LedgerBusy(LedgerError):
+    """Somebody else holds the ledger and the caller asked not to wait."""
+
+
+class LedgerTooNew(LedgerError):
+    """The ledger was written by a newer version of Spanledger."""
+
+
+class BudgetExceeded(SpanledgerError):
+    """A call was refused before it was sent, because a budget would not cover it.
+
+    Amounts are in ``unit``: nano-USD (1e-9 USD) for ``usd``, tokens, or calls.
+
+    Attributes:
+        budget: the budget's name (``TEAM`` for ``SPANLEDGER_BUDGET_TEAM``).
+        scope: who it is for, as ``"customer=acme"``; empty for everybody.
+        unit: ``usd``, ``tokens`` or ``calls``.
+        limit, spent, reserved, asked: the limit, what is settled, what calls under way hold, and what this call needs.
+        window_end: when the budget starts anew (UTC), ``None`` if it never does.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        hold: Hold = refusal.hold
+        self.budget, self.scope, self.unit = hold.budget, hold.scope, hold.unit
+        self.limit, self.spent, self.reserved, self.asked = hold.limit, refusal.spent, refusal.reserved, hold.amount
+        self.window_end = dt.datetime.fromtimestamp(hold.ends, dt.UTC) if hold.ends is not None else None
+        super().__init__(self._sentence())
+
+    def __reduce__(self) -> tuple[object, ...]:  # so that it survives multiprocessing
+        from spanledger.model import Hold, Refusal  # noqa: PLC0415  # errors is below model; only needed when pickling
+
+        ends = self.window_end.timestamp() if self.window_end else None
+        hold = Hold("", self.budget, self.scope, self.unit, self.limit, self.asked, ends)
+        return (BudgetExceeded, (Refusal(hold, self.spent, self.reserved),))
+
+    def _sentence(self) -> str:
+        whom = f" for {self.scope}" if self.scope else ""
+        until = f"; it starts anew at {self.window_end:%Y-%m-%d %H:%M:%S} UTC" if self.window_end else ""
+        return (
+            f"budget {self.budget}{whom} refused this call: limit {_amount(self.limit, self.unit)}, "
+            f"spent {_amount(self.spent, self.unit)}, reserved {_amount(self.reserved, self.unit)}, "
+            f"asked {_amount(self.asked, self.unit)}{until}"
+        )
+
+
+def _amount(value: int, unit: Unit) -> str:
+    return f"{value / 1e9:.6f} USD" if unit == "usd" else f"{value} {unit}"

@@ -1,0 +1,91 @@
+"""What every ledger can do. One contract, one test-suite (``tests/ledger``) over all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from spanledger.model import Balance, Entry, Execution, Hold, Refusal, Total
+
+GROUPS = ("model", "provider", "activity", "operation", "workflow", "execution", "step", "plugin", "service", "day")
+"""Columns by which totals can be grouped, besides any scope key (customer, user, ...)."""
+
+
+class Ledger(Protocol):
+    """Budgets' accounts and the entries of the books, kept together so that they change in one step.
+
+    Every method may be called from any thread, and from several processes where ``shared`` is true. All raise
+    ``LedgerError`` when the store cannot be reached. With ``wait=False`` a method raises ``LedgerBusy`` rather than wait for
+    another thread or process; it has then changed nothing.
+    """
+
+    shared: bool
+    """Whether other processes see the same accounts."""
+
+    def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
+        """Takes all holds, or none: afterwards ``spent + reserved <= limit`` in every blocking account.
+
+        The draft is the entry as far as it is known, with the estimate as its usage and cost; if nobody settles it before
+        ``expires``, ``sweep`` writes it as ``unknown``. A call without holds is reserved too, so that a killed one leaves a trace.
+        """
+
+    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Balance]:
+        """Frees what ``reserve`` took for this entry id, adds ``charges`` to spent, writes the entry: in one step.
+
+        Idempotent by ``entry.id``: a second settlement changes nothing, with one exception: an entry whose usage state is not
+        exact is replaced by one that is, and the accounts are corrected by the difference. Returns the charged accounts' state.
+        """
+
+    def release(self, entry_id: str) -> None:
+        """Gives a reservation back: the call was never sent. Nothing is written."""
+
+    def renew(self, entry_ids: Iterable[str], expires: float) -> None:
+        """Prolongs the leases of calls still under way."""
+
+    def sweep(self, now: float) -> list[Entry]:
+        """Settles leases that expired before ``now`` by their estimate, state ``unknown``; returns the entries written."""
+
+    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
+        """A step's attempt ended. The winner is the last successful attempt, else the last one; all other ended attempts' entries become superseded,
+        those settled late included."""
+
+    def end_execution(self, execution: Execution) -> None:
+        """Records a workflow run; a second record of the same id replaces the first."""
+
+    def find_response(self, response_id: str) -> Entry | None:
+        """The newest entry with this provider response id."""
+
+    def balances(self, now: float) -> list[Balance]:
+        """Accounts whose window has not ended."""
+
+    def totals(
+        self,
+        group_by: Sequence[str] = (),
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        execution: str | None = None,
+        trace_id: str | None = None,
+    ) -> list[Total]:
+        """Sums over entries with ``since <= time < until``, most expensive group first. Group names: ``GROUPS`` or a scope key."""
+
+    def entries(
+        self,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        execution: str | None = None,
+        trace_id: str | None = None,
+    ) -> Iterator[Entry]:
+        """Entries in the order of their start."""
+
+    def executions(self, *, since: float | None = None, until: float | None = None) -> Iterator[Execution]:
+        """Recorded workflow runs in the order of their start."""
+
+    def open_leases(self) -> int:
+        """Reservations not yet settled, released or swept."""
+
+    def close(self) -> None:
+        """Releases files and connections. A closed ledger can be used again; it reopens."""

@@ -1,0 +1,279 @@
+"""The values that the parts hand each other. No I/O, no OpenTelemetry, no SDK.
+
+Money is an integer of nano-USD (1e-9 USD) everywhere; times are seconds since the epoch (UTC) as float.
+``None`` always means "not known", never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Activity(StrEnum):
+    """What kind of work a call is; the dimension of all reconciliation views."""
+
+    LLM = "llm"
+    EMBEDDING = "embedding"
+    MEMORY = "memory"
+    CLASSIFICATION = "classification"
+    PLUGIN = "plugin"
+
+
+class State(StrEnum):
+    """How much a usage number can be trusted: told by the provider, computed by us, or not known."""
+
+    EXACT = "exact"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"
+
+
+class CostStatus(StrEnum):
+    """``partial``: some of the usage has no price. ``unpriced``: none has; there is no amount then."""
+
+    EXACT = "exact"
+    ESTIMATED = "estimated"
+    PARTIAL = "partial"
+    UNPRICED = "unpriced"
+
+
+class Unit(StrEnum):
+    """What a budget counts: nano-USD, tokens, or calls."""
+
+    USD = "usd"
+    TOKENS = "tokens"
+    CALLS = "calls"
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one call, in the sense of the GenAI conventions: ``input`` and ``output`` are inclusive totals.
+
+    The parts are disjoint among themselves within one side except audio and image, which are modalities of the total:
+    ``cache_read``, ``cache_write`` (default lifetime, 5 minutes at Anthropic) and ``cache_write_1h`` are parts of
+    ``input``; ``reasoning`` is a part of ``output``; ``input_audio``/``input_image``/``output_audio``/``output_image``
+    are parts of their totals, ``cache_read_audio``/``cache_read_image`` parts of ``cache_read``.
+    ``tools`` counts what is billed per request (``{"web_search": 2}``). ``clamped`` is set when the provider's numbers were
+    impossible (a part larger than its total) and were cut to fit.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    input_audio: int | None = None
+    output_audio: int | None = None
+    input_image: int | None = None
+    output_image: int | None = None
+    cache_read_audio: int | None = None
+    cache_read_image: int | None = None
+    tools: dict[str, int] | None = None
+    state: State = State.EXACT
+    clamped: bool = False
+
+    @property
+    def total(self) -> int:
+        """Input plus output tokens; what a budget in tokens counts."""
+        return (self.input or 0) + (self.output or 0)
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a call cost and where the price came from. ``nano_usd`` is None exactly when ``status`` is unpriced."""
+
+    nano_usd: int | None
+    status: CostStatus
+    source: str | None = None
+    """``genai-prices``, ``file`` (an override), ``provider`` (told in the response) or ``plugin``."""
+    version: str | None = None
+    """Version of the source: a package version, or a hash of the override file."""
+    model: str | None = None
+    """The name the price was found under, as ``provider/model``."""
+    effective_from: str | None = None
+    """ISO date from which the price row is valid, if it is dated."""
+
+
+@dataclass(slots=True)
+class Request:
+    """What is being asked of a provider, read from the arguments of an SDK call before it runs."""
+
+    operation: str
+    """A ``gen_ai.operation.name``: chat, text_completion, embeddings, execute_tool, fetch_response ..."""
+    activity: Activity
+    provider: str
+    """A ``gen_ai.provider.name``."""
+    model: str | None = None
+    stream: bool = False
+    max_output: int | None = None
+    """The request's own bound on output tokens, reasoning included; None if it sets none."""
+    choices: int = 1
+    server_address: str | None = None
+    server_port: int | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    """Request attributes under the short names of ``telemetry.semconv.REQUEST_PARAMS`` (temperature, seed, ...); only what was sent."""
+    content: Any = None
+    """The raw arguments that become input tokens (messages, tools, system), for estimating; never copied, never recorded."""
+    context: dict[str, str] | None = None
+    """What the price depends on besides the model: ``service_tier``, ``batch``, ``speed``, ``inference_geo``."""
+    tool_name: str | None = None
+    ask_usage: bool = False
+    """We asked the provider for a usage chunk that the application did not ask for; it must not see it."""
+
+
+@dataclass(slots=True)
+class Response:
+    """What came back, folded from one result or from the chunks of a stream."""
+
+    id: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    finish_reasons: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    """Pieces of generated text (answers, reasoning, tool arguments) as they arrived; output is estimated from them when usage is missing."""
+    context: dict[str, str] | None = None
+    """Price context as the provider reports it (the tier really served); wins over the request's."""
+    cost_nano_usd: int | None = None
+    """Cost as told by the provider itself, if it does (OpenRouter)."""
+    fingerprint: str | None = None
+    status: str | None = None
+    """Lifecycle status of an OpenAI response: completed, incomplete, failed, in_progress, queued, cancelled."""
+    error_type: str | None = None
+    """Set when the provider reports a failure inside a successful HTTP answer."""
+    output: list[dict[str, Any]] | None = None
+    """Output messages in the conventions' JSON form; filled only when content is captured."""
+    complete: bool = False
+    """The provider's own end marker was seen (or the result was not a stream)."""
+
+
+class Hold(NamedTuple):
+    """An amount of one budget account that a call needs (reserve) or used (settle)."""
+
+    account: str
+    """Unique id: budget name, scope values and window start."""
+    budget: str
+    scope: str
+    """For people: ``"customer=acme"``, empty for everybody."""
+    unit: Unit
+    limit: int
+    amount: int
+    ends: float | None = None
+    """When the window ends; None if the account never starts anew."""
+    blocking: bool = True
+    """False for ``then warn``: never refuses."""
+
+
+class Refusal(NamedTuple):
+    """Why a reservation was not made: the first hold that did not fit and the account's state."""
+
+    hold: Hold
+    spent: int
+    reserved: int
+
+
+class Balance(NamedTuple):
+    """The state of one budget account."""
+
+    account: str
+    budget: str
+    scope: str
+    unit: Unit
+    limit: int
+    spent: int
+    reserved: int
+    ends: float | None = None
+    blocking: bool = True
+
+
+@dataclass(slots=True)
+class Entry:
+    """One line of the books: one provider or plugin call. ``id`` is the idempotency key and is also on the span."""
+
+    id: str
+    time: float
+    """When the call started."""
+    activity: Activity
+    provider: str
+    operation: str
+    model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    plugin: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    service: str | None = None
+    workflow: str | None = None
+    execution: str | None = None
+    step: str | None = None
+    attempt: int | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Scope keys: customer, user, agent, campaign, session and any other."""
+    usage: Usage = field(default_factory=Usage)
+    cost: Cost = field(default_factory=lambda: Cost(None, CostStatus.UNPRICED))
+    duration: float | None = None
+    """Seconds until the call ended, streams included."""
+    time_to_first_chunk: float | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    """``error.type``: class name or status; never a message (it may echo the prompt)."""
+    superseded: bool = False
+    """A later attempt of the same step replaced this one: consumed, but not billable."""
+
+
+@dataclass(slots=True)
+class Execution:
+    """One run of a workflow, recorded when it ends, however it ends."""
+
+    id: str
+    workflow: str
+    started: float
+    ended: float
+    status: str
+    """completed, failed, timeout or cancelled."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    totals: Mapping[str, ActivityTotal] = field(default_factory=dict)
+    """By activity, what the process itself added up: consumed, not billable."""
+    error: str | None = None
+
+
+class ActivityTotal(NamedTuple):
+    """Sums of one activity in one execution."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    nano_usd: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Total:
+    """One row of a report: sums over the entries that share ``group``.
+
+    ``calls``..``nano_usd`` are consumed (all that providers did); ``billable_*`` leave out superseded attempts.
+    """
+
+    group: dict[str, str | None]
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    nano_usd: int = 0
+    billable_calls: int = 0
+    billable_tokens: int = 0
+    billable_nano_usd: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+    unknown: int = 0
+    errors: int = 0
+    seconds: float = 0.0

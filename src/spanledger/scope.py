@@ -1,0 +1,70 @@
+"""Who is paying: the workflow, step and keys that calls made here are booked to.
+
+The scope lives in the OpenTelemetry context, which is a context variable: asyncio tasks inherit it, and threads started by executors
+inherit it through OpenTelemetry's threading instrumentation, which is installed with us. Scopes are immutable; entering one
+derives a new one from the current.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import baggage
+from opentelemetry import context as otel_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+
+    from spanledger.model import Activity
+
+_KEY = otel_context.create_key("spanledger-scope")
+_NO_KEYS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a call is booked to. ``run`` is the live record of the workflow run (telemetry's own; opaque here)."""
+
+    workflow: str | None = None
+    execution: str | None = None
+    step: str | None = None
+    attempt: int | None = None
+    activity: Activity | None = None
+    keys: Mapping[str, str] = field(default_factory=lambda: _NO_KEYS)
+    run: Any = None
+
+    def derive(self, keys: Mapping[str, str] | None = None, **changes: Any) -> Scope:
+        """This scope with some fields replaced and keys added."""
+        if keys:
+            changes["keys"] = MappingProxyType({**self.keys, **keys})
+        return replace(self, **changes)
+
+    def get(self, key: str) -> str | None:
+        """The value of a budget key: workflow (its name), step, or any scope key."""
+        if key == "workflow":
+            return self.workflow
+        if key == "step":
+            return self.step
+        return self.keys.get(key)
+
+
+NOBODY = Scope()
+
+
+def current(context: Context | None = None) -> Scope:
+    """The scope in force, with baggage entries set by others as keys where we have none of that name."""
+    scope: Scope = otel_context.get_value(_KEY, context) or NOBODY  # type: ignore[assignment]  # our key, our type
+    carried = baggage.get_all(context)
+    if not carried:
+        return scope
+    inherited = {key: str(value) for key, value in carried.items() if key not in scope.keys}
+    return scope.derive(inherited) if inherited else scope
+
+
+def within(scope: Scope, context: Context | None = None) -> Context:
+    """A context in which ``scope`` is in force."""
+    return otel_context.set_value(_KEY, scope, context)

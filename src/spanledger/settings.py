@@ -1,0 +1,184 @@
+"""Every environment variable: name, type, default and one sentence. The only reader of ``os.environ``.
+
+Reading never raises. What cannot be understood becomes a ``ConfigurationError`` in ``Settings.problems`` and the default is used,
+so that the application starts; with ``SPANLEDGER_STRICT=true`` a refused budget refuses calls instead of being ignored.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from spanledger.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+BUDGET_PREFIX = "SPANLEDGER_BUDGET_"
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _bool(value: str) -> bool:
+    word = value.strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError
+    return word in _TRUE
+
+
+def _positive_int(value: str) -> int:
+    number = int(value)
+    if number <= 0:
+        raise ValueError
+    return number
+
+
+def _seconds(value: str) -> float:
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        word = value.strip().lower()
+        if word not in words:
+            raise ValueError
+        return word
+
+    return parse
+
+
+def _capture(value: str) -> str:
+    """Values of the GenAI conventions' switch, and the ``true``/``false`` of older instrumentations."""
+    word = value.strip().upper()
+    word = {"TRUE": "SPAN_ONLY", "FALSE": "NO_CONTENT", "": "NO_CONTENT"}.get(word, word)
+    if word not in {"NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"}:
+        raise ValueError
+    return word
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable and the field of ``Settings`` it fills."""
+
+    field: str
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    expected: str
+    sentence: str
+    secret: bool = False
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("enabled", "SPANLEDGER_ENABLED", _bool, True, "true or false", "Turns all of Spanledger off when false."),
+    Variable("ledger", "SPANLEDGER_LEDGER", _text, None, "memory: or sqlite:///path", "Where the books are kept; default is a SQLite file in the user's state directory."),
+    Variable("on_ledger_error", "SPANLEDGER_ON_LEDGER_ERROR", _choice("allow", "block"), "allow", "allow or block", "What happens to a call when the ledger cannot be reached."),
+    Variable("lease_seconds", "SPANLEDGER_LEASE_SECONDS", _seconds, 300.0, "a number of seconds", "How long the reservation of a call outlives its process."),
+    Variable("strict", "SPANLEDGER_STRICT", _bool, False, "true or false", "Refuses all calls while a budget cannot be understood, instead of ignoring that budget."),
+    Variable("timezone", "SPANLEDGER_TIMEZONE", ZoneInfo, ZoneInfo("UTC"), "an IANA time zone such as Europe/Berlin", "Time zone of the days, weeks and months of budgets."),
+    Variable("assumed_output", "SPANLEDGER_ASSUMED_OUTPUT_TOKENS", _positive_int, 1024, "a number of tokens", "Output reserved for a request that sets no limit of its own."),
+    Variable("on_unpriced", "SPANLEDGER_ON_UNPRICED", _choice("allow", "block"), "allow", "allow or block", "What a budget in USD does with a model that has no price."),
+    Variable("prices", "SPANLEDGER_PRICES", Path, None, "the path of a YAML file", "Price overrides: models, aliases and multipliers."),
+    Variable("prices_ttl", "SPANLEDGER_PRICES_TTL", _seconds, 60.0, "a number of seconds", "How often the price file is looked at for changes."),
+    Variable("plugins", "SPANLEDGER_PLUGINS", _list, (), "a list such as myapp.mail:send_email, myapp.search:*", "Functions to record as plugin (tool) calls."),
+    Variable("plugin_prices", "SPANLEDGER_PLUGIN_PRICES", _list, (), "a list such as send_email=0.001 USD, search=250 tokens", "Price of plugin calls by name."),
+    Variable("plugin_tokens", "SPANLEDGER_PLUGIN_TOKENS", _positive_int, 400, "a number of tokens", "Tokens-equivalent of a plugin call without a price of its own."),
+    Variable("stream_usage", "SPANLEDGER_STREAM_USAGE", _bool, False, "true or false", "Asks OpenAI-shaped streams for usage and hides the extra chunk."),
+    Variable("baggage", "SPANLEDGER_BAGGAGE", _bool, False, "true or false", "Puts our scope into baggage, which other libraries may send to any host."),
+    Variable("semconv", "SPANLEDGER_SEMCONV", _choice("default", "latest"), "default", "default or latest", "Which generation of GenAI attribute names is emitted."),
+    Variable("redaction", "SPANLEDGER_REDACTION", _choice("mask", "hash", "drop", "off"), "mask", "mask, hash, drop or off", "What replaces personal data and secrets in spans and logs."),
+    Variable("redaction_key", "SPANLEDGER_REDACTION_KEY", _text, None, "any text", "Key of the hashes that replace values when redaction is hash.", secret=True),
+    Variable("capture", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", _capture, "NO_CONTENT", "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT", "Whether prompts and answers are recorded (redacted)."),
+    Variable("service", "OTEL_SERVICE_NAME", _text, None, "any text", "Name of this service, as OpenTelemetry knows it."),
+    Variable("debug", "SPANLEDGER_DEBUG", _bool, False, "true or false", "Re-raises internal errors instead of counting them; for tests."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, parsed. ``sources`` tells for each field the variable it came from, or ``default``."""
+
+    enabled: bool
+    ledger: str | None
+    on_ledger_error: str
+    lease_seconds: float
+    strict: bool
+    timezone: ZoneInfo
+    assumed_output: int
+    on_unpriced: str
+    prices: Path | None
+    prices_ttl: float
+    plugins: tuple[str, ...]
+    plugin_prices: tuple[str, ...]
+    plugin_tokens: int
+    stream_usage: bool
+    baggage: bool
+    semconv: str
+    redaction: str
+    redaction_key: str | None
+    capture: str
+    service: str | None
+    debug: bool
+    budgets: Mapping[str, str] = field(default_factory=dict)
+    """Budget name (the text after the prefix) -> its text."""
+    state_dir: Path = Path()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[ConfigurationError, ...] = ()
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's URL, the default filled in."""
+        return self.ledger or f"sqlite:///{self.state_dir / 'ledger.db'}"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads all settings from ``environ`` (default: the process's environment). Never raises."""
+    env = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    problems: list[ConfigurationError] = []
+    for variable in VARIABLES:
+        values[variable.field], sources[variable.field] = _read(variable, env, problems)
+    return Settings(
+        **values,
+        budgets={name.removeprefix(BUDGET_PREFIX): text for name, text in env.items() if name.startswith(BUDGET_PREFIX)},
+        state_dir=_state_dir(env),
+        sources=sources,
+        problems=tuple(problems),
+    )
+
+
+def _read(variable: Variable, env: Mapping[str, str], problems: list[ConfigurationError]) -> tuple[Any, str]:
+    text = env.get(variable.name, "").strip()
+    if not text:
+        return variable.default, "default"
+    try:
+        return variable.parse(text), variable.name
+    except Exception:  # noqa: BLE001  # ZoneInfo alone raises five kinds of errors for a bad name
+        shown = "(not shown)" if variable.secret else repr(text)
+        problems.append(ConfigurationError(variable.name, f"cannot read {shown}, using the default", variable.expected))
+        return variable.default, "default"
+
+
+def _state_dir(env: Mapping[str, str]) -> Path:
+    """https://specifications.freedesktop.org/basedir-spec: state lives in $XDG_STATE_HOME, else ~/.local/state."""
+    base = env.get("XDG_STATE_HOME") or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".local", "state")  # noqa: PTH111, PTH118  # Path.home() raises without a home
+    return Path(base) / "spanledger"
+
+
+def export_environment(**variables: str) -> dict[str, str]:
+    """A copy of the process's environment with variables set where they were not; for starting a child process."""
+    return {**variables, **os.environ}
