@@ -122,6 +122,8 @@ class Request:
     context: dict[str, str] | None = None
     """What the price depends on besides the model: ``service_tier``, ``batch``, ``speed``, ``inference_geo``."""
     tool_name: str | None = None
+    charge: tuple[Usage, Cost] | None = None
+    """What the call costs where that is known beforehand (a plugin's price per call)."""
     ask_usage: bool = False
     """We asked the provider for a usage chunk that the application did not ask for; it must not see it."""
 

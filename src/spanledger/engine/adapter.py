@@ -58,6 +58,9 @@ class Target:
 
     ``tap`` names the attribute of a stream handed out by a context manager that holds the raw stream all ways of reading go
     through (``text_stream``, ``get_final_message`` ...); its events are what ``chunk`` reads.
+    A target with a tap is a function returning a context manager; ``manager`` says so where there is nothing to tap.
+    ``plugin``: a function of the application, not of a client library: calls it makes are calls of their own, and what it returns is
+    handed over untouched. (A call that a client library makes inside one of its own calls is part of that one.)
     ``since``: the SDK version that brought it; an absent target is an error only from that version on.
     """
 
@@ -65,6 +68,8 @@ class Target:
     name: str
     reader: Reader
     tap: str | None = None
+    manager: bool = False
+    plugin: bool = False
     since: str = "0"
 
 

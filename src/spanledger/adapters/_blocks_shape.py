@@ -1,0 +1,179 @@
+"""Anthropic's wire format: messages made of content blocks. Bedrock, Vertex, Foundry and several other providers speak it too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spanledger.adapters._messages import blocks_output, grow, grow_call
+from spanledger.adapters._openai_shape import error_of
+from spanledger.adapters._read import Counts, clamp, context, fields, items, known, text, told_cost
+from spanledger.model import State, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spanledger.model import Response
+
+_WRITTEN = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json", "compaction_delta": "content"}
+"""Kind of delta -> the field that holds what the model wrote; signatures and citations are not written by it."""
+_INCLUDED = frozenset({"message", "fallback_message"})
+"""Kinds of ``iterations`` that the totals of ``usage`` include."""
+
+
+@dataclass(slots=True)
+class _Told(Usage):
+    """Usage, and the fields it was made of: in a stream ``message_delta`` repeats only some of those of ``message_start``."""
+
+    told: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+def usage_of(told: Mapping[str, Any]) -> Usage | None:
+    """Usage from the fields of a ``usage`` object; None if there is no count in it.
+
+    ``input_tokens`` leaves out what was read from or written to the cache, so the total is the sum of the three
+    (https://docs.claude.com/en/docs/build-with-claude/prompt-caching). Compactions and calls of an advisor are billed, but appear in
+    ``iterations`` only (https://docs.claude.com/en/docs/build-with-claude/compaction).
+    """
+    count = Counts()
+    fresh, output = count(told.get("input_tokens")), count(told.get("output_tokens"))
+    if fresh is None and output is None:
+        return None
+    usage = _Told(input=fresh, output=output, told=dict(told))
+    usage.reasoning = count(fields(told.get("output_tokens_details")).get("thinking_tokens"))
+    _add_cache(usage, told, count)
+    for iteration in items(told.get("iterations")):
+        _add_iteration(usage, fields(iteration), count)
+    searches = count(fields(told.get("server_tool_use")).get("web_search_requests"))
+    usage.tools = {"web_search": searches} if searches else None
+    usage.clamped = count.odd
+    clamp(usage)
+    return usage
+
+
+def _add_cache(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
+    read, written = count(told.get("cache_read_input_tokens")), count(told.get("cache_creation_input_tokens"))
+    split = fields(told.get("cache_creation"))
+    hour = count(split.get("ephemeral_1h_input_tokens"))
+    if written is None:
+        short = count(split.get("ephemeral_5m_input_tokens"))
+        written = None if short is None and hour is None else (short or 0) + (hour or 0)
+    usage.input = _plus(usage.input, read, written)
+    usage.cache_read = _plus(usage.cache_read, read)
+    if hour is not None and written is not None:
+        usage.cache_write_1h = _plus(usage.cache_write_1h, min(hour, written))
+        written -= min(hour, written)
+    usage.cache_write = _plus(usage.cache_write, written)
+
+
+def _add_iteration(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
+    """A sub-call billed on top. An advisor is another model with other prices, which makes the cost an estimate."""
+    kind = text(told.get("type"))
+    if kind is None or kind in _INCLUDED:
+        return
+    usage.input = _plus(usage.input, count(told.get("input_tokens")))
+    usage.output = _plus(usage.output, count(told.get("output_tokens")))
+    _add_cache(usage, told, count)
+    if text(told.get("model")) is not None:
+        usage.state = State.ESTIMATED
+
+
+def _plus(*counts: int | None) -> int | None:
+    given = [count for count in counts if count is not None]
+    return sum(given) if given else None
+
+
+def _take_usage(told: Mapping[str, Any], into: Response, *, output: bool = True) -> None:
+    """Folds what was told into what was told before; counts of a stream are cumulative, so the last one holds."""
+    before = into.usage.told if isinstance(into.usage, _Told) else {}
+    merged = {**before, **{key: value for key, value in told.items() if value is not None}}
+    if not output:
+        merged.pop("output_tokens", None)
+    usage = usage_of(merged)
+    if usage is None:
+        return
+    into.usage = usage
+    into.cost_nano_usd = told_cost(merged)
+    into.context = context(*((key, merged.get(key)) for key in ("service_tier", "speed", "inference_geo")))
+
+
+def blocks_response(result: Any, into: Response) -> None:
+    """A whole message."""
+    seen = fields(result)
+    into.id, into.model = text(seen.get("id")), text(seen.get("model"))
+    _take_usage(fields(seen.get("usage")), into)
+    _finish(seen, into)
+    content = items(seen.get("content"))
+    if into.usage is None:
+        for block in content:
+            _written(fields(block), into)
+    if into.output is not None:
+        into.output.extend(blocks_output(content, into.finish_reasons[0] if into.finish_reasons else ""))
+    into.complete = True
+
+
+def blocks_chunk(event: Any, into: Response) -> None:
+    """One event of a stream (https://docs.claude.com/en/docs/build-with-claude/streaming)."""
+    seen = known(event)
+    kind = seen.get("type")
+    if kind == "content_block_delta":
+        _delta(known(seen.get("delta")), into)
+    elif kind == "content_block_start":
+        _begin(fields(seen.get("content_block")), into)
+    elif kind == "message_start":
+        message = fields(seen.get("message"))
+        into.id, into.model = text(message.get("id")), text(message.get("model"))
+        # Output tokens are a first guess here; the count comes with message_delta, or never if the stream is abandoned.
+        _take_usage(fields(message.get("usage")), into, output=False)
+    elif kind == "message_delta":
+        _take_usage(fields(seen.get("usage")), into)
+        _finish(fields(seen.get("delta")), into)
+    elif kind == "message_stop":
+        into.complete = True
+    elif kind == "error":
+        into.error_type = error_of(seen) or "error"
+
+
+def _finish(seen: Mapping[str, Any], into: Response) -> None:
+    reason = text(seen.get("stop_reason"))
+    if reason is not None:
+        into.finish_reasons = [reason]
+        if into.output:
+            into.output[0]["finish_reason"] = reason
+
+
+def _delta(delta: Mapping[str, Any], into: Response) -> None:
+    kind = delta.get("type")
+    piece = delta.get(_WRITTEN.get(kind)) if isinstance(kind, str) else None  # type: ignore[arg-type]  # no field is named None
+    if not isinstance(piece, str):
+        return
+    into.text.append(piece)
+    if into.output is None:
+        return
+    if kind == "input_json_delta":
+        parts = into.output[0]["parts"] if into.output else []
+        if parts and parts[-1]["type"] == "tool_call":
+            parts[-1]["arguments"] += piece
+    else:
+        grow(into.output, 0, "reasoning" if kind == "thinking_delta" else "text", piece)
+
+
+def _begin(block: Mapping[str, Any], into: Response) -> None:
+    """A new block; the name of a tool call is only told here."""
+    name = text(block.get("name"))
+    if name is None:
+        return
+    into.text.append(name)
+    if into.output is not None:
+        calls = sum(part["type"] == "tool_call" for message in into.output for part in message["parts"])
+        grow_call(into.output, 0, calls, text(block.get("id")), name, None)
+
+
+def _written(block: Mapping[str, Any], into: Response) -> None:
+    """What the model wrote in one block of a message without usage."""
+    written = (block.get("name"), block.get("text"), block.get("thinking"), _json(block.get("input")))
+    into.text.extend(piece for piece in written if isinstance(piece, str) and piece)
+
+
+def _json(value: Any) -> str | None:
+    return str(value) if value else None

@@ -1,0 +1,80 @@
+"""Which provider a client talks to: a ``gen_ai.provider.name`` from the client's class or the host of its base URL."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+# Names in the GenAI conventions' list are used as they stand there; the rest are the services' own names.
+_CLASSES = (
+    ("Azure", "azure.ai.openai"),
+    ("Foundry", "azure.ai.inference"),
+    ("Bedrock", "aws.bedrock"),
+    ("Vertex", "gcp.vertex_ai"),
+    ("GoogleCloud", "gcp.vertex_ai"),
+)
+_HOSTS = (
+    ("api.openai.com", "openai"),
+    ("api.anthropic.com", "anthropic"),
+    (".openai.azure.com", "azure.ai.openai"),
+    (".cognitiveservices.azure.com", "azure.ai.openai"),
+    ("api.x.ai", "x_ai"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.groq.com", "groq"),
+    ("api.mistral.ai", "mistral_ai"),
+    ("api.perplexity.ai", "perplexity"),
+    ("api.moonshot.ai", "moonshot_ai"),
+    ("api.moonshot.cn", "moonshot_ai"),
+    ("api.cohere.com", "cohere"),
+    ("api.cohere.ai", "cohere"),
+    ("openrouter.ai", "openrouter"),
+    ("api.together.xyz", "together"),
+    ("api.together.ai", "together"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.cerebras.ai", "cerebras"),
+    ("ai-gateway.vercel.sh", "vercel"),
+    ("generativelanguage.googleapis.com", "gcp.gemini"),
+    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+    ("models.inference.ai.azure.com", "azure.ai.inference"),
+)
+
+
+class Endpoint(NamedTuple):
+    """Provider name, host and port."""
+
+    provider: str
+    address: str | None
+    port: int | None
+
+
+_known: WeakKeyDictionary[Any, tuple[Any, Endpoint]] = WeakKeyDictionary()
+
+
+def endpoint(instance: Any, default: str) -> Endpoint:
+    """Where a resource object (``client.chat.completions``) sends its requests. ``default`` names the provider of unknown hosts."""
+    client = getattr(instance, "_client", None)
+    url = getattr(client, "base_url", None)
+    if client is None or url is None:
+        return Endpoint(default, None, None)
+    seen = _known.get(client)
+    if seen is not None and seen[0] is url:  # base_url can be assigned anew
+        return seen[1]
+    host = getattr(url, "host", None) or None
+    port = getattr(url, "port", None) or {"https": 443, "http": 80}.get(getattr(url, "scheme", ""))
+    found = Endpoint(_class_name(type(client)) or _host_name(host or "", str(getattr(url, "path", ""))) or default, host, port)
+    _known[client] = (url, found)
+    return found
+
+
+def _class_name(kind: type) -> str | None:
+    """The SDKs' own classes only: an application's ``MyAzureClient`` says nothing."""
+    names = [cls.__name__ for cls in kind.__mro__ if cls.__module__.startswith(("openai.", "anthropic."))]
+    return next((provider for word, provider in _CLASSES if any(word in name for name in names)), None)
+
+
+def _host_name(host: str, path: str) -> str | None:
+    if host.endswith(".services.ai.azure.com"):
+        return "azure.ai.openai" if path.startswith("/openai") else "azure.ai.inference"
+    if host.startswith("bedrock") and host.endswith((".amazonaws.com", ".api.aws")):
+        return "aws.bedrock"
+    return next((provider for suffix, provider in _HOSTS if host.endswith(suffix)), None)

@@ -1,0 +1,238 @@
+"""OpenAI's wire format: chat completions, legacy completions and embeddings. Many other providers speak it, each with its own usage.
+
+Where a provider means something else by a field, the numbers tell: its own field names, or a ``total_tokens`` that only adds up one
+way. That holds behind any gateway and any host name, so the readers do not ask who the provider is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spanledger.adapters._messages import chat_choice, grow, grow_call
+from spanledger.adapters._read import Counts, clamp, context, fields, first, items, known, text, told_cost
+from spanledger.model import State, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spanledger.model import Response
+
+_MOST_CHOICES = 1024
+"""No API offers as many; an index beyond it is an error of the server and must not cost memory."""
+
+
+def usage_of(told: Mapping[str, Any]) -> Usage | None:
+    """Usage from the fields of a ``usage`` object of chat, completions, embeddings or Responses; None if there is no count in it.
+
+    Cached tokens stand in the details (OpenAI), in ``prompt_cache_hit_tokens`` (DeepSeek, https://api-docs.deepseek.com/guides/kv_cache),
+    ``num_cached_tokens`` (Mistral), ``cached_tokens`` (Moonshot) or ``cache_read_input_tokens`` (gateways before Anthropic models).
+    """
+    count = Counts()
+    details = fields(first(told.get("prompt_tokens_details"), told.get("input_tokens_details")))
+    out = fields(first(told.get("completion_tokens_details"), told.get("output_tokens_details")))
+    usage = Usage(
+        input=count(told.get("prompt_tokens"), told.get("input_tokens")),
+        output=count(told.get("completion_tokens"), told.get("output_tokens")),
+        cache_read=count(
+            details.get("cached_tokens"),
+            told.get("prompt_cache_hit_tokens"),
+            told.get("num_cached_tokens"),
+            told.get("cached_tokens"),
+            told.get("cache_read_input_tokens"),
+        ),
+        cache_write=count(details.get("cache_write_tokens"), told.get("cache_creation_input_tokens")),
+        reasoning=count(out.get("reasoning_tokens"), told.get("reasoning_tokens")),
+        input_audio=count(details.get("audio_tokens")),
+        output_audio=count(out.get("audio_tokens")),
+        input_image=count(details.get("image_tokens")),
+        output_image=count(out.get("image_tokens")),
+        tools=_tools(told, count),
+    )
+    if usage.input is None and usage.cache_read is not None:
+        missed = count(told.get("prompt_cache_miss_tokens"))
+        usage.input = None if missed is None else usage.cache_read + missed
+    if usage.input is None and usage.output is None:
+        return None
+    _add_what_is_outside(usage, told, count, detailed=bool(details or out))
+    usage.clamped = count.odd
+    return clamp(usage)
+
+
+def _tools(told: Mapping[str, Any], count: Counts) -> dict[str, int] | None:
+    used = fields(first(told.get("server_tool_use"), told.get("server_tool_use_details")))
+    searches = count(used.get("web_search_requests"))
+    return {"web_search": searches} if searches else None
+
+
+def _add_what_is_outside(usage: Usage, told: Mapping[str, Any], count: Counts, *, detailed: bool) -> None:
+    """Adds to the totals what some providers bill, but count outside them."""
+    if "citation_tokens" in told:  # Perplexity's deep research; its total_tokens leaves these out too
+        usage.output = (usage.output or 0) + (usage.reasoning or 0) + (count(told["citation_tokens"]) or 0)
+        return
+    total = count(told.get("total_tokens"))
+    beyond = 0 if total is None else total - usage.total
+    if beyond <= 0 or usage.output is None:
+        return
+    if beyond == usage.reasoning:  # xAI
+        usage.output += beyond
+    elif beyond == usage.input_audio:  # Mistral's audio models
+        usage.input = (usage.input or 0) + beyond
+    elif not detailed:  # Gemini's compatible endpoint: thoughts are in no field of their own
+        usage.output += beyond
+        usage.reasoning = beyond
+        usage.state = State.ESTIMATED
+
+
+def take_usage(told: Any, into: Response) -> None:
+    """Usage and the provider's own cost into the response; a later report without counts does not undo an earlier one."""
+    seen = fields(told)
+    usage = usage_of(seen)
+    if usage is not None:
+        into.usage = usage
+        into.cost_nano_usd = told_cost(seen)
+        into.context = context(("service_tier", seen.get("service_tier"))) or into.context
+
+
+def identify(seen: Mapping[str, Any], into: Response) -> None:
+    """Id, model, tier and fingerprint of a result or of a stream's first chunks."""
+    into.id = text(seen.get("id")) or into.id
+    into.model = text(seen.get("model")) or into.model
+    into.fingerprint = text(seen.get("system_fingerprint")) or into.fingerprint
+    into.context = context(("service_tier", seen.get("service_tier"))) or into.context
+
+
+def error_of(seen: Mapping[str, Any]) -> str | None:
+    """Code of an error that came inside a successful answer, as OpenRouter sends it. Never its message."""
+    error = fields(seen.get("error"))
+    code = first(error.get("code"), error.get("type"))
+    return str(code) if isinstance(code, (str, int)) else None
+
+
+def chat_response(result: Any, into: Response) -> None:
+    """A whole chat completion, legacy completion or list of embeddings."""
+    seen = fields(result)
+    identify(seen, into)
+    take_usage(seen.get("usage"), into)
+    into.error_type = error_of(seen)
+    for choice in items(seen.get("choices")):
+        parts = fields(choice)
+        _finish(parts, _index(parts), into)
+        if into.usage is None:
+            _generated(parts, into, None)
+        if into.output is not None:
+            into.output.append(chat_choice(parts))
+    into.complete = True
+
+
+def chat_chunk(event: Any, into: Response) -> bool:
+    """One event of a stream. True for the chunk that carries nothing but usage, which comes only to those who asked for it."""
+    seen = known(event)
+    if not into.id:
+        identify(seen, into)
+    usage = seen.get("usage")
+    if usage is not None:
+        take_usage(usage, into)
+    choices = items(seen.get("choices"))
+    for choice in choices:
+        parts = known(choice)
+        index = _index(parts)
+        if index:
+            _expect(index, into)
+        _generated(parts, into, index)
+        if parts.get("finish_reason"):
+            _finish(parts, index, into)
+            if into.usage is None:
+                _late_usage(event, choice, into)
+    if not choices and usage is None:
+        into.error_type = error_of(fields(event)) or into.error_type
+    return usage is not None and not choices
+
+
+def _late_usage(event: Any, choice: Any, into: Response) -> None:
+    """Usage of the last chunk in other places: ``x_groq`` (Groq), the choice itself (Moonshot)."""
+    take_usage(fields(fields(event).get("x_groq")).get("usage"), into)
+    take_usage(fields(choice).get("usage"), into)
+
+
+def _index(parts: Mapping[str, Any]) -> int:
+    index = parts.get("index")
+    return index if type(index) is int and 0 <= index < _MOST_CHOICES else 0
+
+
+def _expect(index: int, into: Response) -> None:
+    """There are at least ``index + 1`` choices; the stream is complete when each has its reason to finish."""
+    missing = index + 1 - len(into.finish_reasons)
+    if missing > 0:
+        into.finish_reasons += [""] * missing
+        into.complete = False
+
+
+def _finish(parts: Mapping[str, Any], index: int, into: Response) -> None:
+    reason = text(parts.get("finish_reason"))
+    if reason is None:
+        return
+    _expect(index, into)
+    into.finish_reasons[index] = reason
+    into.complete = "" not in into.finish_reasons
+    if into.output:
+        into.output[min(index, len(into.output) - 1)]["finish_reason"] = reason
+
+
+def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> None:
+    """What the model wrote in one choice: answer, reasoning, refusal, tool calls. ``index`` is None if no output is to be built."""
+    said = parts.get("delta")  # Perplexity sends the whole message so far beside each delta
+    if said is None:
+        said = parts.get("message")
+    if said is None:
+        _say(parts.get("text"), "text", into, index)
+        return
+    declared = known(said)
+    content = declared.get("content")
+    if content:
+        if isinstance(content, str):
+            _say(content, "text", into, index)
+        else:
+            _say_list(content, into, index)
+    thought = declared.get("reasoning_content") or declared.get("reasoning")
+    if not thought:
+        extra = getattr(said, "__pydantic_extra__", None)
+        thought = extra and (extra.get("reasoning_content") or extra.get("reasoning"))
+    if thought:
+        _say(thought, "reasoning", into, index)
+    if declared.get("refusal"):
+        _say(declared["refusal"], "text", into, index)
+    if declared.get("tool_calls"):
+        _calls(declared["tool_calls"], into, index)
+    elif declared.get("function_call"):
+        _call(0, None, fields(declared["function_call"]), into, index)
+
+
+def _say(piece: Any, kind: str, into: Response, index: int | None) -> None:
+    if isinstance(piece, str) and piece:
+        into.text.append(piece)
+        if into.output is not None and index is not None:
+            grow(into.output, index, kind, piece)
+
+
+def _say_list(content: Any, into: Response, index: int | None) -> None:
+    """Mistral's reasoning models stream lists of ``thinking`` and ``text`` parts."""
+    for part in items(content):
+        seen = fields(part)
+        _say(seen.get("text"), "text", into, index)
+        for thought in items(seen.get("thinking")):
+            _say(fields(thought).get("text"), "reasoning", into, index)
+
+
+def _calls(calls: Any, into: Response, index: int | None) -> None:
+    for position, call in enumerate(items(calls)):
+        seen = known(call)
+        number = seen.get("index")
+        function = known(seen.get("function") or fields(call).get("custom"))
+        _call(number if type(number) is int else position, text(seen.get("id")), function, into, index)
+
+
+def _call(number: int, ident: str | None, function: Mapping[str, Any], into: Response, index: int | None) -> None:
+    name, arguments = text(function.get("name")), text(function.get("arguments")) or text(function.get("input"))
+    into.text.extend(piece for piece in (name, arguments) if piece)
+    if into.output is not None and index is not None:
+        grow_call(into.output, index, number, ident, name, arguments)

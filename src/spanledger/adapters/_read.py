@@ -1,0 +1,176 @@
+"""Reading an SDK's objects cheaply, and without raising on values that should not be there.
+
+Asking a pydantic model for an attribute it does not have costs two microseconds, so objects are read as mappings of their fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spanledger.model import Usage
+
+    type Rules = Mapping[str, tuple[str, Callable[[Any], Any]]]
+
+NOTHING: Mapping[str, Any] = {}
+_NANO = 1_000_000_000
+_PARTS_OF_INPUT = ("cache_read", "cache_write", "cache_write_1h")
+_PARTS = (
+    ("reasoning", "output"),
+    ("output_audio", "output"),
+    ("output_image", "output"),
+    ("input_audio", "input"),
+    ("input_image", "input"),
+    ("cache_read_audio", "cache_read"),
+    ("cache_read_image", "cache_read"),
+)
+
+
+def fields(thing: Any) -> Mapping[str, Any]:
+    """The fields of an SDK object or of decoded JSON, with those its class does not know; empty for anything else."""
+    if isinstance(thing, dict):
+        return thing
+    known: dict[str, Any] | None = getattr(thing, "__dict__", None)
+    if known is None:
+        return NOTHING
+    extra = getattr(thing, "__pydantic_extra__", None)
+    return {**known, **extra} if extra else known
+
+
+def known(thing: Any) -> Mapping[str, Any]:
+    """The declared fields only, without a copy: for stream events, where ``fields`` would cost too much."""
+    return thing if isinstance(thing, dict) else getattr(thing, "__dict__", NOTHING)
+
+
+def items(value: Any) -> list[Any] | tuple[Any, ...]:
+    """A list or tuple as it is; empty for anything else, so that nobody's iterator is consumed."""
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def first(*values: Any) -> Any:
+    """The first value that is not None."""
+    for value in values:
+        if value is not None:
+            return value
+    return None
+
+
+def number(value: Any) -> int | float | None:
+    """An int or float, nothing else."""
+    return value if type(value) in (int, float) else None
+
+
+def text(value: Any) -> str | None:
+    """A non-empty string, nothing else."""
+    return value if isinstance(value, str) and value else None
+
+
+def strings(value: Any) -> list[str] | None:
+    """A string or several, as a list."""
+    if isinstance(value, str):
+        return [value]
+    return [item for item in items(value) if isinstance(item, str)] or None
+
+
+def given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is really sent: the fields of ``extra_body`` win over arguments of the same name, as in the SDKs."""
+    extra = kwargs.get("extra_body")
+    return {**kwargs, **extra} if extra and isinstance(extra, dict) else kwargs
+
+
+def params(kwargs: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
+    """Request parameters under their short names. The SDKs' ``NotGiven`` and ``Omit`` fit no rule and fall out."""
+    found = {}
+    for key, value in kwargs.items():
+        rule = rules.get(key)
+        if rule is not None and value is not None:
+            read = rule[1](value)
+            if read is not None:
+                found[rule[0]] = read
+    return found
+
+
+def context(*pairs: tuple[str, Any]) -> dict[str, str] | None:
+    """What prices depend on; only what was told."""
+    return {key: value for key, value in pairs if isinstance(value, str) and value} or None
+
+
+def lists_for_iterators(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
+    """One-shot iterators among the named arguments made lists, so that they can be read more than once; else ``kwargs`` itself."""
+    once = {name: list(kwargs[name]) for name in names if isinstance(kwargs.get(name), Iterator)}
+    return {**kwargs, **once} if once else kwargs
+
+
+class Counts:
+    """Reads token counts. Remembers whether one was impossible: a negative number is as good as none."""
+
+    __slots__ = ("odd",)
+
+    def __init__(self) -> None:
+        self.odd = False
+
+    def __call__(self, *values: Any) -> int | None:
+        """The first value that is a count."""
+        for value in values:
+            if type(value) is float and value.is_integer():
+                value = int(value)  # noqa: PLW2901  # JSON encoders of some servers write 12.0
+            if type(value) is int:
+                if value >= 0:
+                    return value
+                self.odd = True
+        return None
+
+
+def clamp(usage: Usage) -> Usage:
+    """Cuts parts that are larger than their total, and says so in ``clamped``; providers do send such numbers."""
+    room = usage.input
+    for part in _PARTS_OF_INPUT:
+        value = getattr(usage, part)
+        if room is not None and value is not None:
+            if value > room:
+                setattr(usage, part, room)
+                usage.clamped = True
+            room -= min(value, room)
+    for part, whole in _PARTS:
+        value, limit = getattr(usage, part), getattr(usage, whole)
+        if value is not None and limit is not None and value > limit:
+            setattr(usage, part, limit)
+            usage.clamped = True
+    return usage
+
+
+def nano_usd(value: Any) -> int | None:
+    """US dollars, as a JSON number or text, in nano-USD; by way of the decimal digits, not of the binary fraction."""
+    if type(value) not in (int, float, str) or not re.fullmatch(r"\d+(\.\d*)?([eE][-+]?\d{1,2})?", str(value)):
+        return None
+    return round(Decimal(str(value)) * _NANO)
+
+
+def told_cost(usage: Mapping[str, Any]) -> int | None:
+    """What the provider itself says that the call cost, in nano-USD.
+
+    xAI tells ticks of 1e-10 USD, Perplexity an object, OpenRouter and Vercel a number of USD beside ``is_byok``; with a key of one's
+    own (``is_byok``) that number is their fee only, and ``upstream_inference_cost`` comes on top
+    (https://openrouter.ai/docs/use-cases/usage-accounting). A bare ``cost`` of other servers may be in any currency.
+    """
+    ticks = usage.get("cost_in_usd_ticks")
+    if type(ticks) is int and ticks >= 0:
+        return round(Decimal(ticks) / 10)
+    cost = usage.get("cost")
+    if cost is None:
+        return None
+    parts = fields(cost)
+    if "total_cost" in parts:
+        return nano_usd(parts["total_cost"]) if parts.get("currency", "USD") == "USD" else None
+    if "is_byok" not in usage:
+        return None
+    fee = nano_usd(cost)
+    if not usage["is_byok"]:
+        return fee
+    upstream = nano_usd(fields(usage.get("cost_details")).get("upstream_inference_cost"))
+    return None if fee is None or upstream is None else fee + upstream

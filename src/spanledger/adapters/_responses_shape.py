@@ -1,0 +1,124 @@
+"""OpenAI's Responses API: whole responses, polled ones, and streams of typed events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spanledger.adapters._messages import grow, grow_call, responses_output
+from spanledger.adapters._openai_shape import error_of, identify, take_usage
+from spanledger.adapters._read import fields, items, known, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spanledger.model import Response, Usage
+
+# https://platform.openai.com/docs/api-reference/responses-streaming: events whose ``delta`` is text that the model wrote.
+_TEXT = {
+    "response.output_text.delta": "text",
+    "response.refusal.delta": "text",
+    "response.audio.transcript.delta": "text",
+    "response.reasoning_text.delta": "reasoning",
+    "response.reasoning_summary_text.delta": "reasoning",
+}
+_ARGUMENTS = frozenset(
+    {
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+        "response.mcp_call_arguments.delta",
+        "response.code_interpreter_call_code.delta",
+        "response.shell_call_command.delta",
+    }
+)
+_BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
+_ENDED = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_BILLED_CALLS = {"web_search_call": "web_search", "file_search_call": "file_search"}
+
+
+def responses_response(result: Any, into: Response) -> None:
+    """A whole Response, finished or not: while it is queued or in progress it has no usage, and nothing is billed for it yet."""
+    seen = fields(result)
+    _status(seen, into)
+    output = items(seen.get("output"))
+    take_usage(seen.get("usage"), into)
+    if into.usage is not None:
+        _count_tools(output, into.usage)
+    else:
+        for item in output:
+            _item(fields(item), into)
+    if into.output is not None:
+        into.output[:] = responses_output(output, into.finish_reasons[0] if into.finish_reasons else "")
+    into.complete = True
+
+
+def responses_chunk(event: Any, into: Response) -> None:
+    """One typed event of a stream."""
+    seen = known(event)
+    kind = seen.get("type")
+    if kind in _TEXT:
+        _say(seen, _TEXT[kind], into)
+    elif kind in _ARGUMENTS:
+        _say(seen, None, into)
+    elif kind in _ENDED:
+        into.text, said = [], into.text
+        responses_response(seen.get("response"), into)
+        into.text = into.text or said
+    elif kind in _BEGUN:
+        _status(known(seen.get("response")), into)
+    elif kind == "response.output_item.added":
+        _begin(fields(seen.get("item")), into)
+    elif kind == "error":
+        into.error_type = text(seen.get("code")) or error_of(seen) or "error"
+
+
+def _status(seen: Mapping[str, Any], into: Response) -> None:
+    identify(seen, into)
+    into.status = text(seen.get("status")) or into.status
+    reason = text(fields(seen.get("incomplete_details")).get("reason"))
+    if into.status in {"completed", "incomplete", "failed", "cancelled"}:
+        into.finish_reasons = [reason or into.status]
+    into.error_type = error_of(seen) or into.error_type
+
+
+def _say(seen: Mapping[str, Any], kind: str | None, into: Response) -> None:
+    piece = seen.get("delta")
+    if not isinstance(piece, str):
+        return
+    into.text.append(piece)
+    if into.output is None:
+        return
+    if kind is not None:
+        grow(into.output, 0, kind, piece)
+    elif into.output and into.output[0]["parts"] and into.output[0]["parts"][-1]["type"] == "tool_call":
+        into.output[0]["parts"][-1]["arguments"] += piece
+
+
+def _begin(item: Mapping[str, Any], into: Response) -> None:
+    """A new output item; the name of a tool call is only told here."""
+    name = text(item.get("name"))
+    if name is None:
+        return
+    into.text.append(name)
+    if into.output is not None:
+        calls = sum(part["type"] == "tool_call" for message in into.output for part in message["parts"])
+        grow_call(into.output, 0, calls, text(item.get("call_id")), name, None)
+
+
+def _item(item: Mapping[str, Any], into: Response) -> None:
+    """What the model wrote in one output item of a response without usage."""
+    written = [item.get("name"), item.get("arguments"), item.get("input"), item.get("code")]
+    for part in (*items(item.get("content")), *items(item.get("summary"))):
+        seen = fields(part)
+        written += [seen.get("text"), seen.get("refusal")]
+    into.text.extend(piece for piece in written if isinstance(piece, str) and piece)
+
+
+def _count_tools(output: list[Any] | tuple[Any, ...], usage: Usage) -> None:
+    """Tool calls with a price of their own. Of web searches only the action ``search`` is billed, not opening a page:
+    https://platform.openai.com/docs/guides/tools-web-search."""
+    for item in output:
+        seen = fields(item)
+        name = _BILLED_CALLS.get(str(seen.get("type")))
+        if name is not None and fields(seen.get("action")).get("type", "search") == "search":
+            usage.tools = usage.tools or {}
+            usage.tools[name] = usage.tools.get(name, 0) + 1

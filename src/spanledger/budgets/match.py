@@ -1,0 +1,90 @@
+"""Which budgets a call belongs to, and the account of each that it is booked to.
+
+Only the entry is read: a settlement that is corrected later, elsewhere, must find the accounts that the call was booked to.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from spanledger.budgets import windows
+from spanledger.budgets.rule import Action, Rule, Window
+from spanledger.model import Hold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from zoneinfo import ZoneInfo
+
+    from spanledger.model import Entry
+
+_FIELDS: dict[str, Callable[[Entry], str | None]] = {
+    **{name: attrgetter(name) for name in ("workflow", "step", "execution", "service", "model", "provider", "plugin", "operation")},
+    "activity": attrgetter("activity.value"),
+}
+_REMEMBERED = 4096
+
+
+class _Accounts(NamedTuple):
+    """The accounts seen in one window, by their keys' values."""
+
+    start: float
+    end: float
+    known: dict[tuple[str | None, ...], Hold]
+
+
+class Matcher:
+    """One rule, prepared for matching. Thread-safe without locks: what it remembers is replaced whole."""
+
+    def __init__(self, rule: Rule, zone: ZoneInfo) -> None:
+        self.rule = rule
+        self._zone = zone
+        self._filters = [(_reader(attribute), _any_of(globs)) for attribute, globs in rule.filters]
+        per_run = rule.window is Window.RUN
+        self._labels = (*rule.keys, "run") if per_run else rule.keys
+        self._readers = [_reader(key) for key in ((*rule.keys, "execution") if per_run else rule.keys)]
+        self._window = None if per_run else rule.window
+        """The calendar window; None if the accounts have no end."""
+        self._current = _Accounts(0.0, 0.0, {})
+
+    def find(self, entry: Entry) -> Hold | None:
+        """A hold of nothing on the entry's account, in the window in which the call started; None if the rule is not about this call.
+
+        A call without one of the rule's keys, or with an empty one, is outside the budget.
+        """
+        for read, fits in self._filters:
+            filtered = read(entry)
+            if not filtered or fits(filtered) is None:
+                return None
+        values = tuple([read(entry) for read in self._readers])
+        if values and not all(values):
+            return None
+        accounts = self._current
+        if self._window is not None and not accounts.start <= entry.time < accounts.end:
+            accounts = self._current = _Accounts(*windows.bounds(self._window, entry.time, self._zone), {})
+        return accounts.known.get(values) or self._open(values, accounts)
+
+    def _open(self, values: tuple[str | None, ...], accounts: _Accounts) -> Hold:
+        rule = self.rule
+        since, ends = ("ever", None) if self._window is None else (f"{accounts.start:.0f}", accounts.end)
+        labelled = dict(zip(self._labels, values, strict=True))
+        # The dict's repr keeps values apart whatever they contain. Unit, window and keys are in the id because a budget's text may
+        # change while its name stays: what was spent in tokens must not be compared with a limit in USD.
+        account = f"{rule.name} {rule.unit} {rule.window or 'in all'} {since} {labelled}"
+        scope = ", ".join(f"{label}={value}" for label, value in labelled.items())
+        hold = Hold(account, rule.name, scope, rule.unit, rule.limit, 0, ends, rule.action is Action.BLOCK)
+        if len(accounts.known) >= _REMEMBERED:
+            accounts.known.clear()
+        accounts.known[values] = hold
+        return hold
+
+
+def _reader(key: str) -> Callable[[Entry], str | None]:
+    return _FIELDS.get(key) or (lambda entry: entry.keys.get(key))
+
+
+def _any_of(globs: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
+    """``fnmatch.fnmatchcase`` against each glob, in one expression."""
+    return re.compile("|".join(translate(glob) for glob in globs)).match

@@ -1,0 +1,101 @@
+"""Settlements as lines of JSON: what could not be written to the ledger before the process ended, and how it is read back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spanledger.model import Activity, Cost, CostStatus, Entry, Hold, State, Unit, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+log = logging.getLogger("spanledger")
+
+
+class Settlement(NamedTuple):
+    """What ``Ledger.settle`` is to be called with."""
+
+    entry: Entry
+    charges: Sequence[Hold]
+
+
+def encode(settlement: Settlement) -> str:
+    """One line of JSON."""
+    return json.dumps({"entry": settlement.entry, "charges": settlement.charges}, default=_plain, separators=(",", ":"))
+
+
+def decode(line: str) -> Settlement:
+    """The settlement of one line.
+
+    Raises:
+        ValueError, KeyError, TypeError: the line is not what ``encode`` writes.
+    """
+    record = json.loads(line)
+    raw = record["entry"]
+    usage = Usage(**{**raw["usage"], "state": State(raw["usage"]["state"])})
+    cost = Cost(**{**raw["cost"], "status": CostStatus(raw["cost"]["status"])})
+    entry = Entry(**{**raw, "activity": Activity(raw["activity"]), "usage": usage, "cost": cost})
+    return Settlement(entry, [Hold(*hold)._replace(unit=Unit(hold[3])) for hold in record["charges"]])
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def write(folder: Path | None, settlements: Sequence[Settlement]) -> Path | None:
+    """Writes a spill file into ``folder``, whole or not at all; without a folder, or if that fails, each settlement goes to the log."""
+    if not settlements:
+        return None
+    if folder is not None:
+        try:
+            return _write(folder, settlements)
+        except OSError as error:
+            log.error("cannot write unsettled calls to %s (%s); they follow in the log", folder, error.strerror)
+    write_to_log(settlements)
+    return None
+
+
+def _write(folder: Path, settlements: Sequence[Settlement]) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The time keeps a later process with the same pid from replacing the file; the rename, a reader from seeing half of it.
+    path = folder / f"spill-{os.getpid()}-{time.time_ns()}.jsonl"
+    unfinished = path.with_suffix(".tmp")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.writelines(encode(settlement) + "\n" for settlement in settlements)
+        file.flush()
+        os.fsync(file.fileno())
+    return unfinished.rename(path)
+
+
+def write_to_log(settlements: Iterable[Settlement]) -> None:
+    """The last resort: each settlement as a CRITICAL log record with its line of JSON, so that nothing is lost silently."""
+    for settlement in settlements:
+        log.critical("not in the ledger: %s", encode(settlement))
+
+
+def files(folder: Path | None) -> list[Path]:
+    """Spill files of ended processes, oldest name first."""
+    return sorted(folder.glob("spill-*.jsonl")) if folder is not None else []
+
+
+def read(path: Path) -> Iterator[Settlement]:
+    """The settlements of a spill file. A line that cannot be read goes to the log.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield decode(line)
+            except (ValueError, KeyError, TypeError):
+                log.critical("not in the ledger, and %s:%d cannot be read: %s", path, number, line.rstrip())

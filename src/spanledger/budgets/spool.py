@@ -1,0 +1,237 @@
+"""The one background thread of the budgets: settles what could not be settled at once, keeps leases alive, sweeps dead ones.
+
+The order of settlements is kept. Memory is bounded: over ``bound`` waiting settlements (about 2 kB each) the oldest go to the log
+as JSON. A forked child starts with an empty spool and a thread of its own; the parent settles what it queued.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from spanledger.budgets import spill
+from spanledger.budgets.spill import Settlement
+from spanledger.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from spanledger.ledger.ledger import Ledger
+    from spanledger.model import Balance, Entry, Hold
+
+log = logging.getLogger("spanledger")
+BOUND = 10_000
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
+_SHORTEST_ROUND = 0.05
+
+
+class Spool:
+    """Queues settlements and watches over leases. All methods may be called from any thread, but only ``put`` from a finaliser.
+
+    Args:
+        ledger: where settlements go.
+        folder: where a spill file is written at exit. It must belong to this ledger alone, because whatever spill file is found
+            there is settled into it. None: the log takes what is left.
+        lease_seconds: leases of calls under way are renewed, and expired ones swept, three times in this time.
+        bound: how many settlements may wait in memory.
+        clock: seconds since the epoch, for the ledger; waiting uses the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        folder: Path | None = None,
+        *,
+        lease_seconds: float = 300.0,
+        bound: int = BOUND,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.ledger, self.folder, self.lease_seconds, self.bound, self.clock = ledger, folder, lease_seconds, bound, clock
+        self.settled: Callable[[Entry, Sequence[Balance]], None] = lambda _entry, _balances: None
+        """Told of each settlement that the thread made; set by the gate."""
+        self.forget()
+        _spools.add(self)
+
+    def forget(self) -> None:
+        """Becomes empty, with no thread: in a forked child, where the thread is missing and any lock may be held."""
+        self.inbox: SimpleQueue[Settlement | threading.Event | None] = SimpleQueue()
+        self.leases: set[str] = set()
+        self._worker: _Worker | None = None
+        self._starting = threading.Lock()
+
+    def put(self, entry: Entry, charges: Sequence[Hold]) -> None:
+        """Queues a settlement. Safe in a finaliser: ``SimpleQueue.put`` is reentrant, and nothing else happens here."""
+        self.inbox.put(Settlement(entry, charges))
+
+    def track(self, entry_id: str) -> None:
+        """Renews this call's lease until ``untrack``; starts the thread."""
+        self.leases.add(entry_id)
+        if self._worker is None:
+            self.start()
+
+    def untrack(self, entry_id: str) -> None:
+        """The call is settled or given back."""
+        self.leases.discard(entry_id)
+
+    def start(self) -> None:
+        """Starts the thread if it does not run."""
+        with self._starting:
+            if self._worker is None:
+                worker = _Worker(self)
+                try:
+                    worker.start()
+                except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
+                    return
+                self._worker = worker
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until all that was queued before is settled, trying at once; False if that took longer than ``timeout`` seconds."""
+        if self._worker is None and self.inbox.empty():
+            return True
+        done = threading.Event()
+        self.inbox.put(done)
+        self.start()
+        return self._worker is not None and done.wait(timeout)
+
+    def close(self, timeout: float) -> None:
+        """Settles what is queued; what the ledger has not taken after ``timeout`` seconds goes to a spill file, else to the log.
+
+        Leases of calls under way are no longer renewed. A closed spool can be used again; it starts anew.
+        """
+        ends = time.monotonic() + timeout
+        self.flush(timeout)
+        with self._starting:
+            worker, self._worker = self._worker, None
+        left: list[Settlement] = []
+        if worker is not None:
+            worker.stopping = True
+            self.inbox.put(None)
+            worker.join(max(0.0, ends - time.monotonic()))
+            # A worker that still hangs in the ledger may settle its first one after all: settling twice changes nothing.
+            left = [item for item in list(worker.waiting) if isinstance(item, Settlement)]
+        left += [item for item in drain(self.inbox) if isinstance(item, Settlement)]
+        spill.write(self.folder, left)
+
+    def replay(self, path: Path) -> int:
+        """Settles the calls of a spill file and removes it; returns how many. Those that are settled already stay as they are.
+
+        Raises:
+            LedgerError: the ledger cannot be reached; the file stays.
+            OSError: the file cannot be read or removed.
+        """
+        count = 0
+        for entry, charges in spill.read(path):
+            self.ledger.settle(entry, charges)
+            count += 1
+        path.unlink(missing_ok=True)
+        return count
+
+
+class _Worker(threading.Thread):
+    """The thread of a spool. ``waiting`` is its own: others only copy it."""
+
+    def __init__(self, spool: Spool) -> None:
+        super().__init__(name="spanledger-spool", daemon=True)
+        self.stopping = False
+        self.waiting: deque[Settlement | threading.Event] = deque()
+        self._spool, self._ledger = spool, spool.ledger
+
+    def run(self) -> None:
+        round_seconds = max(self._spool.lease_seconds / 3, _SHORTEST_ROUND)
+        tend_at = retry_at = pause = 0.0
+        while not self.stopping:
+            due = min(tend_at, retry_at) if self.waiting else tend_at
+            if self._receive(due - time.monotonic()):
+                retry_at = 0.0
+            if self.waiting and time.monotonic() >= retry_at:
+                pause = 0.0 if self._settle_waiting(quiet=pause > 0) else min(max(2 * pause, _FIRST_PAUSE), _LAST_PAUSE)
+                retry_at = time.monotonic() + pause
+            if not self.stopping and time.monotonic() >= tend_at:
+                self._tend()
+                tend_at = time.monotonic() + round_seconds
+
+    def _receive(self, seconds: float) -> bool:
+        """Takes what was put, waiting for the first; True if somebody waits for a flush."""
+        items = drain(self._spool.inbox, max(0.0, seconds))
+        self.waiting.extend(item for item in items if item is not None)
+        while len(self.waiting) > self._spool.bound:
+            oldest = self.waiting.popleft()
+            if isinstance(oldest, Settlement):
+                self._give_up(oldest)
+            else:
+                oldest.set()
+        return any(isinstance(item, threading.Event) for item in items)
+
+    def _settle_waiting(self, *, quiet: bool) -> bool:
+        """Settles in order; False if the ledger cannot be reached."""
+        while self.waiting and not self.stopping:
+            first = self.waiting[0]
+            if isinstance(first, Settlement):
+                try:
+                    self._settle(first)
+                except LedgerError as error:
+                    if not quiet:
+                        log.warning("the ledger cannot be reached (%s); %d settlements wait", error, len(self.waiting))
+                    return False
+                except Exception:
+                    log.exception("a settlement cannot be written")
+                    self._give_up(first)
+            else:
+                first.set()
+            self.waiting.popleft()
+        return True
+
+    def _settle(self, settlement: Settlement) -> None:
+        balances = self._ledger.settle(settlement.entry, settlement.charges)
+        self._spool.untrack(settlement.entry.id)
+        self._spool.settled(settlement.entry, balances)
+
+    def _give_up(self, settlement: Settlement) -> None:
+        self._spool.untrack(settlement.entry.id)
+        spill.write_to_log([settlement])
+
+    def _tend(self) -> None:
+        """Settles what ended processes left, renews our leases and then sweeps: in this order, so that neither what was spilled
+        nor our own calls are swept when the ledger has been away for longer than a lease."""
+        try:
+            for path in spill.files(self._spool.folder):
+                log.warning("settled %d calls left by an ended process in %s", self._spool.replay(path), path)
+            now = self._spool.clock()
+            self._ledger.renew(list(self._spool.leases), now + self._spool.lease_seconds)
+            swept = self._ledger.sweep(now)
+            if swept:
+                log.warning("%d calls were never settled; they are booked by their estimates, as unknown", len(swept))
+        except (LedgerError, OSError) as error:
+            log.warning("cannot tend the ledger's leases: %s", error)
+        except Exception:
+            log.exception("cannot tend the ledger's leases")
+
+
+def drain(inbox: SimpleQueue[Settlement | threading.Event | None], seconds: float = 0.0) -> list[Settlement | threading.Event | None]:
+    """All that is in the queue, waiting up to ``seconds`` for the first."""
+    items: list[Settlement | threading.Event | None] = []
+    try:
+        items.append(inbox.get(timeout=seconds) if seconds else inbox.get_nowait())
+        while True:
+            items.append(inbox.get_nowait())
+    except Empty:
+        return items
+
+
+_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for spool in list(_spools):
+        spool.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

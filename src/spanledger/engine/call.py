@@ -1,0 +1,289 @@
+"""One call's life: read the request, ask the gate, start the span, fold what comes back, end once."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from spanledger import scope as scopes
+from spanledger.engine.runtime import new_id
+from spanledger.errors import BudgetExceeded, LedgerBusy
+from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
+from spanledger.pricing.estimate import estimate_input, estimate_text
+from spanledger.telemetry import semconv as s
+from spanledger.telemetry import spans
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from spanledger.budgets.gate import Admission
+    from spanledger.engine.adapter import Reader
+    from spanledger.engine.runtime import Runtime
+    from spanledger.scope import Scope
+
+_INSIDE = otel_context.create_key("spanledger-call")
+
+
+def library_in_call() -> str | None:
+    """The library whose call is being driven in this context, if any: its own nested calls are part of that one."""
+    inside = current_call()
+    return inside.library if inside is not None else None
+
+
+def current_call(context: Context | None = None) -> Call | None:
+    """The call being driven in this context."""
+    return otel_context.get_value(_INSIDE, context)  # type: ignore[return-value]  # our key, our type
+
+
+class Call:
+    """One provider or plugin call. Methods that may fail are guarded; only ``BudgetExceeded`` and ``LedgerBusy`` leave ``admit``."""
+
+    __slots__ = (
+        "_admission", "_chunks", "_open", "_started", "context", "entry", "is_async", "library", "reader", "request", "response", "runtime", "scope", "span",
+    )  # fmt: skip
+
+    def __init__(self, runtime: Runtime, library: str, reader: Reader, request: Request) -> None:
+        self.runtime, self.library, self.reader, self.request = runtime, library, reader, request
+        self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
+        self.is_async = False
+        self._open: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
+        self._chunks = 0
+        self._admission: Admission | None = None
+        self.span: Span = trace.INVALID_SPAN
+        self.context: Context = otel_context.get_current()
+        self.scope: Scope = scopes.current(self.context)
+        self.entry = self._draft()
+
+    def _draft(self) -> Entry:
+        request, scope = self.request, self.scope
+        entry = Entry(
+            new_id(), time.time(), scope.activity or request.activity, request.provider, request.operation, request.model,
+            plugin=request.tool_name, service=self.runtime.settings.service, workflow=scope.workflow, execution=scope.execution,
+            step=scope.step, attempt=scope.attempt, keys=scope.keys,
+        )  # fmt: skip
+        if entry.execution is None:  # without an explicit workflow the trace is the workflow
+            parent = trace.get_current_span(self.context).get_span_context()
+            entry.execution = trace.format_trace_id(parent.trace_id) if parent.is_valid else entry.id
+        if request.charge is not None:
+            entry.usage, entry.cost = request.charge
+        elif request.operation == s.FETCH_RESPONSE:  # reading a stored response costs nothing
+            entry.usage, entry.cost = Usage(0, 0, state=State.ESTIMATED), Cost(0, CostStatus.ESTIMATED)
+        return entry
+
+    # --- before the request leaves
+
+    def admit(self, *, wait: bool) -> None:
+        """Asks the gate. Raises BudgetExceeded (nothing may be sent) or, with ``wait=False``, LedgerBusy (ask again, waiting)."""
+        try:
+            self._admission = self.runtime.gate.admit(self.entry, self.request, self.scope, wait=wait)
+        except BudgetExceeded as refusal:
+            self.runtime.guard.run("refusal", self._refused, refusal)
+            raise
+        except LedgerBusy:
+            raise
+        except Exception as error:  # noqa: BLE001  # a bug in the gate must not stop the application's call
+            self.runtime.guard.caught("gate", error)
+
+    def _refused(self, refusal: BudgetExceeded) -> None:
+        span = spans.start_call(self.runtime.tracer, self.request, self.scope, self.entry.id, self.context)
+        span.add_event(s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED, refusal_attributes(refusal))
+        spans.refuse_call(span, type(refusal).__qualname__)
+
+    def start(self, kwargs: Mapping[str, Any]) -> None:
+        """Starts the span; from here on the call is open and must end."""
+        self._started = time.perf_counter()
+        self._open.append(True)
+        self.runtime.guard.run("start", self._start, kwargs)
+        self.runtime.open_calls[self.entry.id] = self
+
+    def _start(self, kwargs: Mapping[str, Any]) -> None:
+        self.span = spans.start_call(self.runtime.tracer, self.request, self.scope, self.entry.id, self.context)
+        identity = self.span.get_span_context()
+        if identity.is_valid:
+            self.entry.trace_id = trace.format_trace_id(identity.trace_id)
+            self.entry.span_id = trace.format_span_id(identity.span_id)
+            if self.entry.execution == self.entry.id:
+                self.entry.execution = self.entry.trace_id
+        self.context = otel_context.set_value(_INSIDE, self, trace.set_span_in_context(self.span, self.context))
+        if self.response.output is not None and self.reader.content is not None:
+            self.capture(self.reader.content(kwargs if self.request.tool_name is None else self.request.content))
+
+    def capture(self, content: Mapping[str, Any]) -> None:
+        """Records content on the span and as an event, where that was asked for; the processors redact it."""
+        if self.runtime.capture_spans:
+            spans.set_content(self.span, content)
+        if self.runtime.capture_events:
+            self.runtime.events.log_content(self.request, content, self.context)
+
+    # --- what comes back
+
+    def chunk(self, event: Any) -> bool:
+        """Folds one stream event; True if the application must not see it."""
+        if not self._chunks:
+            self.entry.time_to_first_chunk = time.perf_counter() - self._started
+        self._chunks += 1
+        try:
+            return bool(self.reader.chunk(event, self.response)) and self.request.ask_usage
+        except Exception as error:  # noqa: BLE001  # an adapter's bug must not break the application's stream
+            self.runtime.guard.caught("adapter.chunk", error)
+            return False
+
+    def result(self, value: Any) -> None:
+        """Folds a whole result."""
+        self._chunks += 1
+        self.runtime.guard.run("adapter.response", self.reader.response, value, self.response)
+        self.response.complete = True
+
+    # --- the end
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the call was sent and nobody has ended it yet."""
+        return bool(self._open)
+
+    def abandon(self, outcome: str) -> None:
+        """Ends the call from a finaliser: queues it, does no I/O."""
+        if self._open:
+            self.runtime.reaper.put(self, outcome)
+
+    def end(self, error: BaseException | None = None, outcome: str | None = None) -> None:
+        """Settles, records and ends the span; every call but the first does nothing. Never raises."""
+        try:
+            self._open.pop()
+        except IndexError:
+            return
+        self.runtime.open_calls.pop(self.entry.id, None)
+        self.runtime.guard.run("end", self._end, error, outcome or _outcome(error))
+
+    def _end(self, error: BaseException | None, outcome: str) -> None:
+        entry, response, runtime = self.entry, self.response, self.runtime
+        entry.duration = time.perf_counter() - self._started
+        entry.error = error_type(error) if error is not None else response.error_type
+        entry.response_id, entry.response_model = response.id, response.model
+        entry.finish_reason = response.finish_reasons[0] if response.finish_reasons else None
+        if entry.plugin is None:  # a plugin's price is known before it runs
+            entry.usage = self._usage(error)
+            entry.cost = self._cost()
+        try:
+            counted = self._settle()
+        finally:  # the books' failure must not cost us the span, nor the span's the metrics
+            runtime.guard.run("span", self._record, outcome)
+        if counted:
+            runtime.metrics.record(entry, self.request, self.context)
+            if self.scope.run is not None:
+                self.scope.run.add(entry)
+            if entry.plugin is not None:
+                runtime.events.emit(s.EVENT_TOOL_CALLED, spans.tool_called(entry), self.context)
+
+    def _record(self, outcome: str) -> None:
+        if self.response.output is not None:
+            self.capture({"output_messages": self.response.output or self._streamed_output()} if self.entry.plugin is None else {"tool_result": self.response.output})
+        spans.end_call(self.span, self.entry, self.response, outcome, self.runtime.names)
+
+    def _streamed_output(self) -> list[dict[str, Any]]:
+        if not self.response.text:
+            return []
+        part = {"type": "text", "content": "".join(self.response.text)}
+        return [{"role": "assistant", "parts": [part], "finish_reason": self.entry.finish_reason or "error"}]
+
+    def _settle(self) -> bool:
+        """Writes the books; False if this was the second reading of a response that is in them already."""
+        entry, gate, admission = self.entry, self.runtime.gate, self._admission
+        if entry.operation == s.FETCH_RESPONSE and (known := self._fetched()) is not None:
+            if admission is not None:
+                gate.release(admission)
+            if known.usage.state is not State.EXACT and entry.usage.state is State.EXACT:
+                known.usage, known.cost = entry.usage, entry.cost
+                gate.settle_unreserved(known, self.scope)
+            self.response.usage = None
+            self.span.set_attribute(s.COUNTED, False)
+            return False
+        if admission is not None:
+            gate.settle(entry, admission, wait=not self.is_async)
+        else:
+            gate.settle_unreserved(entry, self.scope)
+        return True
+
+    def _fetched(self) -> Entry | None:
+        if self.response.id is None:
+            return None
+        found: Entry | None = self.runtime.guard.run("find_response", self.runtime.ledger.find_response, self.response.id)
+        return found
+
+    # --- numbers
+
+    def _usage(self, error: BaseException | None) -> Usage:
+        told = self.response.usage
+        if told is not None and (self.response.complete or not self.request.stream):
+            return told
+        if told is not None:  # a stream cut short: what was told about the output was told too early
+            told.output = max(told.output or 0, self._text_tokens())
+            told.state = State.ESTIMATED
+            return told
+        if self._rejected(error) or self.request.operation == s.FETCH_RESPONSE:
+            return Usage(state=State.UNKNOWN)
+        if not self._chunks or self.response.status in ("queued", "in_progress"):
+            return self._unseen()
+        has_output = self.request.activity is not Activity.EMBEDDING
+        return Usage(self._input_tokens(), self._text_tokens() if has_output else None, state=State.ESTIMATED)
+
+    @staticmethod
+    def _rejected(error: BaseException | None) -> bool:
+        """The provider answered with an HTTP error: it told no usage and, as a rule, bills none. Both SDKs' errors carry the status."""
+        return isinstance(getattr(error, "status_code", None), int)
+
+    def _unseen(self) -> Usage:
+        """Sent, but nothing came back: what was estimated before the call stands, as unknown."""
+        usage = self.entry.usage
+        if usage.input is None:
+            usage = Usage(self._input_tokens())
+        usage.state = State.UNKNOWN
+        return usage
+
+    def _input_tokens(self) -> int:
+        if self.entry.usage.input is not None:
+            return self.entry.usage.input
+        return estimate_input(self.request.content, self.request.provider, self.request.model)
+
+    def _text_tokens(self) -> int:
+        return estimate_text(self.response.text, self.request.provider, self.response.model or self.request.model)
+
+    def _cost(self) -> Cost:
+        response, entry = self.response, self.entry
+        if response.cost_nano_usd is not None:
+            return Cost(response.cost_nano_usd, CostStatus.EXACT, source="provider")
+        context = {**(self.request.context or {}), **response.context} if response.context else self.request.context
+        price: Callable[..., Cost] = self.runtime.book.price
+        cost = price(entry.provider, response.model or entry.model, entry.usage, when=entry.time, context=context)
+        if cost.nano_usd is None and response.model and response.model != entry.model:
+            cost = price(entry.provider, entry.model, entry.usage, when=entry.time, context=context)
+        return cost
+
+
+def error_type(error: BaseException) -> str:
+    """``error.type``: the exception's class, with its module unless it is a builtin. Never its message."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _outcome(error: BaseException | None) -> str:
+    if error is None:
+        return "completed"
+    return "cancelled" if type(error).__name__ in ("CancelledError", "Cancelled", "KeyboardInterrupt") else "error"
+
+
+def refusal_attributes(refusal: BudgetExceeded) -> dict[str, Any]:
+    """A refusal as attributes of an event."""
+    attributes: dict[str, Any] = {
+        s.BUDGET_NAME: refusal.budget, s.BUDGET_SCOPE: refusal.scope, s.BUDGET_UNIT: str(refusal.unit), s.BUDGET_LIMIT: refusal.limit,
+        s.BUDGET_SPENT: refusal.spent, s.BUDGET_RESERVED: refusal.reserved, s.BUDGET_ASKED: refusal.asked,
+    }  # fmt: skip
+    if refusal.window_end is not None:
+        attributes[s.BUDGET_WINDOW_END] = refusal.window_end.isoformat()
+    return attributes

@@ -1,0 +1,251 @@
+"""Runs one patched call: synchronous, asynchronous, generator or manager. Which of these is known when patching; the rest is decided by what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from wrapt import FunctionWrapper
+
+from spanledger.engine.call import Call, library_in_call
+from spanledger.engine.live import LiveAsyncManager, LiveManager, receive
+from spanledger.engine.runtime import Runtime, active
+from spanledger.errors import LedgerBusy
+from spanledger.model import Activity, Request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+
+    from spanledger.engine.adapter import Target
+
+    Kwargs = dict[str, Any]
+
+
+def wrap(function: Any, library: str, target: Target) -> Any:
+    """Wraps a function as it stands in its class or module (static and class methods included)."""
+    plain = inspect.unwrap(function.__func__ if isinstance(function, (staticmethod, classmethod)) else function)
+    driver = _driver(plain, target)
+
+    def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Any:
+        runtime = active()
+        if runtime is None or (not target.plugin and library_in_call() == library) or not is_instrumentation_enabled():
+            return wrapped(*args, **kwargs)
+        return driver(runtime, library, target, wrapped, instance, args, kwargs)
+
+    return FunctionWrapper(function, wrapper)
+
+
+def _driver(plain: Any, target: Target) -> Callable[..., Any]:
+    if target.manager or target.tap is not None:
+        return _manager
+    if inspect.isasyncgenfunction(plain):
+        return _async_generator
+    if inspect.isgeneratorfunction(plain):
+        return _generator
+    return _coroutine_function if inspect.iscoroutinefunction(plain) else _function
+
+
+def prepare(runtime: Runtime, library: str, target: Target, instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> tuple[Call, Kwargs]:
+    """Reads the request. An adapter that fails costs the details, not the entry."""
+    guard, reader = runtime.guard, target.reader
+    if reader.prepare is not None:
+        kwargs = guard.run("adapter.prepare", reader.prepare, kwargs, runtime.settings.stream_usage) or kwargs
+    request = guard.run("adapter.request", reader.request, instance, args, kwargs)
+    if request is None:
+        model = kwargs.get("model")
+        request = Request("chat", Activity.LLM, library, model if isinstance(model, str) else None)
+    return Call(runtime, library, reader, request), kwargs
+
+
+def begin(call: Call, kwargs: Kwargs) -> None:
+    """Gate, then span. Raises BudgetExceeded."""
+    call.admit(wait=True)
+    call.start(kwargs)
+
+
+async def begin_async(call: Call, kwargs: Kwargs) -> None:
+    """The same without blocking the event loop: a free ledger answers at once, a busy one is waited for in a thread."""
+    call.is_async = True
+    try:
+        call.admit(wait=False)
+    except LedgerBusy:
+        await _in_thread(lambda: call.admit(wait=True))
+    call.start(kwargs)
+
+
+async def _in_thread(function: Callable[[], None]) -> None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # another event loop (trio): waiting here is the lesser evil
+        function()
+    else:
+        context = otel_context.get_current()
+        await loop.run_in_executor(None, lambda: _with_context(context, function))
+
+
+def _with_context(context: Any, function: Callable[[], None]) -> None:
+    token = otel_context.attach(context)
+    try:
+        function()
+    finally:
+        otel_context.detach(token)
+
+
+def _function(
+    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
+) -> Any:
+    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
+    begin(call, kwargs)
+    token = otel_context.attach(call.context)
+    try:
+        result = wrapped(*args, **kwargs)
+    except BaseException as error:
+        call.end(error)
+        raise
+    finally:
+        otel_context.detach(token)
+    if inspect.isawaitable(result):
+        call.is_async = True
+        return _awaited(call, result, follow=not target.plugin)
+    return _received(call, result, follow=not target.plugin)
+
+
+async def _coroutine_function(
+    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
+) -> Any:
+    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
+    await begin_async(call, kwargs)
+    return await _awaited(call, wrapped(*args, **kwargs), follow=not target.plugin)
+
+
+async def _awaited(call: Call, awaitable: Awaitable[Any], *, follow: bool) -> Any:
+    token = otel_context.attach(call.context)
+    try:
+        result = await awaitable
+    except GeneratorExit:  # the coroutine is being collected, in whatever context
+        call.abandon("dropped")
+        raise
+    except BaseException as error:
+        otel_context.detach(token)
+        call.end(error)
+        raise
+    otel_context.detach(token)
+    return _received(call, result, follow=follow)
+
+
+def _received(call: Call, result: Any, *, follow: bool) -> Any:
+    """What the application gets; should watching fail, it gets the library's own object."""
+    if not follow:
+        call.result(result)
+        call.end()
+        return result
+    try:
+        return receive(call, result)
+    except Exception as error:  # noqa: BLE001  # our bug, not the application's
+        call.end()
+        call.runtime.guard.caught("receive", error)
+        return result
+
+
+def _manager(
+    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
+) -> Any:
+    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
+    manager = wrapped(*args, **kwargs)
+    if hasattr(type(manager), "__aenter__"):
+        return LiveAsyncManager(manager, call, target.tap, lambda call: begin_async(call, kwargs))
+    return LiveManager(manager, call, target.tap, lambda call: begin(call, kwargs))
+
+
+def _generator(
+    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
+) -> Generator[Any, Any, Any]:
+    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
+    begin(call, kwargs)
+    inner = wrapped(*args, **kwargs)
+    step: Callable[[], Any] = inner.__next__
+    while True:
+        token = otel_context.attach(call.context)
+        try:
+            item = step()
+        except StopIteration as stop:
+            call.end()
+            return stop.value
+        except BaseException as error:
+            call.end(error)
+            raise
+        finally:
+            otel_context.detach(token)
+        if call.chunk(item):
+            step = inner.__next__
+            continue
+        try:
+            sent = yield item
+        except GeneratorExit:
+            inner.close()
+            call.abandon("closed")
+            raise
+        except BaseException as thrown:  # noqa: BLE001  # handed on to the library's generator, which raises it or goes on
+            step = _thrower(inner.throw, thrown)
+        else:
+            step = inner.__next__ if sent is None else _sender(inner.send, sent)
+
+
+def _thrower(throw: Callable[[BaseException], Any], error: BaseException) -> Callable[[], Any]:
+    return lambda: throw(error)
+
+
+def _sender(send: Callable[[Any], Any], value: Any) -> Callable[[], Any]:
+    return lambda: send(value)
+
+
+async def _async_generator(
+    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
+) -> AsyncGenerator[Any, Any]:
+    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
+    await begin_async(call, kwargs)
+    dropped = _Dropped(call)  # an asynchronous generator nobody closes is collected without running its code
+    inner = wrapped(*args, **kwargs)
+    step: Callable[[], Any] = inner.__anext__
+    while True:
+        token = otel_context.attach(call.context)
+        try:
+            item = await step()
+        except StopAsyncIteration:
+            call.end()
+            return
+        except BaseException as error:
+            call.end(error)
+            raise
+        finally:
+            otel_context.detach(token)
+        if call.chunk(item):
+            step = inner.__anext__
+            continue
+        try:
+            sent = yield item
+        except GeneratorExit:
+            call.abandon("closed")
+            await inner.aclose()
+            raise
+        except BaseException as thrown:  # noqa: BLE001
+            step = _thrower(inner.athrow, thrown)
+        else:
+            step = inner.__anext__ if sent is None else _sender(inner.asend, sent)
+        del item
+    del dropped
+
+
+class _Dropped:
+    """Lives in a generator's frame; collected with it."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __del__(self) -> None:
+        self._call.abandon("dropped")

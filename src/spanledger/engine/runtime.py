@@ -1,0 +1,78 @@
+"""What a call needs from the rest of the house, put together once by ``install``."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+    from spanledger.budgets.gate import Gate
+    from spanledger.engine.call import Call
+    from spanledger.engine.guard import Guard
+    from spanledger.engine.reaper import Reaper
+    from spanledger.ledger.ledger import Ledger
+    from spanledger.pricing.book import PriceBook
+    from spanledger.settings import Settings
+    from spanledger.telemetry.events import Events
+    from spanledger.telemetry.metrics import Metrics
+    from spanledger.telemetry.semconv import Generation
+
+
+@dataclass
+class Runtime:
+    """One installation: its collaborators and the calls under way."""
+
+    settings: Settings
+    ledger: Ledger
+    gate: Gate
+    book: PriceBook
+    tracer: Tracer
+    metrics: Metrics
+    events: Events
+    guard: Guard
+    reaper: Reaper
+    names: Generation
+    capture_spans: bool = False
+    capture_events: bool = False
+    open_calls: dict[str, Call] = field(default_factory=dict)
+
+
+_active: Runtime | None = None
+
+
+def active() -> Runtime | None:
+    """The installation in force; None before ``instrument()`` and after ``uninstrument()``, when all wrappers are inert."""
+    return _active
+
+
+def activate(runtime: Runtime | None) -> None:
+    """Puts an installation in force, or none."""
+    global _active  # noqa: PLW0603  # the process has one installation
+    _active = runtime
+
+
+# Ids come from a generator of our own: the application may seed the global one, which would repeat ids across processes.
+_random = random.Random(os.urandom(16))  # noqa: S311  # ids, not secrets
+_random_lock = threading.Lock()
+
+
+def new_id() -> str:
+    """A new entry or execution id: 32 hexadecimal digits."""
+    with _random_lock:
+        return f"{_random.getrandbits(128):032x}"
+
+
+def _after_fork() -> None:
+    global _random, _random_lock  # noqa: PLW0603
+    _random, _random_lock = random.Random(os.urandom(16)), threading.Lock()  # noqa: S311
+    if _active is not None:
+        _active.open_calls = {}  # the parent ends its own calls
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

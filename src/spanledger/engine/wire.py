@@ -1,0 +1,68 @@
+"""Reads answers that the application takes raw: JSON bodies and server-sent events, as bytes, text or lines.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from spanledger.engine.adapter import Wire
+
+if TYPE_CHECKING:
+    from spanledger.engine.call import Call
+
+_LIMIT = 64 * 1024 * 1024
+"""Bytes of one answer kept for reading; a larger one is settled by estimate."""
+
+
+def decode(text: str | bytes) -> Any:
+    """JSON with attribute access."""
+    return json.loads(text, object_hook=Wire)
+
+
+def read_body(call: Call, content_type: str, body: bytes) -> None:
+    """Folds a whole body into the call."""
+    feed = Feed(call, content_type)
+    feed.write(body)
+    feed.finish()
+
+
+class Feed:
+    """Takes the pieces of a body as the application reads them and folds what they say into the call."""
+
+    def __init__(self, call: Call, content_type: str) -> None:
+        self._call = call
+        self._events = "event-stream" in content_type
+        self._rest = b""
+        self._body: list[bytes] = []
+        self._size = 0
+
+    def write(self, piece: str | bytes, *, line: bool = False) -> None:
+        """One piece; ``line`` if it is a line whose end was cut off."""
+        data = piece.encode() if isinstance(piece, str) else bytes(piece)
+        if line:
+            data += b"\n"
+        self._size += len(data)
+        if self._events:
+            self._write_events(data)
+        elif self._size <= _LIMIT:
+            self._body.append(data)
+
+    def _write_events(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._event(line[5:].strip())
+
+    def _event(self, data: bytes) -> None:
+        if data.startswith(b"{"):  # "[DONE]" ends OpenAI's streams
+            self._call.chunk(decode(data))
+
+    def finish(self) -> None:
+        """The body ended."""
+        if self._rest:
+            self._write_events(b"\n")
+        if self._body and self._size <= _LIMIT:
+            self._call.result(decode(b"".join(self._body)))

@@ -1,0 +1,324 @@
+"""The one place where collaborators meet: builds an installation, patches libraries as they are imported, and undoes it all."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import importlib.metadata
+import importlib.util
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import _logs, metrics, trace
+
+from spanledger import plugins, settings
+from spanledger.adapters import ADAPTERS
+from spanledger.budgets import rule as budget_rules
+from spanledger.budgets.gate import Gate
+from spanledger.budgets.spool import Spool
+from spanledger.engine import drive, patching
+from spanledger.engine.call import current_call
+from spanledger.engine.guard import Guard, log
+from spanledger.engine.reaper import Reaper
+from spanledger.engine.runtime import Runtime, activate, active
+from spanledger.errors import ConfigurationError
+from spanledger.ledger.open import open_ledger
+from spanledger.pricing.book import PriceBook
+from spanledger.redaction.redactor import Redactor
+from spanledger.telemetry import processor, semconv
+from spanledger.telemetry.events import Events
+from spanledger.telemetry.foreign import Duplicates
+from spanledger.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from spanledger.budgets.gate import Notice
+    from spanledger.engine.adapter import Adapter, Target
+    from spanledger.settings import Settings
+
+VERSION = importlib.metadata.version("spanledger")
+
+
+@dataclass
+class Library:
+    """What became of one adapter."""
+
+    adapter: Adapter
+    patched: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    """Targets that somebody wrapped over ours: left in place, inert."""
+
+    @property
+    def version(self) -> str | None:
+        """The installed version, None if the library is not installed."""
+        try:
+            return importlib.metadata.version(self.adapter.name)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+
+@dataclass
+class Installation:
+    """Everything that ``instrument`` put in place."""
+
+    runtime: Runtime
+    spool: Spool
+    libraries: list[Library]
+    patches: list[patching.Patch] = field(default_factory=list)
+    problems: list[ConfigurationError] = field(default_factory=list)
+
+
+_lock = threading.RLock()
+_installation: Installation | None = None
+_redaction_counts: list[Metrics] = []
+
+
+def instrument(
+    config: Settings | None = None, *, tracer_provider: Any = None, meter_provider: Any = None, logger_provider: Any = None
+) -> None:
+    """Turns Spanledger on for this process; a second call does nothing. Libraries are patched when they are imported.
+
+    Args:
+        config: settings; read from the environment if not given.
+        tracer_provider, meter_provider, logger_provider: the global ones if not given.
+
+    Never raises; what is wrong with the configuration is logged, and shown by ``spanledger status``.
+    """
+    global _installation  # noqa: PLW0603  # the process has one installation
+    with _lock:
+        config = config or settings.load()
+        if _installation is not None or not config.enabled:
+            return
+        guard = Guard(debug=config.debug)
+        protect(config, tracer_provider, logger_provider, guard)
+        _installation = _build(config, guard, tracer_provider, meter_provider, logger_provider)
+        activate(_installation.runtime)
+        _patch_adapters(_installation)
+        _patch_plugins(_installation)
+        atexit.register(_at_exit)
+
+
+def uninstrument() -> None:
+    """Puts back exactly what was there, settles what is open and closes the ledger. Wrappers that somebody kept are inert from now on."""
+    global _installation  # noqa: PLW0603
+    with _lock:
+        installation, _installation = _installation, None
+        if installation is None:
+            return
+        patching.forget_wanted()
+        for patch in reversed(installation.patches):
+            if not patch.undo():
+                log.warning("%s was wrapped by somebody else since; our wrapper stays in place and does nothing", patch.name)
+        _shut_down(installation, "uninstrumented")
+        activate(None)
+        atexit.unregister(_at_exit)
+
+
+def protect(config: Settings | None = None, tracer_provider: Any = None, logger_provider: Any = None, guard: Guard | None = None) -> None:
+    """Puts the processors that redact in front of all others. Providers that are not the SDK's are left alone; once is enough."""
+    config = config or settings.load()
+    guard = guard or Guard(debug=config.debug)
+    if not config.enabled:
+        return
+    duplicates = Duplicates([scope for adapter in ADAPTERS for scope in adapter.native_scopes], lambda context: current_call(context) is not None)
+    redactor = Redactor(config.redaction, config.redaction_key, _count_redaction)
+    span_processor = processor.RedactingSpanProcessor(
+        redactor,
+        on_error=lambda error: guard.caught("redaction", error),
+        before=duplicates.on_ending,
+        on_start_hook=lambda span, context: guard.run("foreign", duplicates.on_start, span, context),
+    )
+    log_processor = processor.RedactingLogProcessor(redactor, on_error=lambda error: guard.caught("redaction", error))
+    guard.run(
+        "processors", processor.install_first, tracer_provider or trace.get_tracer_provider(),
+        logger_provider or _logs.get_logger_provider(), span_processor, log_processor,
+    )  # fmt: skip
+
+
+def _count_redaction(label: str, count: int) -> None:
+    for counted in _redaction_counts[-1:]:
+        counted.redactions.add(((semconv.REDACTION_LABEL, label),), count)
+
+
+def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Installation:
+    problems = list(config.problems)
+    rules, broken_rules = budget_rules.parse_all(config.budgets)
+    prices, broken_prices = plugins.parse_prices("SPANLEDGER_PLUGIN_PRICES", config.plugin_prices)
+    plugins.configure(prices, config.plugin_tokens)
+    problems += [*broken_rules, *broken_prices]
+    ledger = open_ledger(config.ledger_url, on_problem=log.warning)
+    book = PriceBook(config.prices, config.prices_ttl)
+    names = semconv.generation(config.semconv)
+    meter = metrics.get_meter("spanledger", VERSION, meter_provider)
+    instruments = Metrics(meter, names, lambda: guard.run("balances", ledger.balances, time.time()) or ())
+    _redaction_counts[:] = [instruments]
+    guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
+    events = Events(_logs.get_logger("spanledger", VERSION, logger_provider=logger_provider), guard.caught)
+    spool = Spool(ledger, lease_seconds=config.lease_seconds, state_dir=config.state_dir)
+    gate = Gate(
+        rules, ledger, book, timezone=config.timezone, lease_seconds=config.lease_seconds, assumed_output=config.assumed_output,
+        on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, strict_problems=broken_rules if config.strict else (),
+        notify=lambda notice: guard.run("notify", _notify, notice), spool=spool,
+    )  # fmt: skip
+    runtime = Runtime(
+        config, ledger, gate, book, trace.get_tracer("spanledger", VERSION, tracer_provider), instruments, events, guard, Reaper(), names,
+        capture_spans=config.capture in ("SPAN_ONLY", "SPAN_AND_EVENT"), capture_events=config.capture in ("EVENT_ONLY", "SPAN_AND_EVENT"),
+    )  # fmt: skip
+    runtime.reaper.start()
+    for problem in [*problems, *book.problems]:
+        log.warning("%s", problem)
+    return Installation(runtime, spool, [Library(adapter) for adapter in ADAPTERS], problems=problems)
+
+
+def _notify(notice: Notice) -> None:
+    """A budget crossed a threshold or refused a call: metric, log record, subscribers, and an event on the call's span."""
+    runtime = active()
+    if runtime is None:
+        return
+    attributes = notice_attributes(notice)
+    call = runtime.open_calls.get(notice.entry_id) if notice.entry_id else None
+    if notice.kind == semconv.EVENT_BUDGET_REFUSED:
+        runtime.metrics.refusals.add(((semconv.BUDGET_NAME, notice.budget), (semconv.BUDGET_UNIT, str(notice.unit))))
+    elif (inside := call or current_call()) is not None:
+        inside.span.add_event(semconv.EVENT_PREFIX + notice.kind, attributes)
+    log.warning("%s", notice)
+    runtime.events.emit(notice.kind, attributes)
+
+
+def _patch_adapters(installation: Installation) -> None:
+    for library in installation.libraries:
+        by_module: dict[str, list[Target]] = {}
+        for target in library.adapter.targets:
+            by_module.setdefault(target.module, []).append(target)
+        for module, targets in by_module.items():
+            patching.when_imported(module, _patcher(installation, library, targets))
+
+
+def _patcher(installation: Installation, library: Library, targets: list[Target]) -> Any:
+    def action(module: ModuleType) -> None:
+        installation.runtime.guard.run("patch", apply, module)
+
+    def apply(module: ModuleType) -> None:
+        if installation is not _installation:
+            return
+        for target in targets:
+            _patch(installation, library, module, target)
+        _warm_prices(installation)
+
+    return action
+
+
+def _patch(installation: Installation, library: Library, module: ModuleType, target: Target) -> None:
+    place = f"{target.module}:{target.name}"
+    try:
+        patch = patching.patch(module, target.name, lambda original: drive.wrap(original, library.adapter.name, target))
+    except AttributeError:
+        library.absent.append(place)
+    else:
+        installation.patches.append(patch)
+        library.patched.append(place)
+
+
+_warmed = threading.Event()
+
+
+def _warm_prices(installation: Installation) -> None:
+    """Loads the prices (half a second) beside the application's own start, not in its first call."""
+    if not _warmed.is_set():
+        _warmed.set()
+        threading.Thread(
+            target=installation.runtime.guard.run, args=("prices", installation.runtime.book.warm), name="spanledger-prices", daemon=True
+        ).start()  # fmt: skip
+
+
+def _patch_plugins(installation: Installation) -> None:
+    for text in installation.runtime.settings.plugins:
+        try:
+            module, name = plugins.parse_target("SPANLEDGER_PLUGINS", text)
+        except ConfigurationError as problem:
+            installation.problems.append(problem)
+            log.warning("%s", problem)
+        else:
+            patching.when_imported(module, _plugin_patcher(installation, name))
+
+
+def _plugin_patcher(installation: Installation, name: str) -> Any:
+    def action(module: ModuleType) -> None:
+        installation.runtime.guard.run("patch", apply, module)
+
+    def apply(module: ModuleType) -> None:
+        if installation is not _installation:
+            return
+        for dotted in plugins.public_functions(module) if name == "*" else [name]:
+            try:
+                installation.patches.append(patching.patch(module, dotted, lambda original, dotted=dotted: plugins.wrap(original, dotted)))
+            except AttributeError:
+                problem = ConfigurationError("SPANLEDGER_PLUGINS", f"module {module.__name__} has no {dotted}", "the name of a function in it")
+                installation.problems.append(problem)
+                log.warning("%s", problem)
+
+    return action
+
+
+def _at_exit() -> None:
+    if _installation is not None:
+        _shut_down(_installation, "exit")
+
+
+def _shut_down(installation: Installation, outcome: str) -> None:
+    """Ends open calls, settles everything, closes the ledger; the providers are shut down after us and still export the spans."""
+    runtime = installation.runtime
+    for call in list(runtime.open_calls.values()):
+        call.end(outcome=outcome)
+    runtime.reaper.drain()
+    runtime.guard.run("spool", installation.spool.close, 5.0)
+    runtime.guard.run("ledger", runtime.ledger.close)
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Waits until abandoned calls are ended and queued settlements are written; False if that took longer than ``timeout`` seconds."""
+    installation = _installation
+    return installation is None or (installation.runtime.reaper.drain(timeout) and installation.spool.flush(timeout))
+
+
+def status() -> dict[str, Any]:
+    """What is patched and what is wrong, for ``spanledger status``: libraries, budgets, ledger, prices, problems."""
+    installation = _installation
+    if installation is None:
+        return {"installed": False, "libraries": [], "problems": []}
+    return {
+        "installed": True,
+        "libraries": [_library_status(library) for library in installation.libraries],
+        "problems": [str(problem) for problem in installation.problems],
+        "prices": installation.runtime.book.status(),
+        "ledger": type(installation.runtime.ledger).__name__,
+    }
+
+
+def _library_status(library: Library) -> dict[str, Any]:
+    version = library.version
+    return {
+        "library": library.adapter.name,
+        "version": version,
+        "supported": library.adapter.requires,
+        "patched": library.patched,
+        "absent": library.absent,
+        "state": "not installed" if version is None else "patched" if library.patched else "not imported",
+    }
+
+
+def import_adapters() -> None:
+    """Imports the modules that adapters patch, where their library is installed; only ``spanledger status`` wants that."""
+    for adapter in ADAPTERS:
+        if importlib.util.find_spec(adapter.name) is None:
+            continue
+        for module in {target.module for target in adapter.targets}:
+            try:
+                importlib.import_module(module)
+            except Exception as error:  # noqa: BLE001  # a library that cannot be imported is a finding, not our failure
+                log.warning("%s cannot be imported: %s", module, type(error).__name__)
+

@@ -1,0 +1,189 @@
+"""One SQLite connection for all threads of a process: opened when needed, patient with other processes, safe to fork.
+
+Transactions begin with ``BEGIN IMMEDIATE``, so that waiting happens before anything is changed. SQLite's own busy handler sleeps up to
+100 ms at a time, in which others pass by; ours looks again after a fraction of a millisecond.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from spanledger.errors import LedgerBusy, LedgerError
+from spanledger.ledger import fork, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+WAIT_SECONDS = 5.0
+"""How long a call waits for other threads and processes before it gives up."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.000_05, 0.000_5
+
+_REASONS = {
+    sqlite3.SQLITE_BUSY: f"other processes held it for more than {WAIT_SECONDS:g} s",
+    sqlite3.SQLITE_LOCKED: f"other processes held it for more than {WAIT_SECONDS:g} s",
+    sqlite3.SQLITE_FULL: "the disk is full; free some space or choose another path",
+    sqlite3.SQLITE_READONLY: "it is read-only; make the file and its directory writable or choose another path",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened or created; check that its directory exists and is writable",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database; move the file away or choose another path",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; move the file away or restore it from a backup",
+    sqlite3.SQLITE_IOERR: "the disk failed to read or write it",
+}
+_REOPEN_AFTER = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR}
+
+_inherited: list[sqlite3.Connection] = []
+"""Connections that a fork caught in the middle of a write: closing them could undo the parent's write, so they are kept for ever."""
+
+T = TypeVar("T")
+
+
+class Database:
+    """The connection to one file. A closed one reopens by itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._pid = os.getpid()
+        fork.watch(self)
+
+    def write(self, work: Callable[[sqlite3.Connection], T], *, wait: bool = True) -> T:
+        """Runs ``work`` in one transaction: all of it happens, or nothing.
+
+        Raises:
+            LedgerBusy: ``wait`` is false and another thread or process is writing.
+            LedgerError: the file cannot be read or written, or others held it for longer than ``WAIT_SECONDS``.
+        """
+        self._acquire(wait=wait)
+        try:
+            db = self._open()
+            self._insist(lambda: db.execute("BEGIN IMMEDIATE"), wait=wait)
+            try:
+                result = work(db)
+                self._insist(lambda: db.execute("COMMIT"), wait=wait)
+            except BaseException:
+                self._roll_back(db)
+                raise
+            return result
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        finally:
+            self._lock.release()
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs ``work``, which only reads and may be run again if it meets a lock. Raises ``LedgerError``."""
+        self._acquire(wait=True)
+        try:
+            db = self._open()
+            return self._insist(lambda: work(db), wait=True)
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Closes the connection, if there is one."""
+        self._acquire(wait=True)
+        try:
+            self._disconnect()
+        finally:
+            self._lock.release()
+
+    def before_fork(self) -> bool:
+        """Closes the connection and keeps others out until the fork is done."""
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            return False
+        self._disconnect()
+        return True
+
+    def after_fork_in_parent(self) -> None:
+        """Lets others in again."""
+        self._lock.release()
+
+    def after_fork_in_child(self, *, rested: bool) -> None:
+        """Lets others in again; deals with a connection that the fork did not wait for."""
+        if rested:
+            self._lock.release()
+        else:
+            self._leave_to_parent()
+        self._pid = os.getpid()
+
+    def _leave_to_parent(self) -> None:
+        at_rest, self._lock = self._lock.acquire(blocking=False), threading.Lock()
+        if at_rest:
+            self._disconnect()
+        elif self._connection is not None:
+            _inherited.append(self._connection)
+            self._connection = None
+
+    def _acquire(self, *, wait: bool) -> None:
+        if self._pid != os.getpid():  # forked by C code that told Python nothing
+            self.after_fork_in_child(rested=False)
+        if self._lock.acquire(blocking=False):
+            return
+        if not wait:
+            msg = f"the ledger {self.path} is being written by another thread"
+            raise LedgerBusy(msg)
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            msg = f"the ledger {self.path} cannot be used: other threads of this process held it for more than {WAIT_SECONDS:g} s"
+            raise LedgerError(msg)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            schema.create_private(self.path)
+            db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
+            try:
+                self._insist(lambda: schema.prepare(db, self.path), wait=True)
+            except BaseException:
+                db.close()
+                raise
+            self._connection = db
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):  # what was committed is safe; the rest of closing is housekeeping
+                connection.close()
+
+    def _insist(self, action: Callable[[], T], *, wait: bool) -> T:
+        """Does ``action``, again and again while other processes are in the way."""
+        deadline = 0.0
+        while True:
+            try:
+                return action()
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY:
+                    raise
+                if not wait:
+                    msg = f"the ledger {self.path} is being written by another process"
+                    raise LedgerBusy(msg) from error
+                deadline = deadline or time.monotonic() + WAIT_SECONDS
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # spreads waiters; no secret
+
+    def _roll_back(self, db: sqlite3.Connection) -> None:
+        """After some errors (disk full) SQLite has rolled back by itself."""
+        if db.in_transaction:
+            try:
+                db.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._disconnect()
+
+    def _explained(self, error: sqlite3.Error) -> LedgerError:
+        code = _code(error)
+        if code in _REOPEN_AFTER:
+            self._disconnect()
+        return LedgerError(f"the ledger {self.path} cannot be used: {_REASONS.get(code, error)}")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; extended ones carry details in the higher bits (https://www.sqlite.org/rescode.html)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

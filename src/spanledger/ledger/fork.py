@@ -1,0 +1,61 @@
+"""Forks without damage: what holds a lock or a connection is brought to rest before ``fork`` and goes on after it, on both sides.
+
+An open SQLite connection must not be carried into a child: SQLite keeps the state of its file locks per process, so a child that inherits
+it believes it holds locks which it does not (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Protocol
+
+
+class ForkAware(Protocol):
+    """Something to bring to rest before a fork."""
+
+    def before_fork(self) -> bool:
+        """Called in the parent; False if it could not come to rest."""
+
+    def after_fork_in_parent(self) -> None:
+        """Called only if ``before_fork`` returned True."""
+
+    def after_fork_in_child(self, *, rested: bool) -> None:
+        """``rested`` is False where ``before_fork`` returned False or never ran (programs that fork in C)."""
+
+
+_watched: weakref.WeakValueDictionary[int, ForkAware] = weakref.WeakValueDictionary()
+_here = threading.local()
+
+
+def watch(thing: ForkAware) -> None:
+    """Includes ``thing`` in all later forks, for as long as it lives."""
+    _watched[id(thing)] = thing
+
+
+def _living() -> list[ForkAware]:
+    """Always in the same order, so that two threads that fork at once cannot wait for each other."""
+    things = [reference() for reference in _watched.valuerefs()]
+    return sorted((thing for thing in things if thing is not None), key=id)
+
+
+def _before() -> None:
+    _here.rested = [thing for thing in _living() if thing.before_fork()]
+
+
+def _after_in_parent() -> None:
+    for thing in _here.rested:
+        thing.after_fork_in_parent()
+    _here.rested = []
+
+
+def _after_in_child() -> None:
+    rested = {id(thing) for thing in getattr(_here, "rested", [])}
+    for thing in _living():
+        thing.after_fork_in_child(rested=id(thing) in rested)
+    _here.rested = []
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

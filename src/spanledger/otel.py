@@ -1,0 +1,111 @@
+"""Entry points for ``opentelemetry-instrument``, in the order in which it calls them: pre-instrument, exporter, instrumentor."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # not in its __all__
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import format_span_id, format_trace_id
+
+from spanledger import install, settings
+from spanledger.engine.guard import log
+from spanledger.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from spanledger.ledger.spans import SpanRow
+
+
+def pre_instrument() -> None:
+    """Puts the processors in place before the first span exists. Never raises: that would end all auto-instrumentation."""
+    try:
+        install.protect()
+    except Exception as error:  # noqa: BLE001  # see above
+        log.warning("redaction could not be installed: %s", type(error).__name__)
+
+
+class SpanledgerInstrumentor(BaseInstrumentor):
+    """The instrumentor that ``opentelemetry-instrument`` loads."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """None: libraries are patched when and if they are imported."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        """Never raises: that would end all auto-instrumentation."""
+        try:
+            install.instrument(
+                tracer_provider=kwargs.get("tracer_provider"),
+                meter_provider=kwargs.get("meter_provider"),
+                logger_provider=kwargs.get("logger_provider"),
+            )
+        except Exception as error:  # noqa: BLE001  # see above
+            log.warning("spanledger could not be installed: %s", error)
+
+    def _uninstrument(self, **_kwargs: Any) -> None:
+        install.uninstrument()
+
+
+class SpanledgerSpanExporter(SpanExporter):
+    """Traces exporter ``spanledger``: stores spans in the ledger's SQLite file, for ``spanledger trace``; no network."""
+
+    def __init__(self) -> None:
+        from spanledger.ledger.spans import SpanStore  # noqa: PLC0415  # only where this exporter is chosen
+
+        url = settings.load().ledger_url
+        self._store = SpanStore(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else None
+        if self._store is None:
+            log.warning("OTEL_TRACES_EXPORTER=spanledger stores spans in a SQLite ledger only; SPANLEDGER_LEDGER is %s", url.split(":")[0])
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Stores a batch; a ledger that cannot be written makes the batch fail, with one line in the log."""
+        if self._store is None:
+            return SpanExportResult.FAILURE
+        try:
+            self._store.save([_row(span) for span in spans])
+        except LedgerError as error:
+            log.warning("spans not stored: %s", error)
+            return SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Closes the file."""
+        if self._store is not None:
+            self._store.close()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  # nothing is buffered
+        """Nothing is buffered."""
+        return True
+
+
+def _row(span: ReadableSpan) -> SpanRow:
+    from spanledger.ledger.spans import SpanRow  # noqa: PLC0415
+
+    context, parent, scope = span.context, span.parent, span.instrumentation_scope
+    return SpanRow(
+        trace_id=format_trace_id(context.trace_id),
+        span_id=format_span_id(context.span_id),
+        parent_id=format_span_id(parent.span_id) if parent is not None else None,
+        name=span.name,
+        kind=span.kind.name.lower(),
+        start_ns=span.start_time or 0,
+        end_ns=span.end_time or 0,
+        status=span.status.status_code.name.lower(),
+        status_message=span.status.description,
+        scope=scope.name if scope is not None else "",
+        attributes=_plain(span.attributes),
+        events=[{"name": event.name, "time_ns": event.timestamp, "attributes": _plain(event.attributes)} for event in span.events],
+        resource=_plain(span.resource.attributes),
+        links=[{"trace_id": format_trace_id(link.context.trace_id), "span_id": format_span_id(link.context.span_id)} for link in span.links],
+    )
+
+
+def _plain(attributes: Any) -> dict[str, Any]:
+    """Attributes as JSON can hold them."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(attributes or {}), default=str))
+    return plain

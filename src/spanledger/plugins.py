@@ -1,0 +1,211 @@
+"""Plugin (tool) calls: ``@plugin``, and functions named in ``SPANLEDGER_PLUGINS``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import re
+import threading
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, overload
+
+from spanledger.engine import drive
+from spanledger.engine.adapter import Reader, Target
+from spanledger.engine.guard import log
+from spanledger.engine.runtime import active
+from spanledger.errors import ConfigurationError
+from spanledger.model import Activity, Cost, CostStatus, Request, Response, Unit, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    Price = tuple[Unit, int]
+
+_PRICE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(usd|tokens?)\s*", re.IGNORECASE)
+_EXPECTED_PRICE = "a price such as '0.002 USD' or '250 tokens'"
+
+
+def parse_price(where: str, text: str) -> Price:
+    """``"0.002 USD"`` -> nano-USD per call, ``"250 tokens"`` -> tokens-equivalent per call. Raises ConfigurationError."""
+    match = _PRICE.fullmatch(text)
+    try:
+        if match is None:
+            raise ConfigurationError(where, f"cannot read {text!r}", _EXPECTED_PRICE)
+        number, unit = Decimal(match[1]), match[2].lower()
+        return (Unit.USD, int(number * 10**9)) if unit == "usd" else (Unit.TOKENS, int(number))
+    except InvalidOperation:
+        raise ConfigurationError(where, f"cannot read {text!r}", _EXPECTED_PRICE) from None
+
+
+def parse_prices(where: str, items: tuple[str, ...]) -> tuple[dict[str, Price], list[ConfigurationError]]:
+    """``("send_email=0.001 USD", ...)`` -> prices by plugin name, and what could not be read."""
+    prices: dict[str, Price] = {}
+    problems: list[ConfigurationError] = []
+    for item in items:
+        name, _, text = item.partition("=")
+        try:
+            prices[name.strip()] = parse_price(where, text)
+        except ConfigurationError as problem:
+            problems.append(problem)
+    return prices, problems
+
+
+class PluginReader:
+    """Reads calls of one plugin. ``price`` given in code wins over the settings' and the price file's."""
+
+    def __init__(self, name: str, function: Callable[..., Any], price: Price | None) -> None:
+        self.name, self.price = name, price
+        self._parameters = _parameters(function)
+
+    def reader(self) -> Reader:
+        """The engine's view."""
+        return Reader(request=self.request, response=self.response, chunk=self.chunk, content=self.content)
+
+    def request(self, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+        """A plugin's cost is known before it runs."""
+        skip = 1 if instance is not None and self._parameters[:1] in (["self"], ["cls"]) else 0
+        named = dict(zip(self._parameters[skip:], args, strict=False))
+        return Request(
+            "execute_tool", Activity.PLUGIN, "spanledger", tool_name=self.name, content={**named, **kwargs}, charge=self._charge()
+        )  # fmt: skip
+
+    def _charge(self) -> tuple[Usage, Cost]:
+        unit, amount = self.price or _configured_price(self.name)
+        if unit is Unit.USD:
+            return Usage(0, 0), Cost(amount, CostStatus.EXACT, "plugin")
+        return Usage(amount, 0), Cost(0, CostStatus.EXACT, "plugin")
+
+    def response(self, result: Any, into: Response) -> None:
+        """The result is recorded only where content is captured."""
+        if into.output is not None:
+            into.output = [result]
+
+    def chunk(self, event: Any, into: Response) -> None:
+        """Nothing to read in what a plugin yields."""
+
+    def content(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by name."""
+        return {"tool_arguments": dict(arguments)}
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+_prices: dict[str, Price] = {}
+_default: Price = (Unit.TOKENS, 400)
+
+
+def configure(prices: dict[str, Price], default_tokens: int) -> None:
+    """Sets the prices from the environment."""
+    global _prices, _default  # noqa: PLW0603  # set once by install
+    _prices, _default = prices, (Unit.TOKENS, default_tokens)
+
+
+def _configured_price(name: str) -> Price:
+    known = _prices.get(name)
+    if known is None and (runtime := active()) is not None:
+        known = runtime.book.plugin(name)
+    return known or _default
+
+
+def wrap(function: Any, name: str, price: Price | None = None) -> Any:
+    """The function, recorded as a plugin. Static and class methods are taken as they stand in their class."""
+    plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+    return drive.wrap(function, "plugin", Target("", name, PluginReader(name, plain, price).reader(), plugin=True))
+
+
+@overload
+def plugin(function: Callable[..., Any], /) -> Any: ...
+@overload
+def plugin(*, name: str | None = None, price: str | None = None, timeout: float | None = None) -> Callable[[Callable[..., Any]], Any]: ...
+def plugin(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, price: str | None = None, timeout: float | None = None
+) -> Any:
+    """Records every call of a function as a plugin (tool) call: span ``execute_tool``, duration, errors, price, budgets.
+
+    Args:
+        name: ``gen_ai.tool.name``; the function's name if not given.
+        price: per call, ``"0.002 USD"`` or ``"250 tokens"`` (tokens-equivalent, default 400). Also settable by name in
+            ``SPANLEDGER_PLUGIN_PRICES`` and in the price file.
+        timeout: seconds after which the caller gets ``TimeoutError``. A coroutine is cancelled then; a plain function, which Python
+            cannot stop, runs on in its thread and its result is dropped.
+
+    Raises (when the function is called): BudgetExceeded, TimeoutError if a timeout was given.
+    """
+    if function is None:
+        return functools.partial(_decorate, name=name, price=price, timeout=timeout)
+    return _decorate(function, name=name, price=price, timeout=timeout)
+
+
+def _decorate(function: Callable[..., Any], *, name: str | None, price: str | None, timeout: float | None) -> Any:
+    tool = name or getattr(function, "__name__", type(function).__name__)
+    fixed: Price | None = None
+    if price is not None:
+        try:
+            fixed = parse_price(f"@plugin(name={tool!r})", price)
+        except ConfigurationError as problem:  # a wrong price must not stop the application's import
+            log.warning("%s; the default price is used", problem)
+    return wrap(_timed(function, timeout) if timeout is not None else function, tool, fixed)
+
+
+def _timed(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def asynchronous(*args: Any, **kwargs: Any) -> Any:
+            async with asyncio.timeout(seconds):
+                return await function(*args, **kwargs)
+
+        return asynchronous
+
+    @functools.wraps(function)
+    def synchronous(*args: Any, **kwargs: Any) -> Any:
+        return _in_time(lambda: function(*args, **kwargs), seconds)
+
+    return synchronous
+
+
+def _in_time(work: Callable[[], Any], seconds: float) -> Any:
+    outcome: list[tuple[Any, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((work(), None))
+        except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="spanledger-plugin", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        message = f"plugin did not return within {seconds} s"
+        raise TimeoutError(message)
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def parse_target(where: str, text: str) -> tuple[str, str]:
+    """``"myapp.mail:send_email"`` -> module and dotted name (``*`` for all public functions). Raises ConfigurationError."""
+    module, colon, name = (part.strip() for part in text.partition(":"))
+    words = [*module.split("."), *(name.split(".") if name != "*" else [])]
+    if not colon or not all(word.isidentifier() for word in words):
+        raise ConfigurationError(where, f"cannot read {text!r}", "module:function, module:Class.method or module:*")
+    return module, name
+
+
+def public_functions(module: ModuleType) -> list[str]:
+    """Names of the functions that a module defines itself and does not hide."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and inspect.isroutine(value) and getattr(value, "__module__", None) == module.__name__
+    ]

@@ -1,0 +1,152 @@
+"""Finding where a kind of private value may be: places only, no judgement. Two engines, one answer.
+
+The patterns are written in what google-re2 and the standard library have in common, start with something rare, and repeat only with a
+bound or as long as they consume, so both take time linear in the text. Neither uses alternations over whole detectors: one automaton of
+everything is slower than a set that says which of the small ones to run (https://github.com/google/re2/blob/main/re2/set.h).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Kind(IntEnum):
+    """A kind of place, and its index in ``PLACES``."""
+
+    AT = 0
+    NUMBER = 1
+    DOTTED = 2
+    COLONS = 3
+    DASHED = 4
+    IBAN = 5
+    LONG_WORD = 6
+    KEYWORD = 7
+    PEM = 8
+    URL = 9
+    SPELLED = 10
+
+
+class Place(NamedTuple):
+    """``pattern`` is searched in the text, or in its lower-case form if ``lower``; without any of ``hints`` in it there is no match."""
+
+    pattern: str
+    hints: tuple[str, ...]
+    lower: bool = False
+
+
+DIGITS = tuple("0123456789")
+_STEMS = (
+    "pass", "pwd", "pswd", "secret", "token", "api", "auth", "cred", "cookie", "key", "login", "bearer", "basic ", "sig", "ssn", "--user",
+    " -u ", " -p ",
+)  # fmt: skip
+_HEX = "[0-9A-Fa-f]"
+
+PLACES: tuple[Place, ...] = (
+    Place("@", ("@",)),
+    Place(r"[0-9](?:[ ().\-/]{0,3}[0-9]){6,}", DIGITS),
+    Place(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", (".",)),
+    Place(rf":{_HEX}{{0,4}}:", (":",)),
+    Place(rf"-{_HEX}{_HEX}-{_HEX}{_HEX}-{_HEX}{_HEX}-", ("-",)),
+    Place(r"[A-Z][A-Z][0-9][0-9][ \-]?[A-Z0-9]{4}", DIGITS),
+    Place(r"[0-9A-Za-z_\-]{20,}", ()),
+    Place("|".join(_STEMS), _STEMS, lower=True),
+    Place("-----BEGIN ", ("-----BEGIN ",)),
+    Place("://", ("://",)),
+    Place(r"[\[( ]dot[\]) ]", (" dot ", "[dot]", "(dot)"), lower=True),
+)
+
+
+class Engine(Protocol):
+    """Both take ASCII only, so that offsets of characters and bytes are the same."""
+
+    name: str
+
+    def present(self, text: str, lower: str) -> Sequence[int]:
+        """The kinds that may occur; may name one too many, never one too few."""
+
+    def find(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
+        """Where the kind's pattern matches, left to right, without overlaps."""
+
+
+class Standard:
+    """The standard library's ``re``; substring searches tell which patterns are worth running."""
+
+    name = "re"
+    _WORD = 20
+    _SHAPE = bytes(ord("a") if chr(code).isalnum() and code < 0x80 or chr(code) in "_-" else ord(" ") for code in range(256))  # noqa: PLR2004, RUF021  # ASCII
+
+    def __init__(self) -> None:
+        self._patterns = [re.compile(place.pattern) for place in PLACES]
+
+    def present(self, text: str, lower: str) -> list[int]:
+        """See ``Engine``."""
+        digits = any(digit in text for digit in DIGITS)
+        return [kind for kind, place in enumerate(PLACES) if self._hinted(place, lower if place.lower else text, digits)]
+
+    @staticmethod
+    def _hinted(place: Place, text: str, digits: bool) -> bool:
+        if place.hints is DIGITS:
+            return digits
+        return not place.hints or any(hint in text for hint in place.hints)
+
+    def find(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
+        """See ``Engine``."""
+        if kind == Kind.LONG_WORD:
+            return self._long_words(text)
+        return (found.span() for found in self._patterns[kind].finditer(text))
+
+    def _long_words(self, text: str) -> Iterator[tuple[int, int]]:
+        """The same words as the pattern finds, which would try each of a word's letters as its start."""
+        shape = text.encode("ascii").translate(self._SHAPE)
+        word = b"a" * self._WORD
+        start = shape.find(word)
+        while start >= 0:
+            end = shape.find(b" ", start)
+            end = len(shape) if end < 0 else end
+            yield start, end
+            start = shape.find(word, end)
+
+
+class Re2:
+    """google-re2: a set automaton reads the text once and names the kinds present."""
+
+    name = "re2"
+
+    def __init__(self) -> None:
+        import re2  # noqa: PLC0415  # optional, and not to be loaded where redaction is off
+
+        options = re2.Options()
+        options.log_errors = False
+        self._patterns = [re2.compile(place.pattern.encode(), options) for place in PLACES]
+        self._exact, self._lower = re2.Set.SearchSet(options), re2.Set.SearchSet(options)
+        self._exact_kinds = [kind for kind, place in enumerate(PLACES) if not place.lower]
+        self._lower_kinds = [kind for kind, place in enumerate(PLACES) if place.lower]
+        for place in PLACES:
+            (self._lower if place.lower else self._exact).Add(place.pattern)
+        self._exact.Compile()
+        self._lower.Compile()
+
+    def present(self, text: str, lower: str) -> list[int]:
+        """See ``Engine``."""
+        kinds = [self._exact_kinds[index] for index in self._exact.Match(text) or ()]
+        kinds += [self._lower_kinds[index] for index in self._lower.Match(lower) or ()]
+        return kinds
+
+    def find(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
+        """See ``Engine``."""
+        return (found.span() for found in self._patterns[kind].finditer(text.encode("ascii")))
+
+
+@cache
+def best() -> Engine:
+    """google-re2 where it is installed, else the standard library."""
+    try:
+        return Re2()
+    except ImportError:
+        return Standard()

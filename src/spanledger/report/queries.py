@@ -1,0 +1,94 @@
+"""What the commands ask the ledger, as plain values and as JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spanledger.errors import ConfigurationError
+from spanledger.model import Total
+from spanledger.report import words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spanledger.ledger.ledger import Ledger
+
+_AGO = re.compile(r"(\d+)\s*(m|h|d|w)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Sums over the books: one row per group, most expensive first, and the sum of all."""
+
+    by: tuple[str, ...]
+    rows: list[Total]
+    total: Total
+
+    @property
+    def empty(self) -> bool:
+        """Whether no call is in the books, for the time asked about."""
+        return self.total.calls == 0
+
+
+def report(ledger: Ledger, by: Sequence[str], *, since: float | None, until: float | None, execution: str | None) -> Report:
+    """Totals by the given groups. Raises LedgerError if the ledger cannot be read."""
+    rows = ledger.totals(by, since=since, until=until, execution=execution)
+    (total,) = ledger.totals(since=since, until=until, execution=execution) or [Total({})]
+    return Report(tuple(by), rows, total)
+
+
+
+
+def report_json(found: Report) -> dict[str, Any]:
+    """A report for programs: money as integer nano-USD and as an exact decimal, ``null`` where it is not known."""
+    return {"by": list(found.by), "rows": [total_json(row) for row in found.rows], "total": total_json(found.total)}
+
+
+def total_json(total: Total) -> dict[str, Any]:
+    """One row of sums; consumed (all that providers did) and billable (without replaced attempts) kept apart."""
+    return {
+        "group": dict(total.group),
+        "consumed": {
+            "calls": total.calls,
+            "input_tokens": total.input_tokens,
+            "output_tokens": total.output_tokens,
+            "cache_read_tokens": total.cache_read_tokens,
+            "cache_write_tokens": total.cache_write_tokens,
+            "reasoning_tokens": total.reasoning_tokens,
+            **money_json(words.consumed(total)),
+        },
+        "billable": {"calls": total.billable_calls, "tokens": total.billable_tokens, **money_json(words.billable(total))},
+        "unpriced": total.unpriced,
+        "estimated": total.estimated,
+        "unknown": total.unknown,
+        "errors": total.errors,
+        "seconds": total.seconds,
+    }
+
+
+def money_json(nano: int | None) -> dict[str, Any]:
+    """An amount of money, exact in both forms."""
+    return {"nano_usd": nano, "usd": None if nano is None else words.decimal(nano).replace(",", "")}
+
+
+def moment(option: str, text: str, zone: dt.tzinfo, now: dt.datetime) -> float:
+    """Reads a point in time: ``today``, ``yesterday``, ``7d`` (also m, h, w: that long ago), or an ISO date or time in ``zone``.
+
+    Returns seconds since the epoch. Raises ConfigurationError, naming ``option``.
+    """
+    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    word = text.strip().lower()
+    if word in ("today", "yesterday"):
+        return (midnight - dt.timedelta(days=word == "yesterday")).timestamp()
+    try:
+        if ago := _AGO.fullmatch(word):
+            return (now - dt.timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
+        point = dt.datetime.fromisoformat(text.strip())
+    except (ValueError, OverflowError):
+        expected = "today, yesterday, a time span such as 24h or 7d, or a date such as 2026-01-31 or 2026-01-31T12:00"
+        raise ConfigurationError(option, f"cannot read {text!r}", expected) from None
+    return (point if point.tzinfo else point.replace(tzinfo=zone)).timestamp()

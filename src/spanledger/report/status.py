@@ -1,0 +1,177 @@
+"""Is it set up? What is in force here, what is broken, and how to mend it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from spanledger.budgets.rule import describe, parse_all
+from spanledger.errors import ConfigurationError, LedgerError
+from spanledger.settings import BUDGET_PREFIX, VARIABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from spanledger.ledger.ledger import Ledger
+    from spanledger.pricing.book import PriceBook
+    from spanledger.settings import Settings
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. ``fix`` says what to do when it is not right."""
+
+    name: str
+    ok: bool
+    text: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything ``spanledger status`` tells."""
+
+    version: str
+    checks: list[Check]
+    libraries: Sequence[Mapping[str, Any]]
+    settings: list[dict[str, Any]]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that is configured works."""
+        return all(check.ok for check in self.checks)
+
+
+def gather(
+    version: str,
+    settings: Settings,
+    libraries: Sequence[Mapping[str, Any]],
+    open_ledger: Callable[[str], Ledger],
+    open_book: Callable[[Settings], PriceBook],
+    now: float,
+) -> Status:
+    """Looks at everything once. Nothing is changed, except that a ledger that did not exist yet is created."""
+    checks = [
+        *(_problem(problem) for problem in settings.problems),
+        *_budgets(settings),
+        _ledger(settings, open_ledger, now),
+        *_prices(settings, open_book),
+    ]
+    return Status(version, checks, libraries, _in_force(settings))
+
+
+def _problem(problem: ConfigurationError) -> Check:
+    return Check(problem.where, ok=False, text=problem.problem, fix=f"expected {problem.expected}")
+
+
+def _budgets(settings: Settings) -> list[Check]:
+    rules, problems = parse_all(settings.budgets)
+    good = [Check(BUDGET_PREFIX + rule.name, ok=True, text=describe(rule)) for rule in rules]
+    if not settings.budgets:
+        good = [Check("budgets", ok=True, text=f'none; set one as in {BUDGET_PREFIX}DAY="20 USD per day"')]
+    consequence = "all calls are refused until it can be read" if settings.strict else "this budget is not enforced"
+    return [*good, *(Check(p.where, ok=False, text=f"{p.problem}; {consequence}", fix=f"expected {p.expected}") for p in problems)]
+
+
+def _ledger(settings: Settings, open_ledger: Callable[[str], Ledger], now: float) -> Check:
+    url = without_password(settings.ledger_url)
+    try:
+        ledger = open_ledger(settings.ledger_url)
+        accounts, leases = len(ledger.balances(now)), ledger.open_leases()
+        calls = sum(total.calls for total in ledger.totals())
+        ledger.close()
+    except (LedgerError, ConfigurationError) as error:
+        fix = "set SPANLEDGER_LEDGER to a place that can be written, as in sqlite:////var/lib/myapp/ledger.db"
+        return Check("ledger", ok=False, text=f"{url}: {error}", fix=fix)
+    return Check("ledger", ok=True, text=f"{url}: {calls:,} calls in the books, {accounts:,} budget accounts, {leases:,} calls under way")
+
+
+def _prices(settings: Settings, open_book: Callable[[Settings], PriceBook]) -> list[Check]:
+    book = open_book(settings)
+    told = ", ".join(f"{name} {value}" for name, value in book.status().items() if value is not None)
+    problems = [Check("prices", ok=False, text=problem.problem, fix=f"{problem.where}: expected {problem.expected}") for problem in book.problems]
+    return [Check("prices", ok=True, text=told), *problems]
+
+
+def _in_force(settings: Settings) -> list[dict[str, Any]]:
+    return [
+        {"variable": variable.name, "value": _shown(variable.field, variable.secret, settings), "source": settings.sources[variable.field]}
+        for variable in VARIABLES
+    ]
+
+
+def _shown(field: str, secret: bool, settings: Settings) -> str | None:
+    value = settings.ledger_url if field == "ledger" else getattr(settings, field)
+    if value is None or value == ():
+        return None
+    if secret:
+        return "(set, not shown)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(value) if isinstance(value, tuple) else without_password(str(value))
+
+
+def without_password(url: str) -> str:
+    """A URL that can be printed: ``redis://user:***@host``."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    """The status for programs."""
+    return {
+        "version": status.version,
+        "ok": status.ok,
+        "checks": [asdict(check) for check in status.checks],
+        "libraries": [dict(library) for library in status.libraries],
+        "settings": status.settings,
+    }
+
+
+def status_view(status: Status) -> RenderableType:
+    """The status for the terminal: checks first, what is broken with its remedy."""
+    return Group(
+        Text(f"Spanledger {status.version}\n", style="bold"),
+        *(part for check in status.checks for part in _check(check)),
+        Text("\nLibraries", style="bold"),
+        _libraries(status.libraries),
+        Text("\nSettings", style="bold"),
+        _settings(status.settings),
+    )
+
+
+def _check(check: Check) -> list[Text]:
+    mark = Text("ok      ", style="green") if check.ok else Text("broken  ", style="bold red")
+    lines = [Text.assemble(mark, (check.name, "bold"), f"  {check.text}")]
+    return lines if check.ok else [*lines, Text(f"        to mend it: {check.fix}", style="yellow")]
+
+
+def _libraries(libraries: Sequence[Mapping[str, Any]]) -> RenderableType:
+    if not libraries:
+        return Text("none of the supported client libraries is installed in this environment")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("library", "version", "supported", "state", "patched", "absent"):
+        table.add_column(name, overflow="fold")
+    for library in libraries:
+        absent = ", ".join(library["absent"])
+        cells = (library["library"], library["version"], library["supported"], library["state"])
+        table.add_row(*(Text(str(cell or "-")) for cell in cells), str(len(library["patched"])), Text(absent or "-", style="yellow" if absent else ""))
+    return table
+
+
+def _settings(settings: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("variable", "value", "from"):
+        table.add_column(name, overflow="fold")
+    for setting in settings:
+        given = setting["source"] != "default"
+        table.add_row(
+            Text(setting["variable"]), Text(setting["value"] or "-"), "environment" if given else "default", style="" if given else "dim"
+        )
+    return table

@@ -1,0 +1,121 @@
+"""Tables and bars for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from spanledger.report import words
+from spanledger.report.accounts import left
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from spanledger.model import Balance, Total
+    from spanledger.report.accounts import BudgetLines
+    from spanledger.report.queries import Report
+
+NARROW = 90
+"""Columns below which a report is written as paragraphs: a table would cut numbers."""
+_BAR = 30
+EMPTY = (
+    "The books are empty{where}. To fill them, run your program with:\n\n"
+    "    spanledger run -- python app.py\n\n"
+    "or, with exporters of your own, opentelemetry-instrument python app.py; `spanledger status` tells which libraries are seen."
+)
+_NOTES = {
+    "unpriced": "unpriced: no price is known for the model; these calls are not in the sums of money. "
+    "Give a price in the file that SPANLEDGER_PRICES names.",
+    "estimated": "estimated: the provider did not tell the usage; tokens were counted from the text.",
+    "unknown": "unknown: the usage is not known (killed, cut off before an answer); the estimate made before the call stands.",
+    "failed": "failed: the call ended in an error; what it used is consumed all the same.",
+}
+
+
+def report_view(found: Report, width: int) -> RenderableType:
+    """Sums over the books, and under them what the words in the last column mean."""
+    body = _paragraphs(found) if width < NARROW else _table(found)
+    return Group(body, *_footnotes(found.total))
+
+
+def _table(found: Report) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True, footer_style="bold")
+    for number, name in enumerate(found.by or ("total",)):
+        table.add_column(name, "total" if number == 0 else "", overflow="fold")
+    for name, footer in zip(("calls", "input", "output", "consumed", "billable"), _numbers(found.total), strict=True):
+        table.add_column(name, footer, justify="right", no_wrap=True)
+    table.add_column("of these", words.doubts(found.total), style="yellow", footer_style="yellow", overflow="fold")
+    for row in found.rows:
+        table.add_row(*(Text(name) for name in _group(found, row)), *_numbers(row), words.doubts(row))
+    return table
+
+
+def _group(found: Report, row: Total) -> Sequence[str]:
+    return [row.group.get(name) or "(none)" for name in found.by] or [""]
+
+
+def _numbers(total: Total) -> tuple[str, str, str, str, str]:
+    return (
+        words.count(total.calls),
+        words.count(total.input_tokens),
+        words.count(total.output_tokens),
+        words.usd(words.consumed(total)),
+        words.usd(words.billable(total)),
+    )
+
+
+def _paragraphs(found: Report) -> Group:
+    rows = [(", ".join(_group(found, row)), row) for row in found.rows]
+    return Group(*(line for name, total in [*rows, ("total", found.total)] for line in _paragraph(name, total)))
+
+
+def _paragraph(name: str, total: Total) -> Iterator[Text]:
+    calls, read, written, consumed, billable = _numbers(total)
+    yield Text(name, style="bold")
+    yield Text(f"  {calls} calls, tokens {read} in, {written} out")
+    yield Text(f"  consumed {consumed}, billable {billable}")
+    if doubts := words.doubts(total):
+        yield Text(f"  of these {doubts}", style="yellow")
+
+
+def _footnotes(total: Total) -> Iterator[Text]:
+    seen = words.doubts(total)
+    yield Text("\nconsumed: all that providers did. billable: without attempts of a step that a later attempt replaced.", style="dim")
+    for word, note in _NOTES.items():
+        if word in seen:
+            yield Text(note, style="dim")
+
+
+def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableType:
+    """One bar per account: spent, reserved by calls under way, left, and when the budget starts anew."""
+    parts: list[RenderableType] = []
+    for line in lines:
+        parts.append(Text.assemble((line.name, "bold"), "  ", (line.text, "dim")))
+        parts.extend(part for balance in line.accounts for part in _account(balance, zone))
+        if not line.accounts:
+            parts.append(Text(f"  {'░' * _BAR}  nothing spent yet"))
+    return Group(*parts)
+
+
+def _account(balance: Balance, zone: dt.tzinfo) -> Iterator[Text]:
+    percent = round(100 * balance.spent / balance.limit) if balance.limit else 100
+    yield Text.assemble("  ", _bar(balance), f"  {percent}%", f"  {balance.scope}" if balance.scope else "")
+    amounts = {"spent": balance.spent, "reserved": balance.reserved, "left": max(0, left(balance)), "of": balance.limit}
+    sentence = ", ".join(f"{name} {words.amount(value, balance.unit)}" for name, value in amounts.items())
+    yield Text(f"  {sentence.replace(', of', ' of')}", style="" if left(balance) > 0 else "red")
+    ends = f"starts anew {words.moment(balance.ends, zone)}" if balance.ends is not None else "never starts anew"
+    yield Text(f"  {ends}{'' if balance.blocking else '; warns, does not block'}", style="dim")
+
+
+def _bar(balance: Balance) -> Text:
+    limit = max(balance.limit, 1)
+    spent = min(_BAR, round(_BAR * balance.spent / limit) if balance.limit else _BAR)
+    reserved = min(_BAR - spent, -(-_BAR * balance.reserved // limit))
+    colour = "red" if left(balance) <= 0 else "green"
+    return Text.assemble(("█" * spent, colour), ("▒" * reserved, "yellow"), ("░" * (_BAR - spent - reserved), "dim"))

@@ -1,0 +1,38 @@
+"""Spans that others make of calls that are ours to count.
+
+Some client libraries trace themselves (anthropic 2.x does). Inside one of our calls such a span is a second account of the same tokens: it stays,
+for its timing and detail, but without usage and marked ``spanledger.counted = false``, so that no backend adds it up twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spanledger.telemetry import semconv as s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from opentelemetry.context import Context
+
+
+class Duplicates:
+    """Recognises native spans when they start and strips their usage when they end."""
+
+    def __init__(self, native_scopes: Collection[str], inside_call: Callable[[Context | None], bool]) -> None:
+        self._scopes = tuple(native_scopes)
+        self._inside_call = inside_call
+
+    def on_start(self, span: Any, context: Context | None) -> None:
+        """Marks a native span that starts inside one of our calls."""
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name.startswith(self._scopes) and self._inside_call(context):
+            span.set_attribute(s.COUNTED, False)
+
+    def on_ending(self, span: Any) -> None:
+        """Takes usage off a marked span. The SDK froze its attributes before this hook, so they are replaced."""
+        attributes = span._attributes  # noqa: SLF001  # the only way left at this point; see telemetry/processor.py
+        scope = span.instrumentation_scope
+        if scope is None or not scope.name.startswith(self._scopes) or attributes.get(s.COUNTED) is not False:
+            return
+        span._attributes = {key: value for key, value in attributes.items() if not key.startswith(s.USAGE_PREFIX)}  # noqa: SLF001

@@ -1,0 +1,183 @@
+"""Spans of calls: what they are called, what they start with and what they end with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from spanledger.model import Activity, State
+from spanledger.scope import NOBODY
+from spanledger.telemetry import semconv as s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+
+    from spanledger.model import Entry, Execution, Request, Response, Usage
+    from spanledger.scope import Scope
+    from spanledger.telemetry.semconv import Generation
+
+_ERROR = Status(StatusCode.ERROR)
+
+
+def start_call(tracer: Tracer, request: Request, scope: Scope, entry_id: str, context: Context) -> Span:
+    """Starts the span of one call. The attributes a sampler may decide on are given at creation, as the conventions ask."""
+    attributes: dict[str, Any] = {
+        s.OPERATION: request.operation,
+        s.ENTRY_ID: entry_id,
+        s.ACTIVITY: request.activity.value,
+    }
+    if request.activity is Activity.PLUGIN:
+        name, kind = f"{s.EXECUTE_TOOL} {request.tool_name}", SpanKind.INTERNAL
+        attributes[s.TOOL_NAME] = request.tool_name
+        attributes[s.TOOL_TYPE] = "function"
+    else:
+        name, kind = f"{request.operation} {request.model}" if request.model else request.operation, SpanKind.CLIENT
+        _describe_request(attributes, request)
+    if scope is not NOBODY:
+        attributes.update(scope_attributes(scope))
+    return tracer.start_span(name, context=context, kind=kind, attributes=attributes)
+
+
+def _describe_request(attributes: dict[str, Any], request: Request) -> None:
+    attributes[s.PROVIDER] = request.provider
+    if request.model:
+        attributes[s.REQUEST_MODEL] = request.model
+    if request.server_address:
+        attributes[s.SERVER_ADDRESS] = request.server_address
+        if request.server_port:
+            attributes[s.SERVER_PORT] = request.server_port
+    if request.stream:
+        attributes[s.REQUEST_STREAM] = True
+    if request.max_output is not None:
+        attributes[s.REQUEST_MAX_TOKENS] = request.max_output
+    for short, value in request.params.items():
+        pair = s.request_param(short, value)
+        if pair is not None:
+            attributes[pair[0]] = pair[1]
+
+
+def scope_attributes(scope: Scope) -> dict[str, Any]:
+    """The scope as attributes: execution, step, attempt and every key."""
+    attributes: dict[str, Any] = {s.SCOPE_PREFIX + key: value for key, value in scope.keys.items()}
+    if scope.workflow:
+        attributes[s.SCOPE_PREFIX + "workflow"] = scope.workflow
+    if scope.execution:
+        attributes[s.EXECUTION_ID] = scope.execution
+    if scope.step:
+        attributes[s.STEP_NAME] = scope.step
+    if scope.attempt is not None:
+        attributes[s.STEP_ATTEMPT] = scope.attempt
+    return attributes
+
+
+def end_call(span: Span, entry: Entry, response: Response, outcome: str, names: Generation) -> None:
+    """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt."""
+    if span.is_recording():
+        span.set_attributes(_result(entry, response, outcome, names))
+        if entry.error is not None:
+            span.set_status(_ERROR)
+    span.end()
+
+
+def _result(entry: Entry, response: Response, outcome: str, names: Generation) -> dict[str, Any]:
+    attributes: dict[str, Any] = {s.COUNTED: True, s.OUTCOME: outcome, s.USAGE_STATE: entry.usage.state.value}
+    if response.id:
+        attributes[s.RESPONSE_ID] = response.id
+    if response.model:
+        attributes[s.RESPONSE_MODEL] = response.model
+    if response.finish_reasons:
+        attributes[s.FINISH_REASONS] = response.finish_reasons
+    if response.fingerprint:
+        attributes[s.OPENAI_FINGERPRINT] = response.fingerprint
+    if response.status and entry.operation == s.FETCH_RESPONSE:
+        attributes[s.RESPONSE_STATUS] = response.status
+    if entry.time_to_first_chunk is not None:
+        attributes[s.TIME_TO_FIRST_CHUNK] = entry.time_to_first_chunk
+    if entry.error is not None:
+        attributes[s.ERROR_TYPE] = entry.error
+    if entry.plugin is not None:
+        attributes[s.PLUGIN_TOKENS] = entry.usage.total
+    elif entry.usage.state is not State.UNKNOWN:
+        _usage(attributes, entry.usage, names)
+    _cost(attributes, entry)
+    return attributes
+
+
+def tool_called(entry: Entry) -> dict[str, Any]:
+    """The event of a plugin call."""
+    attributes: dict[str, Any] = {s.TOOL_NAME: entry.plugin, s.ENTRY_ID: entry.id, s.DURATION: entry.duration}
+    if entry.error is not None:
+        attributes[s.ERROR_TYPE] = entry.error
+    return attributes
+
+
+def _usage(attributes: dict[str, Any], usage: Usage, names: Generation) -> None:
+    if usage.input is not None:
+        attributes[s.INPUT_TOKENS] = usage.input
+    if usage.output is not None:
+        attributes[s.OUTPUT_TOKENS] = usage.output
+    if usage.cache_read is not None:
+        attributes[s.CACHE_READ_TOKENS] = usage.cache_read
+    if usage.cache_write is not None or usage.cache_write_1h is not None:
+        attributes[names.cache_write_tokens] = (usage.cache_write or 0) + (usage.cache_write_1h or 0)
+    if usage.cache_write_1h is not None:
+        attributes[s.CACHE_WRITE_1H] = usage.cache_write_1h
+    if usage.reasoning is not None:
+        attributes[s.REASONING_TOKENS] = usage.reasoning
+    if usage.tools:
+        attributes[s.TOOLS_USED] = sum(usage.tools.values())
+    if usage.clamped:
+        attributes[s.USAGE_CLAMPED] = True
+    for field, name in names.modality.items():
+        count = getattr(usage, field)
+        if count is not None:
+            attributes[name] = count
+
+
+def _cost(attributes: dict[str, Any], entry: Entry) -> None:
+    cost = entry.cost
+    attributes[s.COST_STATUS] = cost.status.value
+    if cost.nano_usd is not None:
+        attributes[s.COST_NANO_USD] = cost.nano_usd
+        if entry.plugin is None:  # the proposed attributes belong to inference spans
+            attributes[s.COST_AMOUNT] = cost.nano_usd / 1e9
+            attributes[s.COST_CURRENCY] = "USD"
+    if cost.source:
+        attributes[s.PRICE_SOURCE] = cost.source
+    if cost.version:
+        attributes[s.PRICE_VERSION] = cost.version
+    if cost.model:
+        attributes[s.PRICE_MODEL] = cost.model
+    if cost.effective_from:
+        attributes[s.PRICE_EFFECTIVE] = cost.effective_from
+
+
+def refuse_call(span: Span, error_type: str) -> None:
+    """Ends the span of a call that was never sent."""
+    span.set_attributes({s.ERROR_TYPE: error_type, s.OUTCOME: "refused", s.COUNTED: False})
+    span.set_status(_ERROR)
+    span.end()
+
+
+def set_content(span: Span, content: Mapping[str, Any]) -> None:
+    """Records captured content as JSON strings, which every backend can show."""
+    for key, name in s.CONTENT.items():
+        if content.get(key):
+            span.set_attribute(name, json.dumps(content[key], ensure_ascii=False, default=str))
+
+
+def end_workflow(span: Span, execution: Execution) -> None:
+    """Writes the totals per activity on the workflow's span and ends it."""
+    span.set_attribute(s.WORKFLOW_STATUS, execution.status)
+    for activity, total in execution.totals.items():
+        prefix = f"{s.TOTALS_PREFIX}{activity}."
+        span.set_attributes({prefix + name: value for name, value in total._asdict().items()})
+    if execution.error:
+        span.set_attribute(s.ERROR_TYPE, execution.error)
+        span.set_status(_ERROR)
+    span.end()

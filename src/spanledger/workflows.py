@@ -1,0 +1,295 @@
+"""``workflow``, ``step`` and ``scope``: who is paying, as context managers and decorators, synchronous and asynchronous."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from opentelemetry import baggage, trace
+from opentelemetry import context as otel_context
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from spanledger import scope as scopes
+from spanledger.engine.call import error_type
+from spanledger.engine.guard import log
+from spanledger.engine.runtime import Runtime, active, new_id
+from spanledger.model import Activity, ActivityTotal, CostStatus, Execution, State
+from spanledger.telemetry import semconv as s
+from spanledger.telemetry import spans
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Token
+    from types import TracebackType
+    from typing import Self
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from spanledger.model import Entry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Run:
+    """What one workflow run adds up itself, apart from the ledger; thread-safe."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, ActivityTotal] = {}
+        self._attempts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, entry: Entry) -> None:
+        """Adds one settled entry."""
+        usage, cost = entry.usage, entry.cost
+        with self._lock:
+            t = self._totals.get(entry.activity.value, ActivityTotal())
+            self._totals[entry.activity.value] = ActivityTotal(
+                t.calls + 1,
+                t.input_tokens + (usage.input or 0),
+                t.output_tokens + (usage.output or 0),
+                t.nano_usd + (cost.nano_usd or 0),
+                t.unpriced + (cost.status is CostStatus.UNPRICED),
+                t.estimated + (usage.state is not State.EXACT),
+                t.errors + (entry.error is not None),
+                t.seconds + (entry.duration or 0.0),
+            )
+
+    def totals(self) -> dict[str, ActivityTotal]:
+        """Sums by activity so far: consumed, superseded attempts included."""
+        with self._lock:
+            return dict(self._totals)
+
+    def next_attempt(self, step: str, given: int | None) -> int:
+        """The number of this attempt of a step: the one given, else one more than the last."""
+        with self._lock:
+            attempt = given if given is not None else self._attempts.get(step, 0) + 1
+            self._attempts[step] = max(attempt, self._attempts.get(step, 0))
+            return attempt
+
+
+class _Managed:
+    """A context manager, synchronous and asynchronous, that is also a decorator; each use of the decorated function is a new one."""
+
+    def __init__(self) -> None:
+        self._token: Token[Context] | None = None
+
+    def _fresh(self) -> Self:
+        raise NotImplementedError
+
+    def _enter(self) -> None:
+        raise NotImplementedError
+
+    def _leave(self, error: BaseException | None) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self._enter()
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        self._leave(error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def asynchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._fresh():
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[P, R]", asynchronous)
+
+        @functools.wraps(function)
+        def synchronous(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self._fresh():
+                return function(*args, **kwargs)
+
+        return synchronous
+
+    def _attach(self, context: Context) -> None:
+        self._token = otel_context.attach(context)
+
+    def _detach(self) -> None:
+        if self._token is not None:
+            otel_context.detach(self._token)
+            self._token = None
+
+
+def _text_keys(keys: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in keys.items() if value is not None}
+
+
+def _with_baggage(runtime: Runtime | None, keys: dict[str, str], context: Context) -> Context:
+    """Our keys go into baggage only where that was asked for: other libraries send baggage to any host they call."""
+    if runtime is not None and runtime.settings.baggage:
+        for key, value in keys.items():
+            context = baggage.set_baggage(key, value, context)
+    return context
+
+
+class scope(_Managed):  # noqa: N801  # reads as a verb at its use: with scope(customer="acme")
+    """Books all calls made inside to these keys: customer, user, agent, campaign, session and any other. Values are made strings.
+
+    Nested scopes add to the outer ones; the inner value wins.
+    """
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        self._keys = _text_keys(keys)
+
+    def _fresh(self) -> scope:
+        return scope(**self._keys)
+
+    def _enter(self) -> None:
+        context = otel_context.get_current()
+        entered = scopes.within(scopes.current(context).derive(self._keys), context)
+        self._attach(_with_baggage(active(), self._keys, entered))
+
+    def _leave(self, error: BaseException | None) -> None:  # noqa: ARG002  # nothing to record
+        self._detach()
+
+
+class workflow(_Managed):  # noqa: N801
+    """One run of a named workflow. Opens a span, books calls made inside to the run, and records its totals however it ends.
+
+    Args:
+        name: low-cardinality name, ``gen_ai.workflow.name``.
+        execution_id: id of this run; a new one if not given. Give the same id to continue a run elsewhere.
+        keys: scope keys, as for ``scope``.
+    """
+
+    def __init__(self, name: str, execution_id: str | None = None, **keys: Any) -> None:
+        super().__init__()
+        self.name, self._given, self._keys = name, execution_id, _text_keys(keys)
+        self.execution_id = execution_id or new_id()
+        self._run, self._span, self._started = Run(), cast("Span", trace.INVALID_SPAN), 0.0
+
+    def _fresh(self) -> workflow:
+        return workflow(self.name, self._given, **self._keys)
+
+    def totals(self) -> dict[str, ActivityTotal]:
+        """Sums by activity so far."""
+        return self._run.totals()
+
+    def _enter(self) -> None:
+        runtime, context = active(), otel_context.get_current()
+        entered = scopes.current(context).derive(self._keys, workflow=self.name, execution=self.execution_id, step=None, attempt=None, run=self._run)
+        context = _with_baggage(runtime, self._keys, scopes.within(entered, context))
+        self._started = time.time()
+        if runtime is not None:
+            attributes = {s.OPERATION: s.INVOKE_WORKFLOW, s.WORKFLOW_NAME: self.name, **spans.scope_attributes(entered)}
+            self._span = runtime.tracer.start_span(f"{s.INVOKE_WORKFLOW} {self.name}", context, SpanKind.INTERNAL, attributes)
+            context = trace.set_span_in_context(self._span, context)
+            runtime.events.emit(s.EVENT_WORKFLOW_STARTED, self._identity(), context)
+        self._attach(context)
+
+    def _identity(self) -> dict[str, Any]:
+        return {s.WORKFLOW_NAME: self.name, s.EXECUTION_ID: self.execution_id}
+
+    def _leave(self, error: BaseException | None) -> None:
+        context = otel_context.get_current()
+        self._detach()
+        runtime = active()
+        if runtime is not None:
+            runtime.guard.run("workflow", self._record, runtime, error, context)
+
+    def _record(self, runtime: Runtime, error: BaseException | None, context: Context) -> None:
+        ended, kind = time.time(), error_type(error) if error is not None else None
+        execution = Execution(
+            self.execution_id, self.name, self._started, ended, _status(error), self._keys, self._run.totals(), kind
+        )  # fmt: skip
+        runtime.guard.run("end_execution", runtime.ledger.end_execution, execution)
+        spans.end_workflow(self._span, execution)
+        runtime.metrics.record_workflow(self.name, ended - self._started, kind)
+        name = s.EVENT_WORKFLOW_COMPLETED if error is None else s.EVENT_WORKFLOW_FAILED
+        runtime.events.emit(name, {**self._identity(), s.WORKFLOW_STATUS: execution.status, **_flat(execution)}, context)
+
+
+def _flat(execution: Execution) -> dict[str, int]:
+    totals = execution.totals.values()
+    return {
+        s.TOTALS_PREFIX + "calls": sum(t.calls for t in totals),
+        s.TOTALS_PREFIX + "tokens": sum(t.input_tokens + t.output_tokens for t in totals),
+        s.TOTALS_PREFIX + "nano_usd": sum(t.nano_usd for t in totals),
+    }
+
+
+def _status(error: BaseException | None) -> str:
+    if error is None:
+        return "completed"
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return "timeout"
+    return "cancelled" if type(error).__name__ in ("CancelledError", "KeyboardInterrupt", "GeneratorExit") else "failed"
+
+
+class step(_Managed):  # noqa: N801
+    """One attempt of a named step of the workflow. A step that runs again with the same name in one execution is a retry:
+    earlier attempts are superseded (consumed, but not billable).
+
+    Args:
+        name: the step's id within its workflow.
+        activity: what calls inside are booked as, if not what they are: memory, classification, ...
+        attempt: its number, from 1; counted within the run if not given (give it where retries run in other processes).
+    """
+
+    def __init__(self, name: str, activity: str | Activity | None = None, attempt: int | None = None) -> None:
+        super().__init__()
+        self.name, self._given = name, attempt
+        self.activity = _activity(activity)
+        self.attempt = attempt or 1
+        self._execution: str | None = None
+        self._span = cast("Span", trace.INVALID_SPAN)
+
+    def _fresh(self) -> step:
+        return step(self.name, self.activity, self._given)
+
+    def _enter(self) -> None:
+        runtime, context = active(), otel_context.get_current()
+        outer = scopes.current(context)
+        self._execution = outer.execution
+        self.attempt = outer.run.next_attempt(self.name, self._given) if outer.run is not None else self.attempt
+        entered = outer.derive(step=self.name, attempt=self.attempt, activity=self.activity or outer.activity)
+        context = scopes.within(entered, context)
+        if runtime is not None:
+            self._span = runtime.tracer.start_span(f"step {self.name}", context, SpanKind.INTERNAL, spans.scope_attributes(entered))
+            context = trace.set_span_in_context(self._span, context)
+        self._attach(context)
+
+    def _leave(self, error: BaseException | None) -> None:
+        self._detach()
+        if error is not None:
+            self._span.set_attribute(s.ERROR_TYPE, error_type(error))
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
+        runtime = active()
+        if runtime is not None and self._execution is not None:
+            runtime.guard.run("end_step", self._end_step, runtime, error is None)
+
+    def _end_step(self, runtime: Runtime, ok: bool) -> None:
+        assert self._execution is not None  # noqa: S101  # for the type checker; the caller looked
+        runtime.ledger.end_step(self._execution, self.name, self.attempt, ok=ok)
+
+
+def _activity(name: str | Activity | None) -> Activity | None:
+    """A wrong name must not stop the application: it is reported and what calls really are stands."""
+    if name is None or name in set(Activity):
+        return Activity(name) if name is not None else None
+    log.warning("step: activity %r is not known; expected one of %s", name, ", ".join(Activity))
+    return None
+
+
+def totals() -> dict[str, ActivityTotal]:
+    """Sums by activity of the workflow run in force (consumed); empty outside of a workflow."""
+    run = scopes.current().run
+    return run.totals() if run is not None else {}
