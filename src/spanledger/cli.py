@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import os
 import shutil
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,22 +20,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spanledger import settings as config
-from spanledger.errors import ConfigurationError, LedgerError, SpanledgerError
+from spanledger.errors import ConfigurationError, SpanledgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from spanledger.ledger.ledger import Ledger
     from spanledger.ledger.spans import SpanStore
-    from spanledger.pricing.book import PriceBook
     from spanledger.settings import Settings
 
 NO_NETWORK = {"OTEL_TRACES_EXPORTER": "spanledger", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
 """What ``run`` sets where the environment does not: spans go into the ledger's file, nothing goes out."""
 _START = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
 _WIDE = 120
+_LEDGER = "SPANLEDGER_LEDGER"
 
 
 class _Failure(click.ClickException):
@@ -68,19 +70,167 @@ def _settings(url: str | None) -> Settings:
     return replace(settings, ledger=url) if url else settings
 
 
-def _console() -> Console:
-    """Rich takes 80 columns when nobody can tell; a pipe or a file has room for a whole table."""
+def _print(view: Callable[[int], RenderableType]) -> None:
+    """Prints for a person, in the terminal's width; a pipe or a file has room for a whole table."""
     from rich.console import Console  # noqa: PLC0415  # rich takes 50 ms
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, _WIDE)
-    return console
+    width = shutil.get_terminal_size((_WIDE, 24)).columns
+    Console(width=width, highlight=False).print(view(width))
 
 
-def _print(view: Callable[[Console], RenderableType], as_json: Callable[[], Any] | None) -> None:
-    if as_json is not None:
-        click.echo(json.dumps(as_json(), indent=2, ensure_ascii=False))
-        return
-    console = _console()
-    console.print(view(console))
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def _books(settings: Settings) -> Iterator[Ledger]:
+    """The ledger, for reading. Raises ConfigurationError if there is nothing that another process could have written to."""
+    from spanledger.ledger.open import open_ledger  # noqa: PLC0415  # only commands that read the books need it
+
+    if settings.ledger_url.startswith("memory:"):
+        expected = "a ledger that outlives its process, such as sqlite:////var/lib/myapp/ledger.db"
+        raise ConfigurationError(_LEDGER, "memory: belongs to one process, nobody else can read it", expected)
+    ledger = open_ledger(settings.ledger_url)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_ledger_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(url: str | None, command: tuple[str, ...]) -> None:
+    """Run a program with its calls counted, priced and held to the budgets: spanledger run -- python app.py
+
+    Spans go into the ledger's file and nothing into the network, unless OTEL_* variables say otherwise.
+    """
+    settings = _settings(url)
+    environment = config.export_environment(**NO_NETWORK, SPANLEDGER_LEDGER=settings.ledger_url)
+    environment["SPANLEDGER_LEDGER"] = settings.ledger_url
+    arguments = [sys.executable, "-P", "-c", _START, _beside_us(command[0]), *command[1:]]
+    os.execvpe(sys.executable, arguments, environment)  # noqa: S606  # running a command is what this is for
+
+
+def _beside_us(program: str) -> str:
+    """``python`` is the one Spanledger is installed for, activated or not: another one would run uninstrumented."""
+    beside = Path(sys.executable).parent / program
+    if os.sep not in program and beside.is_file():
+        return str(beside)
+    if shutil.which(program) is None:
+        message = f"cannot find the program {program!r}; expected a command such as: spanledger run -- python app.py"
+        raise _Failure(message)
+    return program
+
+
+@main.command()
+@click.option("--by", multiple=True, metavar="GROUP", help="Group by this; give it again for a second one. Default: model.")
+@click.option("--since", metavar="WHEN", help="From then on: today, yesterday, 7d, 24h, 2026-01-31, 2026-01-31T12:00.")
+@click.option("--until", metavar="WHEN", help="Up to, but not including, then.")
+@click.option("--execution", metavar="ID", help="Only this run of a workflow.")
+@_ledger_option
+@_json_option
+def report(by: tuple[str, ...], since: str | None, until: str | None, execution: str | None, url: str | None, as_json: bool) -> None:  # noqa: PLR0913, PLR0917  # one parameter for each option
+    """What was used and what it cost.
+
+    GROUP is one of model, provider, activity, operation, workflow, execution, step, plugin, service, day, or a scope key of your own such
+    as customer or user.
+    """
+    from spanledger.report import queries, views  # noqa: PLC0415  # rich takes 50 ms
+
+    settings = _settings(url)
+    now = dt.datetime.now(dt.UTC)
+    start = queries.moment("--since", since, settings.timezone, now) if since else None
+    end = queries.moment("--until", until, settings.timezone, now) if until else None
+    with _books(settings) as ledger:
+        found = queries.report(ledger, by or ("model",), since=start, until=end, execution=execution)
+    if as_json:
+        _print_json(queries.report_json(found))
+    elif found.empty:
+        click.echo(views.empty(filtered=bool(since or until or execution)))
+    else:
+        _print(lambda width: views.report_view(found, width))
+
+
+@main.command()
+@click.argument("trace_id", required=False)
+@_ledger_option
+@_json_option
+def trace(trace_id: str | None, url: str | None, as_json: bool) -> None:
+    """The spans of one trace as a tree; TRACE_ID may be its first digits, default is the newest trace."""
+    from spanledger.report import tree  # noqa: PLC0415  # rich takes 50 ms
+
+    settings = _settings(url)
+    with _books(settings) as ledger:
+        spans = tree.find(_span_store(settings), trace_id)
+        found = spans[0].trace_id
+        roots = tree.grow(spans, ledger.entries(trace_id=found))
+    if as_json:
+        _print_json(tree.tree_json(found, roots))
+    else:
+        _print(lambda _: tree.tree_view(found, roots))
+
+
+def _span_store(settings: Settings) -> SpanStore:
+    from spanledger.ledger.spans import SpanStore  # noqa: PLC0415  # only this command needs it
+
+    scheme, _, path = settings.ledger_url.partition("///")
+    if scheme != "sqlite:":
+        expected = "a sqlite ledger; traces of other ledgers are where OTEL_TRACES_EXPORTER sends them"
+        raise ConfigurationError(_LEDGER, "only a sqlite ledger keeps spans", expected)
+    return SpanStore(Path(path))
+
+
+@main.command()
+@_ledger_option
+@_json_option
+def budgets(url: str | None, as_json: bool) -> None:
+    """Every budget: spent, reserved by calls under way, left, and when it starts anew."""
+    from spanledger.budgets.rule import parse_all  # noqa: PLC0415  # only this command needs it
+    from spanledger.report import accounts, views  # noqa: PLC0415  # rich takes 50 ms
+
+    settings = _settings(url)
+    rules, problems = parse_all(settings.budgets)
+    for problem in problems:
+        click.echo(f"spanledger: {problem}; this budget is not enforced", err=True)
+    with _books(settings) as ledger:
+        lines = accounts.budget_lines(rules, ledger.balances(time.time()))
+    if as_json:
+        _print_json(accounts.budgets_json(lines))
+    elif not lines:
+        click.echo('No budget is configured. Set one as in SPANLEDGER_BUDGET_DAY="20 USD per day".')
+    else:
+        _print(lambda _: views.budgets_view(lines, settings.timezone))
+
+
+@main.command()
+@_ledger_option
+@_json_option
+def status(url: str | None, as_json: bool) -> None:
+    """Libraries, budgets, prices, ledger and settings as they are in force here; exit code 1 if something is broken."""
+    from spanledger.report import status as checks  # noqa: PLC0415  # rich takes 50 ms
+
+    settings = _settings(url)
+    found = checks.gather(settings, _try_installation(settings), time.time())
+    if as_json:
+        _print_json(checks.status_json(found))
+    else:
+        _print(lambda _: checks.status_view(found))
+    sys.exit(0 if found.ok else 1)
+
+
+def _try_installation(settings: Settings) -> dict[str, Any]:
+    """What ``instrument`` does in this environment; its warnings are not logged, the checks tell the same."""
+    from spanledger import install  # noqa: PLC0415  # all of the engine
+
+    logging.getLogger("spanledger").setLevel(logging.CRITICAL)
+    install.instrument(replace(settings, ledger="memory:"))
+    install.import_adapters()
+    try:
+        return install.status()
+    finally:
+        install.uninstrument()
+
+
+if __name__ == "__main__":
+    main()

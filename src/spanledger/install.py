@@ -33,6 +33,7 @@ from spanledger.telemetry.foreign import Duplicates
 from spanledger.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
     from spanledger.budgets.gate import Notice
@@ -78,13 +79,19 @@ _redaction_counts: list[Metrics] = []
 
 
 def instrument(
-    config: Settings | None = None, *, tracer_provider: Any = None, meter_provider: Any = None, logger_provider: Any = None
+    config: Settings | None = None,
+    *,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    adapters: Sequence[Adapter] = (),
 ) -> None:
     """Turns Spanledger on for this process; a second call does nothing. Libraries are patched when they are imported.
 
     Args:
         config: settings; read from the environment if not given.
         tracer_provider, meter_provider, logger_provider: the global ones if not given.
+        adapters: adapters of client libraries that Spanledger does not know itself.
 
     Never raises; what is wrong with the configuration is logged, and shown by ``spanledger status``.
     """
@@ -96,6 +103,7 @@ def instrument(
         guard = Guard(debug=config.debug)
         protect(config, tracer_provider, logger_provider, guard)
         _installation = _build(config, guard, tracer_provider, meter_provider, logger_provider)
+        _installation.libraries += [Library(adapter) for adapter in adapters]
         activate(_installation.runtime)
         _patch_adapters(_installation)
         _patch_plugins(_installation)
@@ -158,7 +166,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     _redaction_counts[:] = [instruments]
     guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
     events = Events(_logs.get_logger("spanledger", VERSION, logger_provider=logger_provider), guard.caught)
-    spool = Spool(ledger, lease_seconds=config.lease_seconds, state_dir=config.state_dir)
+    spool = Spool(ledger, config.state_dir, ledger_url=config.ledger_url, lease_seconds=config.lease_seconds)
     gate = Gate(
         rules, ledger, book, timezone=config.timezone, lease_seconds=config.lease_seconds, assumed_output=config.assumed_output,
         on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, strict_problems=broken_rules if config.strict else (),
@@ -179,14 +187,27 @@ def _notify(notice: Notice) -> None:
     runtime = active()
     if runtime is None:
         return
-    attributes = notice_attributes(notice)
+    attributes = _notice_attributes(notice)
     call = runtime.open_calls.get(notice.entry_id) if notice.entry_id else None
     if notice.kind == semconv.EVENT_BUDGET_REFUSED:
         runtime.metrics.refusals.add(((semconv.BUDGET_NAME, notice.budget), (semconv.BUDGET_UNIT, str(notice.unit))))
     elif (inside := call or current_call()) is not None:
         inside.span.add_event(semconv.EVENT_PREFIX + notice.kind, attributes)
-    log.warning("%s", notice)
+    if notice.kind == semconv.EVENT_BUDGET_THRESHOLD:  # a refusal reaches the caller as an exception with all of this in its message
+        log.warning("budget %s %s: %s %% of %s %s spent", notice.budget, notice.scope, notice.percent, notice.limit, notice.unit)
+    else:
+        log.warning("budget %s %s refused a call", notice.budget, notice.scope)
     runtime.events.emit(notice.kind, attributes)
+
+
+def _notice_attributes(notice: Notice) -> dict[str, Any]:
+    attributes = {
+        semconv.BUDGET_NAME: notice.budget, semconv.BUDGET_SCOPE: notice.scope, semconv.BUDGET_UNIT: str(notice.unit),
+        semconv.BUDGET_LIMIT: notice.limit, semconv.BUDGET_SPENT: notice.spent, semconv.BUDGET_RESERVED: notice.reserved,
+        semconv.BUDGET_ASKED: notice.asked, semconv.BUDGET_PERCENT: notice.percent, semconv.BUDGET_WINDOW_END: notice.window_end,
+        semconv.EXECUTION_ID: notice.execution, semconv.ENTRY_ID: notice.entry_id,
+    }  # fmt: skip
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _patch_adapters(installation: Installation) -> None:

@@ -12,7 +12,7 @@ from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from spanledger import scope as scopes
+from spanledger import scopes
 from spanledger.engine.call import error_type
 from spanledger.engine.guard import log
 from spanledger.engine.runtime import Runtime, active, new_id

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spanledger.adapters._messages import blocks_output, grow, grow_call
+from spanledger.adapters._messages import blocks_output, finish, grow, grow_call
 from spanledger.adapters._openai_shape import error_of
 from spanledger.adapters._read import Counts, clamp, context, fields, items, known, text, told_cost
 from spanledger.model import State, Usage
@@ -17,15 +16,9 @@ if TYPE_CHECKING:
 
 _WRITTEN = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json", "compaction_delta": "content"}
 """Kind of delta -> the field that holds what the model wrote; signatures and citations are not written by it."""
+_CONTEXT = ("service_tier", "speed", "inference_geo")
 _INCLUDED = frozenset({"message", "fallback_message"})
 """Kinds of ``iterations`` that the totals of ``usage`` include."""
-
-
-@dataclass(slots=True)
-class _Told(Usage):
-    """Usage, and the fields it was made of: in a stream ``message_delta`` repeats only some of those of ``message_start``."""
-
-    told: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def usage_of(told: Mapping[str, Any]) -> Usage | None:
@@ -39,7 +32,7 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
     fresh, output = count(told.get("input_tokens")), count(told.get("output_tokens"))
     if fresh is None and output is None:
         return None
-    usage = _Told(input=fresh, output=output, told=dict(told))
+    usage = Usage(input=fresh, output=output)
     usage.reasoning = count(fields(told.get("output_tokens_details")).get("thinking_tokens"))
     _add_cache(usage, told, count)
     for iteration in items(told.get("iterations")):
@@ -47,8 +40,7 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
     searches = count(fields(told.get("server_tool_use")).get("web_search_requests"))
     usage.tools = {"web_search": searches} if searches else None
     usage.clamped = count.odd
-    clamp(usage)
-    return usage
+    return clamp(usage)
 
 
 def _add_cache(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
@@ -83,18 +75,28 @@ def _plus(*counts: int | None) -> int | None:
     return sum(given) if given else None
 
 
-def _take_usage(told: Mapping[str, Any], into: Response, *, output: bool = True) -> None:
+def _take_usage(told: Mapping[str, Any], into: Response) -> None:
     """Folds what was told into what was told before; counts of a stream are cumulative, so the last one holds."""
-    before = into.usage.told if isinstance(into.usage, _Told) else {}
-    merged = {**before, **{key: value for key, value in told.items() if value is not None}}
-    if not output:
-        merged.pop("output_tokens", None)
-    usage = usage_of(merged)
-    if usage is None:
-        return
-    into.usage = usage
-    into.cost_nano_usd = told_cost(merged)
-    into.context = context(*((key, merged.get(key)) for key in ("service_tier", "speed", "inference_geo")))
+    if into.usage is not None:
+        told = {**_told_before(into.usage), **{key: value for key, value in told.items() if value is not None}}
+    usage = usage_of(told)
+    if usage is not None:
+        into.usage = usage
+        into.cost_nano_usd = told_cost(told)
+        into.context = context(*((key, told.get(key)) for key in _CONTEXT)) or into.context
+
+
+def _told_before(usage: Usage) -> dict[str, Any]:
+    """The fields that a usage was made of: ``message_delta`` repeats only some of those in ``message_start``."""
+    written = _plus(usage.cache_write, usage.cache_write_1h)
+    return {
+        "input_tokens": None if usage.input is None else usage.input - (usage.cache_read or 0) - (written or 0),
+        "output_tokens": usage.output,
+        "cache_read_input_tokens": usage.cache_read,
+        "cache_creation_input_tokens": written,
+        "cache_creation": {"ephemeral_1h_input_tokens": usage.cache_write_1h},
+        "server_tool_use": {"web_search_requests": (usage.tools or {}).get("web_search")},
+    }
 
 
 def blocks_response(result: Any, into: Response) -> None:
@@ -124,10 +126,12 @@ def blocks_chunk(event: Any, into: Response) -> None:
         message = fields(seen.get("message"))
         into.id, into.model = text(message.get("id")), text(message.get("model"))
         # Output tokens are a first guess here; the count comes with message_delta, or never if the stream is abandoned.
-        _take_usage(fields(message.get("usage")), into, output=False)
+        _take_usage({**fields(message.get("usage")), "output_tokens": None}, into)
     elif kind == "message_delta":
         _take_usage(fields(seen.get("usage")), into)
         _finish(fields(seen.get("delta")), into)
+        if into.output is not None and into.finish_reasons:
+            finish(into.output, 0, into.finish_reasons[0])
     elif kind == "message_stop":
         into.complete = True
     elif kind == "error":
@@ -138,13 +142,11 @@ def _finish(seen: Mapping[str, Any], into: Response) -> None:
     reason = text(seen.get("stop_reason"))
     if reason is not None:
         into.finish_reasons = [reason]
-        if into.output:
-            into.output[0]["finish_reason"] = reason
 
 
 def _delta(delta: Mapping[str, Any], into: Response) -> None:
     kind = delta.get("type")
-    piece = delta.get(_WRITTEN.get(kind)) if isinstance(kind, str) else None  # type: ignore[arg-type]  # no field is named None
+    piece = delta.get(_WRITTEN.get(kind, "")) if isinstance(kind, str) else None
     if not isinstance(piece, str):
         return
     into.text.append(piece)
@@ -166,7 +168,7 @@ def _begin(block: Mapping[str, Any], into: Response) -> None:
     into.text.append(name)
     if into.output is not None:
         calls = sum(part["type"] == "tool_call" for message in into.output for part in message["parts"])
-        grow_call(into.output, 0, calls, text(block.get("id")), name, None)
+        grow_call(into.output, 0, calls, {"id": block.get("id"), "name": name})
 
 
 def _written(block: Mapping[str, Any], into: Response) -> None:

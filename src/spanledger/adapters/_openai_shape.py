@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanledger.adapters._messages import chat_choice, grow, grow_call
+from spanledger.adapters._messages import chat_choice, finish, grow, grow_call
 from spanledger.adapters._read import Counts, clamp, context, fields, first, items, known, text, told_cost
 from spanledger.model import State, Usage
 
@@ -135,12 +135,16 @@ def chat_chunk(event: Any, into: Response) -> bool:
     choices = items(seen.get("choices"))
     for choice in choices:
         parts = known(choice)
-        index = _index(parts)
-        if index:
-            _expect(index, into)
+        index = parts.get("index")
+        if index != 0:
+            index = _index(parts)
+            if index:
+                _expect(index, into)
         _generated(parts, into, index)
         if parts.get("finish_reason"):
             _finish(parts, index, into)
+            if into.output is not None:
+                finish(into.output, index, text(parts["finish_reason"]))
             if into.usage is None:
                 _late_usage(event, choice, into)
     if not choices and usage is None:
@@ -174,8 +178,6 @@ def _finish(parts: Mapping[str, Any], index: int, into: Response) -> None:
     _expect(index, into)
     into.finish_reasons[index] = reason
     into.complete = "" not in into.finish_reasons
-    if into.output:
-        into.output[min(index, len(into.output) - 1)]["finish_reason"] = reason
 
 
 def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> None:
@@ -193,18 +195,15 @@ def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> N
             _say(content, "text", into, index)
         else:
             _say_list(content, into, index)
-    thought = declared.get("reasoning_content") or declared.get("reasoning")
-    if not thought:
-        extra = getattr(said, "__pydantic_extra__", None)
-        thought = extra and (extra.get("reasoning_content") or extra.get("reasoning"))
-    if thought:
-        _say(thought, "reasoning", into, index)
+    extra = declared if declared is said or "reasoning" in declared else getattr(said, "__pydantic_extra__", None)
+    if extra:
+        _say(extra.get("reasoning_content") or extra.get("reasoning"), "reasoning", into, index)
     if declared.get("refusal"):
         _say(declared["refusal"], "text", into, index)
     if declared.get("tool_calls"):
         _calls(declared["tool_calls"], into, index)
     elif declared.get("function_call"):
-        _call(0, None, fields(declared["function_call"]), into, index)
+        _call(0, fields(declared["function_call"]), into, index)
 
 
 def _say(piece: Any, kind: str, into: Response, index: int | None) -> None:
@@ -228,11 +227,11 @@ def _calls(calls: Any, into: Response, index: int | None) -> None:
         seen = known(call)
         number = seen.get("index")
         function = known(seen.get("function") or fields(call).get("custom"))
-        _call(number if type(number) is int else position, text(seen.get("id")), function, into, index)
+        _call(number if type(number) is int else position, {"id": seen.get("id"), **function}, into, index)
 
 
-def _call(number: int, ident: str | None, function: Mapping[str, Any], into: Response, index: int | None) -> None:
-    name, arguments = text(function.get("name")), text(function.get("arguments")) or text(function.get("input"))
-    into.text.extend(piece for piece in (name, arguments) if piece)
+def _call(number: int, piece: Mapping[str, Any], into: Response, index: int | None) -> None:
+    written = (piece.get("name"), piece.get("arguments"), piece.get("input"))
+    into.text.extend(item for item in written if isinstance(item, str) and item)
     if into.output is not None and index is not None:
-        grow_call(into.output, index, number, ident, name, arguments)
+        grow_call(into.output, index, number, piece)

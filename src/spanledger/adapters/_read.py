@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from spanledger.model import Usage
 
-    type Rules = Mapping[str, tuple[str, Callable[[Any], Any]]]
+    Rules = Mapping[str, tuple[str, Callable[[Any], Any]]]
 
 NOTHING: Mapping[str, Any] = {}
+_ABSENT = frozenset({"NotGiven", "Omit"})
 _NANO = 1_000_000_000
 _PARTS_OF_INPUT = ("cache_read", "cache_write", "cache_write_1h")
 _PARTS = (
@@ -75,6 +76,11 @@ def strings(value: Any) -> list[str] | None:
     if isinstance(value, str):
         return [value]
     return [item for item in items(value) if isinstance(item, str)] or None
+
+
+def present(value: Any) -> bool:
+    """Whether an argument was given: the SDKs' ``NotGiven`` and ``Omit`` mean that it was not."""
+    return value is not None and type(value).__name__ not in _ABSENT
 
 
 def given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -101,7 +101,7 @@ def _begin(item: Mapping[str, Any], into: Response) -> None:
     into.text.append(name)
     if into.output is not None:
         calls = sum(part["type"] == "tool_call" for message in into.output for part in message["parts"])
-        grow_call(into.output, 0, calls, text(item.get("call_id")), name, None)
+        grow_call(into.output, 0, calls, {"id": item.get("call_id"), "name": name})
 
 
 def _item(item: Mapping[str, Any], into: Response) -> None:

@@ -134,7 +134,7 @@ class _Reader:
 
     def __init__(self, name: str, text: str) -> None:
         self._name, self._text = name, text
-        self._words = _WORD.findall(text)
+        self._words: list[str] = _WORD.findall(text)
         self._at = 0
         self._keys: dict[str, None] = {}
         self._window: Window | None = None
@@ -234,7 +234,9 @@ class _Reader:
         return word
 
     def _for(self) -> None:
-        expected = f"<attribute>=<glob>, as in 'for model=claude-opus-*'; an attribute is one of {', '.join(KEYS)}, operation or a scope key"
+        expected = (
+            f"<attribute>=<glob>, as in 'for model=claude-opus-*'; an attribute is one of {', '.join(KEYS)}, operation or a scope key"
+        )
         self._filter(self._take(expected), expected)
         while (word := self._peek()) is not None and word not in _CLAUSES:
             self._at += 1

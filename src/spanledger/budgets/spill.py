@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -51,40 +52,48 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def write(folder: Path | None, settlements: Sequence[Settlement]) -> Path | None:
-    """Writes a spill file into ``folder``, whole or not at all; without a folder, or if that fails, each settlement goes to the log."""
-    if not settlements:
-        return None
-    if folder is not None:
+class Folder:
+    """The spill files of one ledger, in a folder that other ledgers may use too. ``path`` None: everything goes to the log."""
+
+    def __init__(self, path: Path | None, ledger_url: str) -> None:
+        self._path = path
+        self._prefix = f"spill-{hashlib.sha256(ledger_url.encode()).hexdigest()[:8]}"
+
+    def files(self) -> list[Path]:
+        """What ended processes left, oldest name first."""
+        return sorted(self._path.glob(f"{self._prefix}-*.jsonl")) if self._path is not None else []
+
+    def write(self, settlements: Sequence[Settlement]) -> None:
+        """Writes a file, whole or not at all; if that fails, each settlement goes to the log."""
+        if settlements and not self._written(settlements):
+            write_to_log(settlements)
+
+    def _written(self, settlements: Sequence[Settlement]) -> bool:
+        if self._path is None:
+            return False
         try:
-            return _write(folder, settlements)
+            self._write(self._path, settlements)
         except OSError as error:
-            log.error("cannot write unsettled calls to %s (%s); they follow in the log", folder, error.strerror)
-    write_to_log(settlements)
-    return None
+            log.error("cannot write unsettled calls to %s (%s); they follow in the log", self._path, error.strerror)
+            return False
+        return True
 
-
-def _write(folder: Path, settlements: Sequence[Settlement]) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # The time keeps a later process with the same pid from replacing the file; the rename, a reader from seeing half of it.
-    path = folder / f"spill-{os.getpid()}-{time.time_ns()}.jsonl"
-    unfinished = path.with_suffix(".tmp")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.writelines(encode(settlement) + "\n" for settlement in settlements)
-        file.flush()
-        os.fsync(file.fileno())
-    return unfinished.rename(path)
+    def _write(self, folder: Path, settlements: Sequence[Settlement]) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The time keeps a later process with the same pid from replacing the file; the rename, a reader from seeing half of it.
+        path = folder / f"{self._prefix}-{os.getpid()}-{time.time_ns()}.jsonl"
+        unfinished = path.with_suffix(".tmp")
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.writelines(encode(settlement) + "\n" for settlement in settlements)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
 
 
 def write_to_log(settlements: Iterable[Settlement]) -> None:
     """The last resort: each settlement as a CRITICAL log record with its line of JSON, so that nothing is lost silently."""
     for settlement in settlements:
         log.critical("not in the ledger: %s", encode(settlement))
-
-
-def files(folder: Path | None) -> list[Path]:
-    """Spill files of ended processes, oldest name first."""
-    return sorted(folder.glob("spill-*.jsonl")) if folder is not None else []
 
 
 def read(path: Path) -> Iterator[Settlement]:

@@ -37,23 +37,26 @@ class Spool:
 
     Args:
         ledger: where settlements go.
-        folder: where a spill file is written at exit. It must belong to this ledger alone, because whatever spill file is found
-            there is settled into it. None: the log takes what is left.
+        state_dir: where a spill file is written at exit, and where those of ended processes are found. None, or a ledger that
+            ends with the process: the log takes what is left.
+        ledger_url: tells the spill files of this ledger from those of others in the same folder.
         lease_seconds: leases of calls under way are renewed, and expired ones swept, three times in this time.
         bound: how many settlements may wait in memory.
         clock: seconds since the epoch, for the ledger; waiting uses the monotonic clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # settings, each by its name
         self,
         ledger: Ledger,
-        folder: Path | None = None,
+        state_dir: Path | None = None,
         *,
+        ledger_url: str = "",
         lease_seconds: float = 300.0,
         bound: int = BOUND,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.ledger, self.folder, self.lease_seconds, self.bound, self.clock = ledger, folder, lease_seconds, bound, clock
+        self.ledger, self.lease_seconds, self.bound, self.clock = ledger, lease_seconds, bound, clock
+        self.spills = spill.Folder(state_dir if ledger.shared else None, ledger_url)
         self.settled: Callable[[Entry, Sequence[Balance]], None] = lambda _entry, _balances: None
         """Told of each settlement that the thread made; set by the gate."""
         self.forget()
@@ -117,7 +120,7 @@ class Spool:
             # A worker that still hangs in the ledger may settle its first one after all: settling twice changes nothing.
             left = [item for item in list(worker.waiting) if isinstance(item, Settlement)]
         left += [item for item in drain(self.inbox) if isinstance(item, Settlement)]
-        spill.write(self.folder, left)
+        self.spills.write(left)
 
     def replay(self, path: Path) -> int:
         """Settles the calls of a spill file and removes it; returns how many. Those that are settled already stay as they are.
@@ -201,7 +204,7 @@ class _Worker(threading.Thread):
         """Settles what ended processes left, renews our leases and then sweeps: in this order, so that neither what was spilled
         nor our own calls are swept when the ledger has been away for longer than a lease."""
         try:
-            for path in spill.files(self._spool.folder):
+            for path in self._spool.spills.files():
                 log.warning("settled %d calls left by an ended process in %s", self._spool.replay(path), path)
             now = self._spool.clock()
             self._ledger.renew(list(self._spool.leases), now + self._spool.lease_seconds)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from spanledger import scope as scopes
+from spanledger import scopes
 from spanledger.engine.runtime import new_id
 from spanledger.errors import BudgetExceeded, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spanledger.budgets.gate import Admission
     from spanledger.engine.adapter import Reader
     from spanledger.engine.runtime import Runtime
-    from spanledger.scope import Scope
+    from spanledger.scopes import Scope
 
 _INSIDE = otel_context.create_key("spanledger-call")
 

@@ -232,6 +232,8 @@ async def _async_generator(
             await inner.aclose()
             raise
         except BaseException as thrown:  # noqa: BLE001
+            if not isinstance(thrown, Exception):  # asyncio.run cancels the closing of a generator that somebody left
+                call.end(outcome="closed")
             step = _thrower(inner.athrow, thrown)
         else:
             step = inner.__anext__ if sent is None else _sender(inner.asend, sent)

@@ -63,8 +63,8 @@ class Database:
         self._acquire(wait=wait)
         try:
             db = self._open()
-            self._insist(lambda: db.execute("BEGIN IMMEDIATE"), wait=wait)
-            try:
+            try:  # around BEGIN too: an interrupt (Ctrl-C) may arrive right behind it
+                self._insist(lambda: db.execute("BEGIN IMMEDIATE"), wait=wait)
                 result = work(db)
                 self._insist(lambda: db.execute("COMMIT"), wait=wait)
             except BaseException:

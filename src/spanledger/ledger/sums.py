@@ -69,3 +69,17 @@ def ordered(totals: Iterable[Total], group_by: Sequence[str]) -> list[Total]:
     """Most expensive first, then most calls, then by name; without groups always exactly one row."""
     rows = sorted(totals, key=lambda total: (-total.nano_usd, -total.calls, [value or "" for value in total.group.values()]))
     return rows or ([] if group_by else [Total({})])
+
+
+def summed(entries: Iterable[Entry], older: Iterable[Total], group_by: Sequence[str]) -> list[Total]:
+    """Totals of entries and of sums made earlier; what those were not kept by counts as not known."""
+    found: dict[tuple[str | None, ...], Total] = {}
+
+    def row(values: tuple[str | None, ...]) -> Total:
+        return found.setdefault(values, Total(dict(zip(group_by, values, strict=True))))
+
+    for entry in entries:
+        add_entry(row(tuple(value_of(entry, name) for name in group_by)), entry)
+    for total in older:
+        add_total(row(tuple(total.group.get(name) for name in group_by)), total)
+    return ordered(found.values(), group_by)

@@ -30,6 +30,7 @@ class Kind(IntEnum):
     PEM = 8
     URL = 9
     SPELLED = 10
+    CRYPT = 11
 
 
 class Place(NamedTuple):
@@ -43,7 +44,7 @@ class Place(NamedTuple):
 DIGITS = tuple("0123456789")
 _STEMS = (
     "pass", "pwd", "pswd", "secret", "token", "api", "auth", "cred", "cookie", "key", "login", "bearer", "basic ", "sig", "ssn", "--user",
-    " -u ", " -p ",
+    " -u ",
 )  # fmt: skip
 _HEX = "[0-9A-Fa-f]"
 
@@ -59,6 +60,7 @@ PLACES: tuple[Place, ...] = (
     Place("-----BEGIN ", ("-----BEGIN ",)),
     Place("://", ("://",)),
     Place(r"[\[( ]dot[\]) ]", (" dot ", "[dot]", "(dot)"), lower=True),
+    Place(r"\$[0-9a-z]{1,12}\$", ("$",)),
 )
 
 

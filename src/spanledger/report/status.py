@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -12,15 +13,15 @@ from rich.text import Text
 
 from spanledger.budgets.rule import describe, parse_all
 from spanledger.errors import ConfigurationError, LedgerError
+from spanledger.ledger.open import open_ledger
+from spanledger.pricing.book import PriceBook
 from spanledger.settings import BUDGET_PREFIX, VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
 
-    from spanledger.ledger.ledger import Ledger
-    from spanledger.pricing.book import PriceBook
     from spanledger.settings import Settings
 
 
@@ -49,22 +50,24 @@ class Status:
         return all(check.ok for check in self.checks)
 
 
-def gather(
-    version: str,
-    settings: Settings,
-    libraries: Sequence[Mapping[str, Any]],
-    open_ledger: Callable[[str], Ledger],
-    open_book: Callable[[Settings], PriceBook],
-    now: float,
-) -> Status:
-    """Looks at everything once. Nothing is changed, except that a ledger that did not exist yet is created."""
+def gather(settings: Settings, installed: Mapping[str, Any], now: float) -> Status:
+    """Looks at everything once. Nothing is changed, except that a ledger that did not exist yet is created.
+
+    Args:
+        settings: what is in force.
+        installed: what ``spanledger.install.status()`` tells of an installation with these settings.
+        now: seconds since the epoch.
+    """
+    known = [*settings.problems, *parse_all(settings.budgets)[1]]
+    others = [text for text in installed["problems"] if text not in {str(problem) for problem in known}]
     checks = [
         *(_problem(problem) for problem in settings.problems),
+        *(Check("settings", ok=False, text=text, fix="see what was expected") for text in others),
         *_budgets(settings),
-        _ledger(settings, open_ledger, now),
-        *_prices(settings, open_book),
+        _ledger(settings, now),
+        *_prices(settings),
     ]
-    return Status(version, checks, libraries, _in_force(settings))
+    return Status(version("spanledger"), checks, installed["libraries"], _in_force(settings))
 
 
 def _problem(problem: ConfigurationError) -> Check:
@@ -80,24 +83,27 @@ def _budgets(settings: Settings) -> list[Check]:
     return [*good, *(Check(p.where, ok=False, text=f"{p.problem}; {consequence}", fix=f"expected {p.expected}") for p in problems)]
 
 
-def _ledger(settings: Settings, open_ledger: Callable[[str], Ledger], now: float) -> Check:
-    url = without_password(settings.ledger_url)
+def _ledger(settings: Settings, now: float) -> Check:
+    url, problems = without_password(settings.ledger_url), []
     try:
-        ledger = open_ledger(settings.ledger_url)
+        ledger = open_ledger(settings.ledger_url, on_problem=problems.append)
         accounts, leases = len(ledger.balances(now)), ledger.open_leases()
         calls = sum(total.calls for total in ledger.totals())
         ledger.close()
     except (LedgerError, ConfigurationError) as error:
-        fix = "set SPANLEDGER_LEDGER to a place that can be written, as in sqlite:////var/lib/myapp/ledger.db"
-        return Check("ledger", ok=False, text=f"{url}: {error}", fix=fix)
+        problems.append(str(error))
+    if problems:
+        return Check("ledger", ok=False, text=f"{url}: {problems[0]}", fix=_LEDGER_FIX)
     return Check("ledger", ok=True, text=f"{url}: {calls:,} calls in the books, {accounts:,} budget accounts, {leases:,} calls under way")
 
 
-def _prices(settings: Settings, open_book: Callable[[Settings], PriceBook]) -> list[Check]:
-    book = open_book(settings)
+_LEDGER_FIX = "set SPANLEDGER_LEDGER to a place that can be written, as in sqlite:////var/lib/myapp/ledger.db"
+
+
+def _prices(settings: Settings) -> list[Check]:
+    book = PriceBook(settings.prices, settings.prices_ttl)
     told = ", ".join(f"{name} {value}" for name, value in book.status().items() if value is not None)
-    problems = [Check("prices", ok=False, text=problem.problem, fix=f"{problem.where}: expected {problem.expected}") for problem in book.problems]
-    return [Check("prices", ok=True, text=told), *problems]
+    return [Check("prices", ok=True, text=told), *(_problem(problem) for problem in book.problems)]
 
 
 def _in_force(settings: Settings) -> list[dict[str, Any]]:
@@ -160,8 +166,8 @@ def _libraries(libraries: Sequence[Mapping[str, Any]]) -> RenderableType:
         table.add_column(name, overflow="fold")
     for library in libraries:
         absent = ", ".join(library["absent"])
-        cells = (library["library"], library["version"], library["supported"], library["state"])
-        table.add_row(*(Text(str(cell or "-")) for cell in cells), str(len(library["patched"])), Text(absent or "-", style="yellow" if absent else ""))
+        cells = (library["library"], library["version"], library["supported"], library["state"], len(library["patched"]))
+        table.add_row(*(Text(str(cell or "-")) for cell in cells), Text(absent or "-", style="yellow" if absent else ""))
     return table
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 from rich.tree import Tree
 
+from spanledger.errors import ConfigurationError
 from spanledger.model import CostStatus, State, Unit
 from spanledger.report import words
 from spanledger.report.queries import money_json
@@ -17,7 +18,7 @@ from spanledger.telemetry import semconv as s
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from spanledger.ledger.spans import SpanRow
+    from spanledger.ledger.spans import SpanRow, SpanStore
     from spanledger.model import Entry
 
 _CONTENT = {
@@ -27,6 +28,7 @@ _CONTENT = {
     s.TOOL_ARGUMENTS: "arguments",
     s.TOOL_RESULT: "result",
 }
+_TRACE = "TRACE_ID"
 _LONGEST = 240
 """Characters of captured content shown in the tree; ``--json`` has all of it."""
 
@@ -43,6 +45,23 @@ class Node:
     def seconds(self) -> float | None:
         """How long the span took; None while it has not ended."""
         return (self.span.end_ns - self.span.start_ns) / 1e9 if self.span.end_ns else None
+
+
+def find(store: SpanStore, prefix: str | None) -> list[SpanRow]:
+    """The spans of the trace whose id starts with ``prefix``, or of the newest one.
+
+    Raises ConfigurationError if there is none, or more than one.
+    """
+    given = (prefix or "").strip().lower().removeprefix("0x")
+    if given and not set(given) <= set("0123456789abcdef"):
+        raise ConfigurationError(_TRACE, f"{prefix!r} is no trace id", "hexadecimal digits, the first few are enough")
+    spans = store.trace(given) if given else _newest(store)
+    if not spans:
+        where = f"no trace here starts with {prefix!r}" if given else "no spans are kept here yet"
+        raise ConfigurationError(_TRACE, where, "a trace that was run with `spanledger run` or OTEL_TRACES_EXPORTER=spanledger")
+    if len({span.trace_id for span in spans}) > 1:
+        raise ConfigurationError(_TRACE, f"several traces start with {prefix!r}", "more digits")
+    return spans
 
 
 def grow(spans: Sequence[SpanRow], entries: Iterable[Entry]) -> list[Node]:
@@ -88,7 +107,7 @@ def _headline(node: Node) -> Text:
             text.append(f"  {doubts}", style="yellow")
     if error := node.span.attributes.get(s.ERROR_TYPE):
         text.append(f"  {'refused' if _refused(node) else 'error'}: {error}", style="red")
-    elif node.span.status == "ERROR":
+    elif node.span.status == "error":
         text.append("  error", style="red")
     return text
 

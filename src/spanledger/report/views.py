@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 NARROW = 90
 """Columns below which a report is written as paragraphs: a table would cut numbers."""
 _BAR = 30
-EMPTY = (
-    "The books are empty{where}. To fill them, run your program with:\n\n"
-    "    spanledger run -- python app.py\n\n"
-    "or, with exporters of your own, opentelemetry-instrument python app.py; `spanledger status` tells which libraries are seen."
-)
 _NOTES = {
     "unpriced": "unpriced: no price is known for the model; these calls are not in the sums of money. "
     "Give a price in the file that SPANLEDGER_PRICES names.",
@@ -36,6 +31,17 @@ _NOTES = {
     "unknown": "unknown: the usage is not known (killed, cut off before an answer); the estimate made before the call stands.",
     "failed": "failed: the call ended in an error; what it used is consumed all the same.",
 }
+
+
+def empty(*, filtered: bool) -> str:
+    """What to say, and to do, when a report has nothing to show."""
+    if filtered:
+        return "No call is in the books for that time or execution. Without --since, --until and --execution all of them are shown."
+    return (
+        "The books are empty. To fill them, run your program with\n\n"
+        "    spanledger run -- python app.py\n\n"
+        "or, with exporters of your own, with opentelemetry-instrument. `spanledger status` tells which libraries are seen."
+    )
 
 
 def report_view(found: Report, width: int) -> RenderableType:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from spanledger.model import Activity, State
-from spanledger.scope import NOBODY
+from spanledger.scopes import NOBODY
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from spanledger.model import Entry, Execution, Request, Response, Usage
-    from spanledger.scope import Scope
+    from spanledger.scopes import Scope
     from spanledger.telemetry.semconv import Generation
 
 _ERROR = Status(StatusCode.ERROR)

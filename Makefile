@@ -1,0 +1,43 @@
+# make demo | test | test-matrix | lint. Needs python3 (3.11 or newer) and pip; uv is used where it is installed, because it is faster.
+# Everything is put under .venvs/ in this checkout.
+
+PYTHON ?= python3
+VENVS := .venvs
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
+
+# $(call venv,FOLDER,WHAT TO INSTALL): a fresh virtual environment
+ifeq ($(UV),uv)
+venv = rm -rf $(1) && uv venv --quiet --no-python-downloads --python $(PYTHON) $(1) && uv pip install --quiet --python $(1)/bin/python $(2)
+else
+venv = rm -rf $(1) && $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
+endif
+
+.PHONY: demo test test-matrix lint docs clean
+
+demo:
+	$(call venv,$(VENVS)/demo,. openai anthropic)
+	$(VENVS)/demo/bin/python examples/demo.py
+
+test: $(VENVS)/test/installed
+	$(VENVS)/test/bin/python -m pytest $(ARGS)
+
+test-matrix:
+	bash .ci/matrix $(ARGS)
+
+lint: $(VENVS)/test/installed
+	$(VENVS)/test/bin/ruff check .
+	$(VENVS)/test/bin/ruff format --check .
+	$(VENVS)/test/bin/mypy
+	$(VENVS)/test/bin/lint-imports
+
+docs: $(VENVS)/test/installed
+	$(VENVS)/test/bin/python docs/generate_configuration.py
+
+$(VENVS)/test/installed: pyproject.toml
+	$(call venv,$(VENVS)/test,-e .[test$(comma)lint])
+	touch $@
+
+comma := ,
+
+clean:
+	rm -rf $(VENVS)

@@ -1,0 +1,77 @@
+"""Writes ``docs/configuration.md`` from ``spanledger.settings.VARIABLES``, so that the page and the program cannot differ.
+
+    make docs
+
+A test compares the page with what this prints.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spanledger.cli import NO_NETWORK
+from spanledger.settings import VARIABLES, Variable
+
+PAGE = Path(__file__).with_name("configuration.md")
+
+HEAD = """\
+# Configuration
+
+*Written by `make docs` from `src/spanledger/settings.py`; change it there.*
+
+Everything is set by environment variables. None is needed. A value that cannot be understood is reported (in the log, and by
+`spanledger status`) and its default is used: the application starts in any case.
+
+| variable | value | default | what it does |
+| --- | --- | --- | --- |
+"""
+
+BUDGETS = """
+## Budgets
+
+One variable is one budget; what follows `SPANLEDGER_BUDGET_` is its name.
+
+    SPANLEDGER_BUDGET_TEAM="200 USD per month"
+    SPANLEDGER_BUDGET_RUN="50k tokens per workflow"
+    SPANLEDGER_BUDGET_CUSTOMER="5 USD per customer per day, warn at 80%"
+    SPANLEDGER_BUDGET_OPUS="10 USD per user per day for model=claude-opus-*, then warn"
+
+    <amount> <USD|tokens|calls> per <key and/or window> [for <attribute>=<glob> ...] [, warn at <n>% ...] [, then block|warn]
+
+- **keys**: workflow, step, customer, user, agent, campaign, session, service, model, provider, plugin, activity, or a name of your own.
+  Each value of the key has an account of its own. A call that has no such key is outside the budget.
+- **windows**: run (one run of a workflow), minute, hour, day, week, month, in `SPANLEDGER_TIMEZONE`. With no window, `per workflow` and
+  `per step` mean each run; any other budget never starts anew.
+- **for**: only calls whose attributes match; globs as in file names.
+- **then block** (the default) refuses the call that would exceed the budget, before it is sent: the application sees
+  `spanledger.BudgetExceeded`. **then warn** lets it pass and tells.
+
+## What `spanledger run` sets
+
+Where the environment does not say otherwise:
+
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    rows = "".join(f"| `{v.name}` | {_cell(v.expected)} | {_default(v)} | {_cell(v.sentence)} |\n" for v in VARIABLES)
+    run = "".join(f"    {name}={value}\n" for name, value in NO_NETWORK.items())
+    return HEAD + rows + BUDGETS + run + "    SPANLEDGER_LEDGER=<the default ledger>\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _default(variable: Variable) -> str:
+    value = variable.default
+    if value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,89 @@
+"""The ``anthropic`` client, with its variants for Bedrock, Vertex and Foundry."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spanledger.adapters._blocks_shape import blocks_chunk, blocks_response
+from spanledger.adapters._hosts import endpoint
+from spanledger.adapters._messages import blocks_input
+from spanledger.adapters._read import Counts, context, fields, given, lists_for_iterators, number, params, present, strings, text
+from spanledger.engine.adapter import Adapter, Reader, Target
+from spanledger.model import Activity, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CONTENT = ("messages", "system", "tools", "output_config", "output_format")
+
+
+def _output_type(value: Any) -> str | None:
+    """``output_format``: a class, or a schema; ``output_config``: only if it has a format."""
+    return "json" if isinstance(value, type) or fields(value).get("type") or fields(value).get("format") else None
+
+
+_RULES = {
+    **{name: (name, number) for name in ("temperature", "top_p", "top_k")},
+    "service_tier": ("service_tier", text),
+    "stop_sequences": ("stop_sequences", strings),
+    "output_format": ("output_type", _output_type),
+}
+
+
+def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *, streaming: bool = False) -> Request:
+    sent = given(kwargs)
+    host = endpoint(instance, "anthropic")
+    found = params(sent, _RULES)
+    config = sent.get("output_config")
+    if config is not None:
+        found |= params({"output_config": config}, {"output_config": ("output_type", _output_type)})
+        found |= params(fields(config), {"effort": ("reasoning_level", text)})
+    return Request(
+        operation="chat",
+        activity=Activity.LLM,
+        provider=host.provider,
+        model=text(sent.get("model")),
+        stream=streaming or bool(sent.get("stream")),
+        max_output=Counts()(sent.get("max_tokens")),
+        server_address=host.address,
+        server_port=host.port,
+        params=found,
+        content=tuple(sent[name] for name in _CONTENT if present(sent.get(name))),
+        context=context(*((key, sent.get(key)) for key in ("service_tier", "speed", "inference_geo"))),
+    )
+
+
+def _prepare(kwargs: dict[str, Any], _ask_usage: bool) -> dict[str, Any]:
+    return lists_for_iterators(kwargs, "messages", "system", "tools")
+
+
+MESSAGES = Reader(_request, blocks_response, blocks_chunk, _prepare, blocks_input)
+MESSAGES_STREAM = Reader(partial(_request, streaming=True), blocks_response, blocks_chunk, _prepare, blocks_input)
+
+
+def _messages(module: str, *, stream: str = "0", parse: str) -> tuple[Target, ...]:
+    """Targets of both classes of a module; ``stream`` and ``parse`` say since when it has them."""
+    return tuple(
+        target
+        for cls in ("Messages", "AsyncMessages")
+        for target in (
+            Target(module, f"{cls}.create", MESSAGES),
+            Target(module, f"{cls}.stream", MESSAGES_STREAM, tap="_raw_stream", since=stream),
+            Target(module, f"{cls}.parse", MESSAGES, since=parse),
+        )
+    )
+
+
+ADAPTER = Adapter(
+    name="anthropic",
+    requires="anthropic >= 0.44",
+    targets=(
+        *_messages("anthropic.resources.messages.messages", parse="0.80"),
+        *_messages("anthropic.resources.beta.messages.messages", parse="0.75"),
+        # These classes hold the functions of the beta class as they were when the module was imported.
+        *_messages("anthropic.lib.bedrock._beta_messages", stream="2.12", parse="2.12"),
+        *_messages("anthropic.lib.vertex._beta_messages", parse="2.12"),
+    ),
+    native_scopes=("com.anthropic.sdk.python",),
+)

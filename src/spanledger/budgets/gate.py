@@ -1,0 +1,247 @@
+"""The gate every call passes before it is sent: match budgets, estimate, reserve or refuse; and afterwards, settle.
+
+A call is charged what its entry says: tokens its usage's total, USD its cost, where an unpriced cost is nothing and is counted as unpriced
+by the books. What nobody knows is charged as estimated, unless the call failed: one that was turned away used nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from spanledger.budgets.match import Matcher
+from spanledger.budgets.notices import Notice, Teller
+from spanledger.budgets.spool import Spool
+from spanledger.errors import BudgetExceeded, LedgerBusy, LedgerError
+from spanledger.model import Hold, Refusal, State, Unit, Usage
+from spanledger.pricing.estimate import estimate_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from zoneinfo import ZoneInfo
+
+    from spanledger.budgets.rule import Rule
+    from spanledger.errors import ConfigurationError
+    from spanledger.ledger.ledger import Ledger
+    from spanledger.model import Balance, Entry, Request
+    from spanledger.pricing.book import PriceBook
+    from spanledger.scopes import Scope
+
+__all__ = ["Admission", "Gate", "Notice"]
+
+log = logging.getLogger("spanledger")
+
+_GENERATING = frozenset({"chat", "generate_content", "text_completion", "invoke_agent"})
+"""Operations whose output is bounded by an assumption where the request sets no bound itself."""
+_PAUSE = 1.0
+"""Seconds between looks at a ledger that could not be reached. These do not wait: every call would be held up by its time-out."""
+
+
+class Admission(NamedTuple):
+    """Leave to send a call. ``holds`` are all its budgets' accounts with the estimate; ``reserved`` is False if the ledger was away."""
+
+    entry_id: str
+    holds: Sequence[Hold]
+    reserved: bool
+
+
+class Gate:
+    """Admits and settles calls. Thread-safe without locks of its own.
+
+    Args:
+        rules: the budgets.
+        ledger, book: where accounts are kept and where prices come from.
+        timezone: of days, weeks and months.
+        lease_seconds: how long a reservation outlives its process.
+        assumed_output: output tokens reserved for a request without a bound.
+        on_ledger_error: ``allow`` or ``block`` calls while the ledger cannot be reached.
+        on_unpriced: ``allow`` or ``block`` calls of models without a price that have a blocking budget in USD.
+        strict_problems: budgets that cannot be understood; if there are any, every call is refused.
+        notify: told of thresholds and refusals; called in the thread of the call, must not block.
+        spool: settles what cannot be settled at once; one without a spill folder by default.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(  # noqa: PLR0913  # collaborators and settings, each by its name
+        self,
+        rules: Sequence[Rule],
+        ledger: Ledger,
+        book: PriceBook,
+        *,
+        timezone: ZoneInfo,
+        lease_seconds: float = 300.0,
+        assumed_output: int = 1024,
+        on_ledger_error: str = "allow",
+        on_unpriced: str = "allow",
+        strict_problems: Sequence[ConfigurationError] = (),
+        notify: Callable[[Notice], None] | None = None,
+        spool: Spool | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.rules = tuple(rules)
+        self.spool = spool if spool is not None else Spool(ledger, lease_seconds=lease_seconds, clock=clock)
+        self._teller = Teller({rule.name: rule.warn_at for rule in rules}, notify)
+        self.spool.settled = self._settled_late
+        self._ledger, self._book, self._clock = ledger, book, clock
+        self._lease, self._assumed_output = lease_seconds, assumed_output
+        self._block_without_ledger, self._block_unpriced = on_ledger_error == "block", on_unpriced == "block"
+        self._problems = tuple(strict_problems)
+        self._matchers = [Matcher(rule, timezone) for rule in rules]
+        self._look_again = 0.0
+        """Monotonic time before which the ledger is not asked; 0 while it can be reached."""
+
+    # --- before the call
+
+    def admit(self, draft: Entry, request: Request, scope: Scope, *, wait: bool = True) -> Admission:
+        """Reserves what the call may cost in all its budgets, or refuses it.
+
+        Writes the estimate into the draft's usage and cost. A draft that has numbers already (a plugin's price, a response that is only
+        fetched again) keeps them. ``scope`` is what the draft is booked to; the draft carries it, and only the draft is read.
+
+        Raises:
+            BudgetExceeded: a budget does not cover the call; nothing is reserved.
+            LedgerBusy: only with ``wait=False``; nothing is reserved, and the call may be admitted again.
+        """
+        if self._problems:
+            where = self._problems[0].where
+            self._refuse(_refusal(f"({where} cannot be understood and SPANLEDGER_STRICT is set)"), draft)
+        holds = [hold for matcher in self._matchers if (hold := matcher.find(draft)) is not None]
+        if self._ledger.shared or any(hold.unit is not Unit.CALLS for hold in holds):
+            self._estimate(draft, request)
+        if holds:
+            holds = self._amounts(holds, draft)
+        return self._reserve(draft, holds, wait=wait)
+
+    def _estimate(self, draft: Entry, request: Request) -> None:
+        if draft.usage.input is not None or draft.usage.output is not None or draft.cost.nano_usd is not None:
+            return
+        if draft.plugin is not None:
+            return
+        tokens = 0 if request.content is None else estimate_input(request.content, request.provider, request.model)
+        bound = request.max_output
+        if bound is None and request.operation in _GENERATING:
+            bound = self._assumed_output
+        draft.usage = Usage(tokens, None if bound is None else bound * request.choices, state=State.ESTIMATED)
+        draft.cost = self._book.price(draft.provider, draft.model, draft.usage, when=draft.time, context=request.context)
+
+    def _amounts(self, holds: list[Hold], draft: Entry) -> list[Hold]:
+        """The holds with what the call is estimated to need."""
+        if self._block_unpriced and _is_unpriced(draft):
+            for hold in holds:
+                if hold.unit is Unit.USD and hold.blocking:
+                    why = f"(no price for {draft.provider}/{draft.model})"
+                    self._refuse(Refusal(hold._replace(scope=f"{hold.scope} {why}".strip()), 0, 0), draft)
+        amounts = {Unit.CALLS: 1, Unit.TOKENS: draft.usage.total, Unit.USD: draft.cost.nano_usd or 0}
+        return [_with_amount(hold, amounts[hold.unit]) for hold in holds]
+
+    def _reserve(self, draft: Entry, holds: list[Hold], *, wait: bool) -> Admission:
+        away = self._look_again > 0
+        if away and time.monotonic() < self._look_again:
+            return self._without_ledger(draft, holds)
+        # What is known to cost nothing cannot break a budget, not even an overdrawn one: a free model passes. Where the cost is
+        # not known, a hold of 0 asks the ledger whether the budget is used up already.
+        needed = holds if _is_unpriced(draft) else [hold for hold in holds if hold.amount]
+        try:
+            refusal = self._ledger.reserve(draft, needed, self._clock() + self._lease, wait=wait and not away)
+        except LedgerError as error:
+            if isinstance(error, LedgerBusy) and not wait and not away:
+                raise
+            self._is_away(error)
+            return self._without_ledger(draft, holds)
+        self._look_again = 0.0
+        if refusal is not None:
+            self._refuse(refusal, draft)
+        self.spool.track(draft.id)
+        return Admission(draft.id, holds, reserved=True)
+
+    def _is_away(self, error: LedgerError) -> None:
+        if not self._look_again:
+            log.warning("the ledger cannot be reached (%s); calls are %s", error, "refused" if self._block_without_ledger else "let pass")
+        self._look_again = time.monotonic() + _PAUSE
+
+    def _without_ledger(self, draft: Entry, holds: list[Hold]) -> Admission:
+        if self._block_without_ledger:
+            self._refuse(_refusal("(ledger unreachable)"), draft)
+        self.spool.start()
+        return Admission(draft.id, holds, reserved=False)
+
+    def _refuse(self, refusal: Refusal, draft: Entry) -> NoReturn:
+        self._teller.refused(refusal, draft)
+        raise BudgetExceeded(refusal)
+
+    # --- after the call
+
+    def settle(self, entry: Entry, admission: Admission, *, wait: bool = True) -> None:
+        """Charges what the call used, frees what was reserved and writes the entry. Never raises.
+
+        With ``wait=False`` and a busy ledger, or whenever the ledger does not take it, the spool settles it later.
+        """
+        charges = [_charge(hold, entry) for hold in admission.holds]
+        if admission.reserved and not self._look_again:
+            self._settle(entry, charges, wait=wait)
+        else:
+            self.spool.put(entry, charges)
+
+    def settle_unreserved(self, entry: Entry, scope: Scope, *, wait: bool = True) -> None:
+        """Settles a call that is seen only now: it is charged to its budgets as they match the entry. Never raises.
+
+        ``scope`` is what the entry is booked to; the entry carries it, and only the entry is read.
+        """
+        charges = [_charge(hold, entry) for matcher in self._matchers if (hold := matcher.find(entry)) is not None]
+        if wait:
+            self.spool.start()
+        self._settle(entry, charges, wait=wait)
+
+    def release(self, admission: Admission) -> None:
+        """Gives a reservation back: the call was never sent. If the ledger cannot be reached, the lease's end books the estimate."""
+        self.spool.untrack(admission.entry_id)
+        if admission.reserved:
+            try:
+                self._ledger.release(admission.entry_id)
+            except LedgerError as error:
+                log.warning("cannot give a reservation back (%s); when its lease ends it is booked by its estimate", error)
+
+    def _settle(self, entry: Entry, charges: list[Hold], *, wait: bool) -> None:
+        try:
+            balances = self._ledger.settle(entry, charges, wait=wait)
+        except LedgerBusy:
+            self.spool.put(entry, charges)
+        except LedgerError as error:
+            self._is_away(error)
+            self.spool.put(entry, charges)
+        except Exception:  # whatever the ledger's trouble is, the entry must not be lost
+            log.exception("the ledger did not take an entry; it is tried again")
+            self.spool.put(entry, charges)
+        else:
+            self.spool.untrack(entry.id)
+            self._teller.settled(entry, balances)
+
+    def _settled_late(self, entry: Entry, balances: Sequence[Balance]) -> None:
+        """The spool settled something: the ledger can be reached."""
+        self._look_again = 0.0
+        self._teller.settled(entry, balances)
+
+
+def _refusal(why: str) -> Refusal:
+    """A refusal for a reason that is no budget's."""
+    return Refusal(Hold("", why, "", Unit.CALLS, 0, 1), 0, 0)
+
+
+def _is_unpriced(draft: Entry) -> bool:
+    """Whether tokens are used that nobody knows the price of. A plugin priced in tokens has no price in USD to know."""
+    return draft.cost.nano_usd is None and draft.usage.total > 0 and draft.plugin is None
+
+
+def _with_amount(hold: Hold, amount: int) -> Hold:
+    account, budget, scope, unit, limit, _, ends, blocking = hold
+    return Hold(account, budget, scope, unit, limit, amount, ends, blocking)
+
+
+def _charge(hold: Hold, entry: Entry) -> Hold:
+    usage = entry.usage
+    if hold.unit is Unit.CALLS:
+        return _with_amount(hold, 1)
+    if usage.state is State.UNKNOWN and usage.input is None and usage.output is None and entry.error is None:
+        return hold
+    return _with_amount(hold, usage.total if hold.unit is Unit.TOKENS else entry.cost.nano_usd or 0)

@@ -1,0 +1,92 @@
+"""What people are told about budgets: thresholds reached and calls refused."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from spanledger.model import Balance, Entry, Refusal, Unit
+
+log = logging.getLogger("spanledger")
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell people about a budget. Amounts are in ``unit``: nano-USD, tokens or calls."""
+
+    kind: Literal["budget_threshold", "budget_refused"]
+    budget: str
+    scope: str
+    unit: Unit
+    limit: int
+    spent: int
+    reserved: int
+    asked: int | None
+    """What the refused call needs; None for a threshold."""
+    percent: int | None
+    """The threshold reached; for a refusal, how much of the limit is spent and reserved, None if the limit is 0."""
+    window_end: float | None
+    execution: str | None
+    entry_id: str
+
+
+class Teller:
+    """Tells each threshold of an account once in this process, and every refusal.
+
+    Args:
+        warn_at: percentages by budget name; 100 is always told.
+        notify: called in the thread of the call, so it must not block; an exception in it is logged.
+    """
+
+    def __init__(self, warn_at: Mapping[str, Sequence[int]], notify: Callable[[Notice], None] | None) -> None:
+        self._percents = {budget: sorted({*percents, 100}) for budget, percents in warn_at.items()}
+        self._notify = notify
+        self._told: OrderedDict[tuple[str, int], object] = OrderedDict()
+
+    def settled(self, entry: Entry, balances: Sequence[Balance]) -> None:
+        """Tells the thresholds that the accounts' spent amounts have reached, lowest first."""
+        for balance in balances:
+            for percent in self._percents.get(balance.budget, ()):
+                if not balance.spent or balance.spent * 100 < percent * balance.limit:
+                    break
+                if self._is_first(balance.account, percent):
+                    self._tell(_threshold(balance, percent, entry))
+
+    def refused(self, refusal: Refusal, draft: Entry) -> None:
+        """Tells a refusal."""
+        hold, spent, reserved = refusal
+        percent = (spent + reserved) * 100 // hold.limit if hold.limit else None
+        self._tell(
+            Notice(
+                "budget_refused", hold.budget, hold.scope, hold.unit, hold.limit, spent, reserved, hold.amount, percent, hold.ends,
+                draft.execution, draft.id,
+            )
+        )  # fmt: skip
+
+    def _is_first(self, account: str, percent: int) -> bool:
+        """Whether this threshold of this account (its id names the window) was not told before. Each step is atomic."""
+        mine = object()
+        first = self._told.setdefault((account, percent), mine) is mine
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        return first
+
+    def _tell(self, notice: Notice) -> None:
+        if self._notify is not None:
+            try:
+                self._notify(notice)
+            except Exception:
+                log.exception("a budget notice could not be delivered")
+
+
+def _threshold(balance: Balance, percent: int, entry: Entry) -> Notice:
+    return Notice(
+        "budget_threshold", balance.budget, balance.scope, balance.unit, balance.limit, balance.spent, balance.reserved, None, percent,
+        balance.ends, entry.execution, entry.id,
+    )  # fmt: skip

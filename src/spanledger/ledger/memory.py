@@ -1,0 +1,224 @@
+"""The ledger in this process's memory: for tests, and where no file can be written."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from spanledger.errors import LedgerBusy
+from spanledger.ledger import fork, sums
+from spanledger.ledger.history import History, Kept
+from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, Account, is_open, replaces, take
+from spanledger.model import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from spanledger.model import Balance, Entry, Execution, Hold, Refusal, Total
+
+MOST_ENTRIES = 100_000
+
+
+class _Lease(NamedTuple):
+    draft: Entry
+    amounts: Sequence[tuple[str, int]]
+    expires: float
+
+
+class MemoryLedger:
+    """See ``Ledger`` for what the methods promise. An entry handed over belongs to the ledger: do not change it afterwards.
+
+    Memory is bounded: ``entries`` reaches back ``most_entries`` entries. Older ones stay in ``totals`` as sums by day, which can be grouped
+    by the columns of ``GROUPS`` except execution and step; a ``since`` within a day leaves out that day's older ones. A settlement
+    repeated after so many others counts again.
+
+    A forked child starts with the budgets' spent amounts and empty books, since the parent goes on keeping its own.
+    """
+
+    shared = False
+
+    def __init__(self, most_entries: int = MOST_ENTRIES) -> None:
+        self._most = most_entries
+        self._lock = threading.Lock()
+        self._accounts: dict[str, Account] = {}
+        self._leases: dict[str, _Lease] = {}
+        self._history = History(most_entries)
+        self._executions: OrderedDict[str, Execution] = OrderedDict()
+        fork.watch(self)
+
+    def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
+        """See ``Ledger.reserve``. A second reservation for the same entry changes nothing."""
+        self._acquire(wait=wait)
+        try:
+            if draft.id in self._leases:
+                return None
+            refusal = take(self._account, holds)
+            if refusal is None:
+                self._leases[draft.id] = _Lease(draft, _amounts(holds), expires)
+            return refusal
+        finally:
+            self._lock.release()
+
+    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Balance]:
+        """See ``Ledger.settle``. What ``sweep`` wrote is replaced by any settlement."""
+        self._acquire(wait=wait)
+        try:
+            self._free(entry.id)
+            there = self._history.get(entry.id)
+            if there is None or replaces(entry.usage.state, there.entry.usage.state, swept=there.swept):
+                self._write(entry, charges, there)
+            return [self._accounts[charge.account].balance() for charge in charges if charge.account in self._accounts]
+        finally:
+            self._lock.release()
+
+    def release(self, entry_id: str) -> None:
+        """See ``Ledger.release``."""
+        with self._lock:
+            self._free(entry_id)
+
+    def renew(self, entry_ids: Iterable[str], expires: float) -> None:
+        """See ``Ledger.renew``. A lease is never shortened."""
+        with self._lock:
+            for entry_id in entry_ids:
+                lease = self._leases.get(entry_id)
+                if lease and lease.expires < expires:
+                    self._leases[entry_id] = lease._replace(expires=expires)
+
+    def sweep(self, now: float) -> list[Entry]:
+        """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago."""
+        with self._lock:
+            expired = [lease for lease in self._leases.values() if lease.expires < now]
+            written = [replace(entry) for lease in expired if (entry := self._sweep_one(lease))]
+            for account in list(self._accounts.values()):
+                if not account.reserved and not is_open(account.hold.ends, now - CLOSED_ACCOUNTS_KEPT):
+                    del self._accounts[account.hold.account]
+            return written
+
+    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
+        """See ``Ledger.end_step``."""
+        with self._lock:
+            self._history.end_step(execution, step, attempt, ok=ok)
+
+    def end_execution(self, execution: Execution) -> None:
+        """See ``Ledger.end_execution``."""
+        with self._lock:
+            self._executions[execution.id] = execution
+            if len(self._executions) > self._most:
+                self._executions.popitem(last=False)
+
+    def find_response(self, response_id: str) -> Entry | None:
+        """See ``Ledger.find_response``."""
+        with self._lock:
+            found = self._history.find_response(response_id)
+            return replace(found) if found else None
+
+    def balances(self, now: float) -> list[Balance]:
+        """See ``Ledger.balances``."""
+        with self._lock:
+            found = [account.balance() for account in self._accounts.values() if is_open(account.hold.ends, now)]
+        return sorted(found, key=lambda balance: (balance.budget, balance.scope, balance.account))
+
+    def totals(
+        self,
+        group_by: Sequence[str] = (),
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        execution: str | None = None,
+        trace_id: str | None = None,
+    ) -> list[Total]:
+        """See ``Ledger.totals``."""
+        with self._lock:
+            chosen = self._history.entries(since, until, execution, trace_id)
+            older = self._history.older(since, until) if execution is None and trace_id is None else []
+            return sums.summed(chosen, older, group_by)
+
+    def entries(
+        self,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        execution: str | None = None,
+        trace_id: str | None = None,
+    ) -> Iterator[Entry]:
+        """See ``Ledger.entries``."""
+        with self._lock:
+            return iter(self._history.entries(since, until, execution, trace_id))
+
+    def executions(self, *, since: float | None = None, until: float | None = None) -> Iterator[Execution]:
+        """See ``Ledger.executions``. ``since`` and ``until`` bound their start."""
+        with self._lock:
+            known = sorted(self._executions.values(), key=lambda execution: execution.started)
+        return (
+            replace(one) for one in known if (since is None or one.started >= since) and (until is None or one.started < until)
+        )  # fmt: skip
+
+    def open_leases(self) -> int:
+        """See ``Ledger.open_leases``."""
+        return len(self._leases)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def before_fork(self) -> bool:
+        """Waits until nobody is in the middle of a change; not for ever, since a signal handler may fork in the middle of one."""
+        return self._lock.acquire(timeout=1.0)
+
+    def after_fork_in_parent(self) -> None:
+        """Lets others in again."""
+        self._lock.release()
+
+    def after_fork_in_child(self, *, rested: bool) -> None:
+        """Leaves the calls under way and the books to the parent."""
+        del rested
+        self._lock = threading.Lock()
+        self._leases.clear()
+        self._history = History(self._most)
+        self._executions.clear()
+        for account in self._accounts.values():
+            account.reserved = 0
+
+    def _acquire(self, *, wait: bool) -> None:
+        if not self._lock.acquire(blocking=wait):
+            msg = "the ledger in memory is being written by another thread"
+            raise LedgerBusy(msg)
+
+    def _account(self, hold: Hold) -> Account:
+        account = self._accounts.get(hold.account)
+        if account is None:
+            account = self._accounts[hold.account] = Account(hold)
+        account.hold = hold
+        return account
+
+    def _free(self, entry_id: str) -> None:
+        lease = self._leases.pop(entry_id, None)
+        if lease:
+            for account_id, amount in lease.amounts:
+                if account_id in self._accounts:
+                    self._accounts[account_id].free(amount)
+
+    def _write(self, entry: Entry, charges: Sequence[Hold], there: Kept | None) -> None:
+        for account_id, amount in there.charges if there else ():
+            if account_id in self._accounts:
+                self._accounts[account_id].refund(amount)
+        for charge in charges:
+            self._account(charge).spent += charge.amount
+        self._history.put(Kept(entry, () if entry.usage.state == State.EXACT else _amounts(charges), swept=False))
+
+    def _sweep_one(self, lease: _Lease) -> Entry | None:
+        """The entry written, or None if it was settled already (whoever did so had lost track of its lease)."""
+        self._free(lease.draft.id)
+        if self._history.get(lease.draft.id):
+            return None
+        entry = replace(lease.draft, usage=replace(lease.draft.usage, state=State.UNKNOWN))
+        for account_id, amount in lease.amounts:
+            if account_id in self._accounts:
+                self._accounts[account_id].spent += amount
+        self._history.put(Kept(entry, lease.amounts, swept=True))
+        return entry
+
+
+def _amounts(holds: Sequence[Hold]) -> tuple[tuple[str, int], ...]:
+    return tuple((hold.account, hold.amount) for hold in holds)

@@ -1,0 +1,101 @@
+"""What can be read from a SQLite ledger, for reports: totals, entries, executions, balances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spanledger.ledger import rows, stored
+from spanledger.ledger.ledger import GROUPS
+from spanledger.ledger.sums import ordered
+from spanledger.model import Total
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from spanledger.ledger.database import Database
+    from spanledger.model import Balance, Entry, Execution
+
+_PAGE = 500
+"""Rows read at a time; nobody waits while the reader thinks about them."""
+
+_ENTRY = ", ".join(f'"{name}"' for name in rows.COLUMNS)
+_SUMS = """count(*), ifnull(sum(input_tokens), 0), ifnull(sum(output_tokens), 0), ifnull(sum(cache_read), 0),
+    ifnull(sum(ifnull(cache_write, 0) + ifnull(cache_write_1h, 0)), 0), ifnull(sum(reasoning), 0), ifnull(sum(nano_usd), 0),
+    ifnull(sum(1 - superseded), 0), ifnull(sum((ifnull(input_tokens, 0) + ifnull(output_tokens, 0)) * (1 - superseded)), 0),
+    ifnull(sum(nano_usd * (1 - superseded)), 0), ifnull(sum(cost_status = 'unpriced'), 0),
+    ifnull(sum(usage_state = 'estimated'), 0), ifnull(sum(usage_state = 'unknown'), 0), count(error), ifnull(sum(duration), 0.0)"""
+_COLUMNS = {name: f'"{name}"' for name in (*GROUPS, *rows.KEYS)} | {"day": "date(CAST(time AS INTEGER), 'unixepoch')"}
+_OTHER_KEY = "(SELECT value FROM json_each(other_keys) WHERE key = ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entries: ``since <= time < until``, of one execution, of one trace; None does not restrict."""
+
+    since: float | None = None
+    until: float | None = None
+    execution: str | None = None
+    trace_id: str | None = None
+
+    def where(self) -> tuple[str, list[Any]]:
+        """An SQL condition and its values."""
+        tests = {"time >= ?": self.since, "time < ?": self.until, "execution = ?": self.execution, "trace_id = ?": self.trace_id}
+        chosen = {test: value for test, value in tests.items() if value is not None}
+        return " AND ".join(chosen) or "1", [rows.sound(value) if isinstance(value, str) else value for value in chosen.values()]
+
+
+def totals(db: sqlite3.Connection, group_by: Sequence[str], chosen: Filter) -> list[Total]:
+    """See ``Ledger.totals``."""
+    where, values = chosen.where()
+    groups = [_COLUMNS.get(name, _OTHER_KEY) for name in group_by]
+    others = [rows.sound(name) for name in group_by if name not in _COLUMNS]
+    by = f"GROUP BY {', '.join(str(number + 1) for number in range(len(groups)))}" if groups else ""
+    sql = f"SELECT {''.join(f'{group}, ' for group in groups)}{_SUMS} FROM entry WHERE {where} {by}"  # noqa: S608  # constants; values are bound
+    found = db.execute(sql, [*others, *values]).fetchall()
+    return ordered((Total(dict(zip(group_by, row, strict=False)), *row[len(groups) :]) for row in found), group_by)
+
+
+def entries(reader: Database, chosen: Filter) -> Iterator[Entry]:
+    """See ``Ledger.entries``."""
+    where, values = chosen.where()
+    sql = f"SELECT time, rowid, {_ENTRY} FROM entry WHERE {where} AND (time, rowid) > (?, ?) ORDER BY time, rowid LIMIT {_PAGE}"  # noqa: S608  # constants
+    return (rows.to_entry(row) for row in _pages(reader, sql, values))
+
+
+def executions(reader: Database, since: float | None, until: float | None) -> Iterator[Execution]:
+    """See ``Ledger.executions``."""
+    sql = f"""SELECT started, rowid, * FROM execution WHERE started >= ? AND started < ? AND (started, rowid) > (?, ?)
+        ORDER BY started, rowid LIMIT {_PAGE}"""  # noqa: S608  # constants
+    bounds = [float("-inf") if since is None else since, float("inf") if until is None else until]
+    return (rows.to_execution(row) for row in _pages(reader, sql, bounds))
+
+
+def _pages(reader: Database, sql: str, values: list[Any]) -> Iterator[rows.Row]:
+    """All rows, a page at a time, without the two leading columns, which say where the next page begins."""
+    place: tuple[float, int] = (float("-inf"), 0)
+    while True:
+        page = _page(reader, sql, [*values, *place])
+        for row in page:
+            yield row[2:]
+        if len(page) < _PAGE:
+            return
+        place = page[-1][:2]
+
+
+def _page(reader: Database, sql: str, values: list[Any]) -> list[rows.Row]:
+    return reader.read(lambda db: db.execute(sql, values).fetchall())
+
+
+def find_response(db: sqlite3.Connection, response_id: str) -> Entry | None:
+    """See ``Ledger.find_response``."""
+    sql = f"SELECT {_ENTRY} FROM entry WHERE response_id = ? ORDER BY time DESC, rowid DESC LIMIT 1"  # noqa: S608  # constants
+    row = db.execute(sql, (response_id,)).fetchone()
+    return rows.to_entry(row) if row else None
+
+
+def balances(db: sqlite3.Connection, now: float) -> list[Balance]:
+    """See ``Ledger.balances``."""
+    sql = f"SELECT {stored.COLUMNS} FROM account WHERE ends IS NULL OR ends > ? ORDER BY budget, scope, id"  # noqa: S608  # constants
+    return [stored.to_account(row).balance() for row in db.execute(sql, (now,))]

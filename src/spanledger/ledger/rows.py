@@ -1,0 +1,160 @@
+"""Entries and executions as rows of a SQLite table, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, Execution, State, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from spanledger.model import Hold
+
+COLUMNS = (
+    "id", "time", "activity", "provider", "operation", "model", "response_model", "response_id", "plugin", "trace_id", "span_id", "service",
+    "workflow", "execution", "step", "attempt", "customer", "user", "agent", "campaign", "session", "other_keys",
+    "input_tokens", "output_tokens", "cache_read", "cache_write", "cache_write_1h", "reasoning", "other_usage", "usage_state",
+    "nano_usd", "cost_status", "price_source", "price_version", "price_model", "price_date",
+    "duration", "first_chunk", "finish_reason", "error", "superseded",
+)  # fmt: skip
+"""The columns of ``entry`` that hold an Entry, in their order."""
+
+_USAGE_STATE = COLUMNS.index("usage_state")
+
+KEYS = ("customer", "user", "agent", "campaign", "session")
+"""Scope keys with a column of their own, because reports group by them; all others share ``other_keys``."""
+
+_OTHER_USAGE = ("input_audio", "output_audio", "input_image", "output_image", "cache_read_audio", "cache_read_image", "tools")
+_MOST = 2**53 - 1
+"""Larger tokens and amounts of one entry are cut: sums of them would leave the 64 bits of a SQLite integer, and fail."""
+_MOST_IN_ACCOUNT = 2**63 - 1
+
+Row = tuple[Any, ...]
+
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+"""Compact JSON, not escaped: SQLite compares and returns its strings as they are."""
+
+
+def from_entry(entry: Entry) -> Row:
+    """The values of ``COLUMNS``."""
+    usage, cost = entry.usage, entry.cost
+    return (
+        entry.id, entry.time, entry.activity.value, entry.provider, entry.operation, entry.model, entry.response_model, entry.response_id,
+        entry.plugin, entry.trace_id, entry.span_id, entry.service, entry.workflow, entry.execution, entry.step, entry.attempt,
+        *_from_keys(entry.keys),
+        _cut(usage.input), _cut(usage.output), _cut(usage.cache_read), _cut(usage.cache_write), _cut(usage.cache_write_1h),
+        _cut(usage.reasoning), _from_other_usage(usage), usage.state.value,
+        _cut(cost.nano_usd), cost.status.value, cost.source, cost.version, cost.model, cost.effective_from,
+        entry.duration, entry.time_to_first_chunk, entry.finish_reason, entry.error, int(entry.superseded),
+    )  # fmt: skip
+
+
+def to_entry(row: Sequence[Any]) -> Entry:
+    """The entry whose row this is. Drafts written before a column was added are shorter."""
+    value: dict[str, Any] = dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, row, strict=False))
+    return Entry(
+        activity=Activity(value["activity"]),
+        keys={key: value[key] for key in KEYS if value[key] is not None} | json.loads(value["other_keys"] or "{}"),
+        usage=_to_usage(value),
+        cost=Cost(
+            value["nano_usd"],
+            CostStatus(value["cost_status"]),
+            value["price_source"],
+            value["price_version"],
+            value["price_model"],
+            value["price_date"],
+        ),
+        time_to_first_chunk=value["first_chunk"],
+        superseded=bool(value["superseded"]),
+        **{name: value[name] for name in _SAME_NAME},
+    )
+
+
+_SAME_NAME = (
+    "id", "time", "provider", "operation", "model", "response_model", "response_id", "plugin", "trace_id", "span_id", "service", "workflow",
+    "execution", "step", "attempt", "duration", "finish_reason", "error",
+)  # fmt: skip
+
+
+def _from_keys(keys: Mapping[str, str]) -> Row:
+    if not keys:
+        return (None, None, None, None, None, None)
+    others = {key: value for key, value in keys.items() if key not in KEYS}
+    return (*map(keys.get, KEYS), encode(others) if others else None)
+
+
+def _from_other_usage(usage: Usage) -> str | None:
+    others = {name: value for name in _OTHER_USAGE if (value := getattr(usage, name)) is not None}
+    if usage.clamped:
+        others["clamped"] = True
+    return encode(others) if others else None
+
+
+def _to_usage(value: Mapping[str, Any]) -> Usage:
+    return Usage(
+        value["input_tokens"],
+        value["output_tokens"],
+        value["cache_read"],
+        value["cache_write"],
+        value["cache_write_1h"],
+        value["reasoning"],
+        state=State(value["usage_state"]),
+        **json.loads(value["other_usage"] or "{}"),
+    )
+
+
+def from_execution(execution: Execution) -> Row:
+    """The row of ``execution``."""
+    return (
+        execution.id,
+        execution.workflow,
+        execution.started,
+        execution.ended,
+        execution.status,
+        encode(dict(execution.keys)),
+        encode(dict(execution.totals)),
+        execution.error,
+    )
+
+
+def to_execution(row: Sequence[Any]) -> Execution:
+    """The execution whose row this is."""
+    id_, workflow, started, ended, status, keys, totals, error = row
+    sums = {activity: ActivityTotal(*numbers) for activity, numbers in json.loads(totals).items()}
+    return Execution(id_, workflow, started, ended, status, json.loads(keys), sums, error)
+
+
+def _cut(number: int | None) -> int | None:
+    return number if number is None or number <= _MOST else _MOST
+
+
+def cut_for_account(number: int) -> int:
+    """A balance or limit that fits a SQLite integer. A budget that full refuses everything, which is right."""
+    return min(number, _MOST_IN_ACCOUNT)
+
+
+def marks(count: int) -> str:
+    """Placeholders for ``count`` values."""
+    return ",".join("?" * count)
+
+
+def sound(text: str) -> str:
+    """Text that can be stored: JSON and the environment may bring in lone surrogates, which have no UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def sound_row(row: Row) -> Row:
+    """The row in storable text."""
+    return tuple(sound(value) if isinstance(value, str) else value for value in row)
+
+
+def sound_holds(holds: Iterable[Hold]) -> list[Hold]:
+    """The holds in storable text."""
+    return [hold._replace(account=sound(hold.account), budget=sound(hold.budget), scope=sound(hold.scope)) for hold in holds]
+
+
+def as_unknown(row: Sequence[Any]) -> Row:
+    """A draft's row as the sweep writes it: the estimate stays, but nobody knows what was really used."""
+    return (*row[:_USAGE_STATE], State.UNKNOWN.value, *row[_USAGE_STATE + 1 :], *[None] * (len(COLUMNS) - len(row)))

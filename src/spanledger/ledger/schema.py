@@ -1,0 +1,134 @@
+"""The tables of a SQLite ledger, their versions, and how a file becomes one.
+
+``PRAGMA user_version`` is the number of migrations a file has seen; ``PRAGMA application_id`` says that it is ours. To change the
+tables append a tuple of statements to ``MIGRATIONS``; never edit an earlier one. New columns of ``entry`` go to the end:
+``rows.COLUMNS`` and drafts in ``lease`` count on the order.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from spanledger.errors import LedgerError, LedgerTooNew
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from pathlib import Path
+
+APPLICATION_ID = 0x5350_4C47
+"""``SPLG``."""
+
+_VERSION_1 = (
+    """CREATE TABLE account (
+        id TEXT PRIMARY KEY, budget TEXT NOT NULL, scope TEXT NOT NULL, unit TEXT NOT NULL, "limit" INTEGER NOT NULL, ends REAL,
+        blocking INTEGER NOT NULL, spent INTEGER NOT NULL, reserved INTEGER NOT NULL) WITHOUT ROWID""",
+    # holds: JSON [[account, amount], ...]; draft: JSON list of the values of an entry's row
+    "CREATE TABLE lease (entry TEXT PRIMARY KEY, expires REAL NOT NULL, holds TEXT NOT NULL, draft TEXT NOT NULL) WITHOUT ROWID",
+    # charges: JSON as holds, kept only while a later settlement may replace the entry; swept: the sweep wrote it, not the caller
+    """CREATE TABLE entry (
+        id TEXT NOT NULL UNIQUE, time REAL NOT NULL, activity TEXT NOT NULL, provider TEXT NOT NULL, operation TEXT NOT NULL,
+        model TEXT, response_model TEXT, response_id TEXT, plugin TEXT, trace_id TEXT, span_id TEXT, service TEXT,
+        workflow TEXT, execution TEXT, step TEXT, attempt INTEGER,
+        customer TEXT, "user" TEXT, agent TEXT, campaign TEXT, session TEXT, other_keys TEXT,
+        input_tokens INTEGER, output_tokens INTEGER, cache_read INTEGER, cache_write INTEGER, cache_write_1h INTEGER,
+        reasoning INTEGER, other_usage TEXT, usage_state TEXT NOT NULL,
+        nano_usd INTEGER, cost_status TEXT NOT NULL, price_source TEXT, price_version TEXT, price_model TEXT, price_date TEXT,
+        duration REAL, first_chunk REAL, finish_reason TEXT, error TEXT,
+        superseded INTEGER NOT NULL, charges TEXT, swept INTEGER NOT NULL)""",
+    "CREATE INDEX entry_time ON entry (time)",
+    "CREATE INDEX entry_execution ON entry (execution, step) WHERE execution IS NOT NULL",
+    "CREATE INDEX entry_trace ON entry (trace_id) WHERE trace_id IS NOT NULL",
+    "CREATE INDEX entry_response ON entry (response_id) WHERE response_id IS NOT NULL",
+    """CREATE TABLE attempt (
+        execution TEXT NOT NULL, step TEXT NOT NULL, number INTEGER NOT NULL, ok INTEGER NOT NULL,
+        PRIMARY KEY (execution, step, number)) WITHOUT ROWID""",
+    """CREATE TABLE execution (
+        id TEXT NOT NULL UNIQUE, workflow TEXT NOT NULL, started REAL NOT NULL, ended REAL NOT NULL, status TEXT NOT NULL,
+        keys TEXT NOT NULL, totals TEXT NOT NULL, error TEXT)""",
+    "CREATE INDEX execution_started ON execution (started)",
+    """CREATE TABLE span (
+        trace_id TEXT NOT NULL, span_id TEXT NOT NULL, parent_id TEXT, name TEXT NOT NULL, kind TEXT NOT NULL,
+        start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, status TEXT NOT NULL, status_message TEXT, scope TEXT NOT NULL,
+        attributes TEXT NOT NULL, events TEXT NOT NULL, resource TEXT NOT NULL, links TEXT NOT NULL,
+        UNIQUE (trace_id, span_id))""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+"""Migration n (counted from 0) makes version n + 1 of version n."""
+
+
+def create_private(path: Path) -> None:
+    """Creates the file, readable by its owner only, and the directories above it. SQLite gives its side files the mode of the main file.
+
+    Nothing is opened that exists: closing it would drop the locks which SQLite holds on it in this process
+    (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+    """
+    if path.exists():
+        return
+    try:
+        _create_directories(path.parent)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        msg = f"the ledger {path} cannot be created: {error.strerror}; choose a path in a directory that can be written"
+        raise LedgerError(msg) from error
+
+
+def _create_directories(directory: Path) -> None:
+    """https://specifications.freedesktop.org/basedir-spec asks for mode 0700; ``mkdir(parents=True)`` gives it to the last one only."""
+    missing = [parent for parent in (directory, *directory.parents) if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(mode=0o700, exist_ok=True)
+
+
+def prepare(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, ...]] = MIGRATIONS) -> None:
+    """Makes a fresh connection ready for use: checks whose file it is, turns on the write-ahead log, brings the tables up to date.
+
+    Raises:
+        LedgerTooNew: a newer version of Spanledger wrote the file. It is not changed then.
+        LedgerError: it is another program's database. Not changed either.
+    """
+    _check_owner(db, path)
+    version = _pragma(db, "user_version")
+    if version > len(migrations):
+        msg = (
+            f"the ledger {path} was written by a newer version of Spanledger (its tables have version {version}, "
+            f"this one knows {len(migrations)}); upgrade spanledger or choose another path"
+        )
+        raise LedgerTooNew(msg)
+    db.execute("PRAGMA synchronous=NORMAL")
+    if _pragma(db, "journal_mode") != "wal":
+        db.execute("PRAGMA journal_mode=WAL")
+    if version < len(migrations):
+        _migrate(db, migrations)
+
+
+def _check_owner(db: sqlite3.Connection, path: Path) -> None:
+    if _pragma(db, "application_id") == APPLICATION_ID:
+        return
+    if _pragma(db, "user_version") or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        msg = f"the ledger {path} cannot be used: it is the database of another program; choose another path"
+        raise LedgerError(msg)
+
+
+def _migrate(db: sqlite3.Connection, migrations: Sequence[tuple[str, ...]]) -> None:
+    """In one transaction, in which the version is read again: another process may have been faster."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for script in migrations[_pragma(db, "user_version") :]:
+            for statement in script:
+                db.execute(statement)
+        db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version={len(migrations)}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> Any:
+    return db.execute(f"PRAGMA {name}").fetchone()[0]

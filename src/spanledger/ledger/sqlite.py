@@ -1,0 +1,250 @@
+"""The ledger in a SQLite file, shared by all processes of one machine.
+
+Writing and reading have a connection each, so that a long report does not keep calls waiting. With ``synchronous=NORMAL`` in WAL mode a
+killed process loses nothing; a power cut may lose the last moments, but never damages the file (https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from spanledger.ledger import queries, rows
+from spanledger.ledger.database import Database
+from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, replaces, take, winner
+from spanledger.ledger.stored import StoredAccounts
+from spanledger.model import State
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from spanledger.model import Balance, Entry, Execution, Hold, Refusal, Total
+
+_ADD_LEASE = "INSERT INTO lease (entry, expires, holds, draft) VALUES (?, ?, ?, ?) ON CONFLICT (entry) DO NOTHING"
+_NAMES = ", ".join(f'"{name}"' for name in (*rows.COLUMNS, "charges", "swept"))
+_ADD_ENTRY = f"INSERT INTO entry ({_NAMES}) VALUES ({rows.marks(len(rows.COLUMNS) + 2)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608  # constants
+_REPLACE_ENTRY = f"UPDATE entry SET ({_NAMES}) = ({rows.marks(len(rows.COLUMNS) + 2)}) WHERE id = ?"  # noqa: S608  # constants
+_ID, _EXECUTION, _STEP, _ATTEMPT, _STATE, _SUPERSEDED = map(
+    rows.COLUMNS.index, ("id", "execution", "step", "attempt", "usage_state", "superseded")
+)
+_PUT_EXECUTION = f"INSERT OR REPLACE INTO execution VALUES ({rows.marks(8)})"  # noqa: S608  # constants
+_SWEPT_AT_ONCE = 200
+"""Expired leases settled in one transaction; other processes get their turn in between."""
+
+T = TypeVar("T")
+
+
+class SqliteLedger:
+    """See ``Ledger`` for what the methods promise. The file is created or opened by the first of them that runs."""
+
+    shared = True
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        self._writer, self._reader = Database(self.path), Database(self.path)
+
+    def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
+        """See ``Ledger.reserve``. A second reservation for the same entry changes nothing."""
+        lease = (draft.id, expires, _amounts(holds), rows.encode(rows.from_entry(draft)))
+        return self._write(_reserve, lease, holds, wait=wait)
+
+    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Balance]:
+        """See ``Ledger.settle``. What ``sweep`` wrote is replaced by any settlement."""
+        return self._write(_settle, rows.from_entry(entry), charges, wait=wait)
+
+    def release(self, entry_id: str) -> None:
+        """See ``Ledger.release``."""
+
+        def work(db: sqlite3.Connection) -> None:
+            accounts = StoredAccounts(db)
+            _free_lease(db, accounts, rows.sound(entry_id))
+            accounts.save()
+
+        self._writer.write(work)
+
+    def renew(self, entry_ids: Iterable[str], expires: float) -> None:
+        """See ``Ledger.renew``. A lease is never shortened."""
+        changes = [(expires, rows.sound(entry_id)) for entry_id in entry_ids]
+        if changes:
+            self._writer.write(lambda db: db.executemany("UPDATE lease SET expires = max(expires, ?) WHERE entry = ?", changes))
+
+    def sweep(self, now: float) -> list[Entry]:
+        """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago."""
+        written: list[Entry] = []
+        while self._reader.read(lambda db: _needs_sweep(db, now)):
+            written += self._writer.write(lambda db: _sweep(db, now))
+        return written
+
+    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
+        """See ``Ledger.end_step``."""
+        where = (rows.sound(execution), rows.sound(step))
+        self._writer.write(lambda db: _end_step(db, where, attempt, ok=ok))
+
+    def end_execution(self, execution: Execution) -> None:
+        """See ``Ledger.end_execution``."""
+        row = rows.sound_row(rows.from_execution(execution))
+        self._writer.write(lambda db: db.execute(_PUT_EXECUTION, row))
+
+    def find_response(self, response_id: str) -> Entry | None:
+        """See ``Ledger.find_response``."""
+        return self._reader.read(lambda db: queries.find_response(db, rows.sound(response_id)))
+
+    def balances(self, now: float) -> list[Balance]:
+        """See ``Ledger.balances``."""
+        return self._reader.read(lambda db: queries.balances(db, now))
+
+    def totals(
+        self,
+        group_by: Sequence[str] = (),
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        execution: str | None = None,
+        trace_id: str | None = None,
+    ) -> list[Total]:
+        """See ``Ledger.totals``."""
+        chosen = queries.Filter(since, until, execution, trace_id)
+        return self._reader.read(lambda db: queries.totals(db, group_by, chosen))
+
+    def entries(
+        self,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        execution: str | None = None,
+        trace_id: str | None = None,
+    ) -> Iterator[Entry]:
+        """See ``Ledger.entries``."""
+        return queries.entries(self._reader, queries.Filter(since, until, execution, trace_id))
+
+    def executions(self, *, since: float | None = None, until: float | None = None) -> Iterator[Execution]:
+        """See ``Ledger.executions``. ``since`` and ``until`` bound their start."""
+        return queries.executions(self._reader, since, until)
+
+    def open_leases(self) -> int:
+        """See ``Ledger.open_leases``."""
+        count: int = self._reader.read(lambda db: db.execute("SELECT count(*) FROM lease").fetchone()[0])
+        return count
+
+    def check(self) -> None:
+        """Opens the ledger and begins to write: raises what a call would meet (``LedgerError``)."""
+        self._writer.write(lambda db: None)
+
+    def close(self) -> None:
+        """See ``Ledger.close``."""
+        self._reader.close()
+        self._writer.close()
+
+    def _write(
+        self, work: Callable[[sqlite3.Connection, rows.Row, Sequence[Hold]], T], row: rows.Row, holds: Sequence[Hold], *, wait: bool
+    ) -> T:
+        """Text is cleaned only once it has proved not to be storable: looking at all of it beforehand would cost every call."""
+        try:
+            return self._writer.write(lambda db: work(db, row, holds), wait=wait)
+        except UnicodeEncodeError:
+            row, holds = rows.sound_row(row), rows.sound_holds(holds)
+            return self._writer.write(lambda db: work(db, row, holds), wait=wait)
+
+
+def _amounts(holds: Iterable[Hold]) -> str:
+    return rows.encode([(hold.account, hold.amount) for hold in holds])
+
+
+def _reserve(db: sqlite3.Connection, lease: rows.Row, holds: Sequence[Hold]) -> Refusal | None:
+    if db.execute(_ADD_LEASE, lease).rowcount == 0:
+        return None
+    accounts = StoredAccounts(db)
+    refusal = take(accounts.of, holds)
+    if refusal is not None:
+        db.execute("DELETE FROM lease WHERE entry = ?", lease[:1])
+    accounts.save()
+    return refusal
+
+
+def _settle(db: sqlite3.Connection, row: rows.Row, charges: Sequence[Hold]) -> list[Balance]:
+    accounts = StoredAccounts(db)
+    _free_lease(db, accounts, row[_ID])
+    if _add_entry(db, accounts, row, None if row[_STATE] == State.EXACT else _amounts(charges), swept=False):
+        for charge in charges:
+            accounts.of(charge).spent += charge.amount
+    accounts.save()
+    found = (accounts.known(charge.account) for charge in charges)
+    return [account.balance() for account in found if account]
+
+
+def _free_lease(db: sqlite3.Connection, accounts: StoredAccounts, entry_id: str) -> None:
+    lease = db.execute("SELECT holds FROM lease WHERE entry = ?", (entry_id,)).fetchone()
+    if lease:
+        db.execute("DELETE FROM lease WHERE entry = ?", (entry_id,))
+        for account_id, amount in json.loads(lease[0]):
+            if account := accounts.known(account_id):
+                account.free(amount)
+
+
+def _add_entry(db: sqlite3.Connection, accounts: StoredAccounts, row: rows.Row, charges: str | None, *, swept: bool) -> bool:
+    """Writes the entry, unless a better one is there. One that gives way takes its charges with it."""
+    row = (*_with_superseded(db, row), charges, int(swept))
+    if db.execute(_ADD_ENTRY, row).rowcount:
+        return True
+    there = db.execute("SELECT usage_state, swept, charges FROM entry WHERE id = ?", (row[_ID],)).fetchone()
+    if swept or not replaces(State(row[_STATE]), State(there[0]), swept=bool(there[1])):
+        return False
+    for account_id, amount in json.loads(there[2]):
+        if account := accounts.known(account_id):
+            account.refund(amount)
+    db.execute(_REPLACE_ENTRY, (*row, row[_ID]))
+    return True
+
+
+def _with_superseded(db: sqlite3.Connection, row: rows.Row) -> rows.Row:
+    """The row of an entry that may be settled after its step's attempt ended."""
+    where, number = (row[_EXECUTION], row[_STEP]), row[_ATTEMPT]
+    if None in where or number is None:
+        return row
+    ended = _ended_attempts(db, where)
+    if number not in ended:
+        return row
+    return (*row[:_SUPERSEDED], int(number != winner(ended.items())), *row[_SUPERSEDED + 1 :])
+
+
+def _ended_attempts(db: sqlite3.Connection, where: tuple[str, str]) -> dict[int, bool]:
+    return dict(db.execute("SELECT number, ok FROM attempt WHERE execution = ? AND step = ?", where).fetchall())
+
+
+def _end_step(db: sqlite3.Connection, where: tuple[str, str], number: int, *, ok: bool) -> None:
+    db.execute("INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?)", (*where, number, int(ok)))
+    ended = _ended_attempts(db, where)
+    db.execute(
+        f"UPDATE entry SET superseded = (attempt <> ?) WHERE execution = ? AND step = ? AND attempt IN ({rows.marks(len(ended))})",  # noqa: S608  # placeholders
+        (winner(ended.items()), *where, *ended),
+    )
+
+
+_NEEDS_SWEEP = """SELECT EXISTS (SELECT 1 FROM lease WHERE expires < ?) OR EXISTS (SELECT 1 FROM account WHERE ends < ? AND reserved = 0)"""
+
+
+def _needs_sweep(db: sqlite3.Connection, now: float) -> bool:
+    return bool(db.execute(_NEEDS_SWEEP, (now, now - CLOSED_ACCOUNTS_KEPT)).fetchone()[0])
+
+
+def _sweep(db: sqlite3.Connection, now: float) -> list[Entry]:
+    expired = db.execute("SELECT entry, holds, draft FROM lease WHERE expires < ? LIMIT ?", (now, _SWEPT_AT_ONCE)).fetchall()
+    accounts = StoredAccounts(db)
+    written = [row for lease in expired if (row := _sweep_one(db, accounts, *lease))]
+    accounts.save()
+    db.execute("DELETE FROM account WHERE ends < ? AND reserved = 0", (now - CLOSED_ACCOUNTS_KEPT,))
+    return [rows.to_entry(row) for row in written]
+
+
+def _sweep_one(db: sqlite3.Connection, accounts: StoredAccounts, entry_id: str, holds: str, draft: str) -> rows.Row | None:
+    """The row written, or None if the entry was settled already (it came from a process that lost track of its lease)."""
+    _free_lease(db, accounts, entry_id)
+    row = rows.as_unknown(json.loads(draft))
+    if not _add_entry(db, accounts, row, holds, swept=True):
+        return None
+    for account_id, amount in json.loads(holds):
+        if account := accounts.known(account_id):
+            account.spent += amount
+    return _with_superseded(db, row)

@@ -1,0 +1,69 @@
+"""Budget accounts kept in a SQLite table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spanledger.ledger.rows import cut_for_account
+from spanledger.ledger.rules import Account
+from spanledger.model import Hold, Unit
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from spanledger.ledger.rows import Row
+
+COLUMNS = 'id, budget, scope, unit, "limit", ends, blocking, spent, reserved'
+_READ = f"SELECT {COLUMNS} FROM account WHERE id = ?"  # noqa: S608  # constants
+_WRITE = f"INSERT OR REPLACE INTO account ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
+
+
+class StoredAccounts:
+    """The accounts that one transaction touches: each read once, changed in memory and written back once.
+
+    Sums are made of Python's integers, which do not overflow; SQLite's would turn into inexact floats.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._stored: dict[str, Row | None] = {}
+        self._accounts: dict[str, Account] = {}
+
+    def of(self, hold: Hold) -> Account:
+        """The hold's account, new or known, with this hold as its newest."""
+        account = self.known(hold.account)
+        if account is None:
+            account = self._accounts[hold.account] = Account(hold)
+        account.hold = hold
+        return account
+
+    def known(self, account_id: str) -> Account | None:
+        """The account of this id, if there is one."""
+        account = self._accounts.get(account_id)
+        if account is None and account_id not in self._stored:
+            row = self._stored[account_id] = self._db.execute(_READ, (account_id,)).fetchone()
+            if row:
+                account = self._accounts[account_id] = to_account(row)
+        return account
+
+    def save(self) -> None:
+        """Writes back what has changed."""
+        for account_id, account in self._accounts.items():
+            row = _from_account(account)
+            if row != self._stored[account_id]:
+                self._db.execute(_WRITE, row)
+                self._stored[account_id] = row
+
+
+def to_account(row: Row) -> Account:
+    """The account whose row this is."""
+    account_id, budget, scope, unit, limit, ends, blocking, spent, reserved = row
+    return Account(Hold(account_id, budget, scope, Unit(unit), limit, 0, ends, bool(blocking)), spent, reserved)
+
+
+def _from_account(account: Account) -> Row:
+    hold = account.hold
+    return (
+        hold.account, hold.budget, hold.scope, hold.unit.value, cut_for_account(hold.limit), hold.ends, int(hold.blocking),
+        cut_for_account(account.spent), cut_for_account(account.reserved),
+    )  # fmt: skip

@@ -1,0 +1,96 @@
+"""What a name says about its value: password, token, e-mail, or an identifier that looks like one but must survive."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+_ALONE = {
+    "password": "PASSWORD", "passwd": "PASSWORD", "passwrd": "PASSWORD", "pwd": "PASSWORD", "pswd": "PASSWORD", "passphrase": "PASSWORD",
+    "passcode": "PASSWORD", "secret": "SECRET", "secrets": "SECRET", "clientsecret": "SECRET", "credential": "SECRET", "credentials": "SECRET",
+    "authorization": "AUTHORIZATION", "cookie": "COOKIE", "cookies": "COOKIE", "apikey": "API_KEY", "jwt": "JWT", "privatekey": "PRIVATE_KEY",
+    "accesstoken": "API_KEY", "authtoken": "API_KEY", "accesskey": "API_KEY", "secretkey": "API_KEY",
+    "ssn": "US_SSN", "email": "EMAIL", "emails": "EMAIL", "phone": "PHONE", "phones": "PHONE", "telephone": "PHONE", "msisdn": "PHONE",
+    "phonenumber": "PHONE", "emailaddress": "EMAIL", "fullname": "PERSON", "firstname": "PERSON", "lastname": "PERSON", "surname": "PERSON",
+    "cvv": "CARD_CODE", "cvc": "CARD_CODE", "cvv2": "CARD_CODE", "creditcard": "CREDIT_CARD", "cardnumber": "CREDIT_CARD", "iban": "IBAN",
+    "dob": "BIRTH_DATE", "birthday": "BIRTH_DATE", "birthdate": "BIRTH_DATE", "passport": "PASSPORT",
+}  # fmt: skip
+_TOGETHER = {
+    "api key": "API_KEY", "api keys": "API_KEY", "api token": "API_KEY", "api secret": "API_KEY", "access key": "API_KEY",
+    "access token": "API_KEY", "access tokens": "API_KEY", "refresh token": "API_KEY", "id token": "API_KEY", "auth token": "API_KEY",
+    "bearer token": "API_KEY", "session token": "API_KEY", "security token": "API_KEY", "csrf token": "API_KEY", "xsrf token": "API_KEY",
+    "reset token": "API_KEY", "bot token": "API_KEY", "personal token": "API_KEY", "service token": "API_KEY", "user token": "API_KEY",
+    "secret key": "API_KEY", "auth key": "API_KEY", "account key": "API_KEY", "master key": "API_KEY", "encryption key": "API_KEY",
+    "signing key": "API_KEY", "shared key": "API_KEY", "license key": "API_KEY", "subscription key": "API_KEY", "private key": "PRIVATE_KEY",
+    "ssh key": "PRIVATE_KEY", "pass phrase": "PASSWORD", "pass word": "PASSWORD", "user pass": "PASSWORD", "db pass": "PASSWORD",
+    "card number": "CREDIT_CARD", "credit card": "CREDIT_CARD", "debit card": "CREDIT_CARD", "card cvv": "CARD_CODE",
+    "security code": "CARD_CODE", "social security": "US_SSN", "mobile number": "PHONE", "cell number": "PHONE", "fax number": "PHONE",
+    "full name": "PERSON", "first name": "PERSON", "last name": "PERSON", "given name": "PERSON", "family name": "PERSON",
+    "maiden name": "PERSON", "date birth": "BIRTH_DATE", "birth date": "BIRTH_DATE", "bank account": "ACCOUNT", "account number": "ACCOUNT",
+    "routing number": "ACCOUNT", "passport number": "PASSPORT", "driver license": "GOV_ID", "drivers license": "GOV_ID", "tax id": "GOV_ID",
+    "national id": "GOV_ID", "street address": "ADDRESS", "home address": "ADDRESS", "postal address": "ADDRESS", "mailing address": "ADDRESS",
+    "client address": "IP", "client ip": "IP", "remote addr": "IP", "forwarded for": "IP",
+}  # fmt: skip
+_MAYBE = {"token": "API_KEY", "auth": "API_KEY", "pass": "PASSWORD", "pin": "PASSWORD", "otp": "PASSWORD", "mobile": "PHONE"}
+"""Words that name a secret or something harmless: only text is masked, and only without a word of ``_COUNTING`` beside them."""
+
+_COUNTING = frozenset(
+    "count counts counter usage used max min limit limits total num input output prompt completion cache cached reasoning time first last per "
+    "budget cost price rate type kind size length latency duration tokens ratio attempts retries".split()
+)
+_ABOUT = frozenset(
+    "count total size length type kind arn enabled disabled required policy expires expiry expiration expired ttl verified valid status "
+    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms".split()
+)
+"""A last word that makes the name one of a property of the secret, not of the secret."""
+_IDENTIFIER = frozenset(
+    "id ids uuid guid trace span parent model version hash sha sha1 sha256 digest etag fingerprint arn time timestamp nano nanos ts date "
+    "revision commit count total seq sequence offset port pid tid seed".split()
+)
+_SERVERS = frozenset({"server address", "local address", "host ip"})
+"""Names of the conventions for hosts of the service itself, not of a person."""
+_OF = frozenset({"of", "the", "s"})
+
+
+def words(name: str) -> list[str]:
+    """``userAPIKey_v2`` -> ``user api key v 2``."""
+    return [word.lower() for word in _WORDS.findall(name)]
+
+
+@lru_cache(maxsize=4096)
+def label(name: str) -> str | None:
+    """What a value under this name is, whatever it looks like; ``None`` if the name does not tell.
+
+    Source of the lists: the attribute registry of the OpenTelemetry conventions (what must survive), and the deny lists of common
+    telemetry scrubbers (what must not).
+    """
+    parts = [word for word in words(name) if word not in _OF]
+    if not parts:
+        return None
+    pairs = [f"{first} {second}" for first, second in zip(parts, parts[1:], strict=False)]
+    if pairs and pairs[-1] in _TOGETHER:
+        return _TOGETHER[pairs[-1]]
+    if parts[-1] in _ABOUT or "tokens" in parts[-1:] or parts[-1] in {"id", "ids"}:
+        return None
+    for pair in pairs:
+        if pair in _TOGETHER:
+            return _TOGETHER[pair]
+    return next((_ALONE[word] for word in parts if word in _ALONE), None)
+
+
+@lru_cache(maxsize=4096)
+def maybe(name: str) -> str | None:
+    """What a *text* under this name may be: ``token``, ``auth`` and the like, unless a word beside them says that something is counted."""
+    parts = words(name)
+    if not parts or parts[-1] in _ABOUT or parts[-1] in _IDENTIFIER or not _COUNTING.isdisjoint(parts):
+        return None
+    return next((_MAYBE[word] for word in parts if word in _MAYBE), None)
+
+
+@lru_cache(maxsize=4096)
+def is_identifier(name: str) -> bool:
+    """Whether a value under this name is an id, a version or a time, in which digits mean no phone and dots no address."""
+    parts = words(name)
+    return bool(parts) and (parts[-1] in _IDENTIFIER or " ".join(parts[-2:]) in _SERVERS)

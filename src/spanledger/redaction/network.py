@@ -1,0 +1,156 @@
+"""E-mail addresses, IP and MAC addresses, credentials in URLs, and IBANs: found at a sign in their middle or start, and read from there."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from spanledger.redaction import checks
+from spanledger.redaction.text import Span, Text
+from spanledger.redaction.view import LETTER, SIGN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ALNUM = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LOCAL = _ALNUM + "._%+-'~!#$*/=?^{|}`" + LETTER
+_LOCAL_EDGE = "._%+-'~!#$*/=?^{|}`"
+_DOMAIN = re.compile(
+    rf"(?:[0-9A-Za-z{LETTER}](?:[0-9A-Za-z{LETTER}-]{{0,61}}[0-9A-Za-z{LETTER}])?\.)+(?:[xX][nN]--[0-9A-Za-z-]{{2,59}}|[A-Za-z{LETTER}]{{2,24}})"
+    r"|\[?[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]?"
+)
+_LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253
+"""https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1"""
+_NOT_TLDS = frozenset("png jpg jpeg gif svg webp py js ts css json md txt".split())
+"""``icon@2x.png`` is a file."""
+_ROBOTS = frozenset({"git", "hg", "svn"})
+"""User names of ``git@github.com:owner/name``."""
+
+
+def email(text: Text, start: int, end: int) -> Iterator[Span]:
+    """An address around the ``@`` at ``start``."""
+    domain = _DOMAIN.match(text.text, end, end + _LONGEST_DOMAIN)
+    if not domain or domain[0].rpartition(".")[2].lower() in _NOT_TLDS:
+        return
+    left = text.text[max(0, start - _LONGEST_LOCAL) : start]
+    local = left[len(left.rstrip(_LOCAL)) :] or left[len(left.rstrip(SIGN)) :]
+    local = re.split(r"[/=?{}|`]", local)[-1].lstrip(_LOCAL_EDGE)
+    if local and local not in _ROBOTS:
+        yield Span(start - len(local), domain.end(), "EMAIL")
+
+
+_SPELLED_BEFORE = re.compile(r"[a-z0-9._+-]{1,64} ?[\[( ]at[\]) ] ?(?:[a-z0-9-]{1,40} ?[\[( ]dot[\]) ] ?)?[a-z0-9-]{1,40} ?$")
+_SPELLED_AFTER = re.compile(r" ?([a-z]{2,10})(?: dot ([a-z]{2,3}))?\b")
+_SPELLED_WINDOW = 200
+
+
+def spelled_email(text: Text, start: int, end: int) -> Iterator[Span]:
+    """``jane at example dot com``, around the ``dot``."""
+    before = text.lower[max(0, start - _SPELLED_WINDOW) : start]
+    at = max(before.rfind(" at "), before.rfind("[at]"), before.rfind("(at)"))
+    after = _SPELLED_AFTER.match(text.lower, end)
+    if at < 0 or not after:
+        return
+    name_end = len(before[:at].rstrip(" "))
+    name = len(before[:name_end].rstrip("abcdefghijklmnopqrstuvwxyz0123456789._+-"))
+    if name < name_end and re.fullmatch(r"[\[( ]at[\]) ] ?[a-z0-9-]{1,40}(?: ?[\[( ]dot[\]) ] ?[a-z0-9-]{1,40})? ?", before[at:]):
+        yield Span(start - len(before) + name, after.end(), "EMAIL")
+
+
+def ipv4(text: Text, start: int, end: int) -> Iterator[Span]:
+    """An address whose first dot is at ``start``; versions, longer dotted numbers and the addresses of every host are none."""
+    left = text.text[max(0, start - 4) : start]
+    size = len(left) - len(left.rstrip("0123456789"))
+    begin = start - size
+    before, after = text.char(begin - 1), text.char(end)
+    if not 1 <= size <= 3 or before.isalnum() or before in "._-" + LETTER:  # noqa: PLR2004
+        return
+    if after.isalnum() or after in "_" + LETTER or (after in ".-" and text.char(end + 1).isalnum()):
+        return
+    if any(len(part) > 1 and part[0] == "0" or int(part) > 255 for part in text.text[begin:end].split(".")) or text.says_version(begin):  # noqa: PLR2004, RUF021
+        return
+    yield Span(begin, end, "IP")
+
+
+_HEX_COLONS = "0123456789abcdefABCDEF:."
+_LONGEST_IPV6 = 45
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}\Z")
+_MAC_LENGTH = 17
+
+
+def colons(text: Text, start: int, end: int) -> Iterator[Span]:
+    """An IPv6 or MAC address around the two colons at ``start``."""
+    left = text.text[max(0, start - _LONGEST_IPV6) : start]
+    begin = start - len(left) + len(left.rstrip(_HEX_COLONS))
+    right = text.text[end : end + _LONGEST_IPV6]
+    stop = end + len(right) - len(right.lstrip(_HEX_COLONS))
+    before, after = text.char(begin - 1), text.char(stop)
+    if before.isalnum() or after.isalnum() or before in "_." + LETTER or after in "_" + LETTER:
+        return
+    value = text.text[begin:stop]
+    trimmed = value.rstrip(".") if value.endswith("::") or not value.endswith(":") else value.rstrip(":.")
+    if _MAC.match(trimmed):
+        if trimmed.strip("0:"):
+            yield Span(begin, begin + len(trimmed), "MAC")
+    elif _is_ipv6(trimmed):
+        yield Span(begin, begin + len(trimmed), "IP")
+
+
+def _is_ipv6(value: str) -> bool:
+    """``::`` alone or beside letters and no digits is C++ (``std::``, ``dead::beef`` has the digits of neither)."""
+    if value.count(":") < 2:  # noqa: PLR2004
+        return False
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def dashes(text: Text, start: int, _: int) -> Iterator[Span]:
+    """A MAC address written with dashes, whose first dash is at ``start``."""
+    begin = start - 2
+    value = text.text[max(0, begin) : begin + _MAC_LENGTH]
+    before, after = text.char(begin - 1), text.char(begin + _MAC_LENGTH)
+    if begin >= 0 and _MAC.match(value) and not before.isalnum() and not after.isalnum() and before not in "_-" and after not in "_-":
+        yield Span(begin, begin + _MAC_LENGTH, "MAC")
+
+
+_IBAN_REST = re.compile(r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{1,4}){2,8}")
+
+
+def iban(text: Text, start: int, _: int) -> Iterator[Span]:
+    """An IBAN at ``start``, whole or in groups of four; the country's length tells where it ends."""
+    size = checks.IBAN_LENGTHS.get(text.text[start : start + 2])
+    before = text.char(start - 1)
+    if size is None or before.isalnum() or before in "_" + LETTER:
+        return
+    signs = 0
+    for index in range(start, min(len(text.text), start + size + size // 4 + 1)):
+        signs += text.text[index] not in " -"
+        if signs == size:
+            after = text.char(index + 1)
+            plain = text.text[start : index + 1].replace(" ", "").replace("-", "")
+            if plain.isalnum() and not after.isalnum() and checks.is_iban(plain.upper()):
+                yield Span(start, index + 1, "IBAN")
+            return
+
+
+_CREDENTIALS = re.compile(r"""([^\s/@:"'<>\\?#]{0,256}):([^\s/@"'<>]{1,256})@|([^\s/@:"'<>\\?#]{16,256})@""")
+_WEBHOOK = re.compile(
+    r"(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)|(?:[0-9A-Za-z-]+\.)?(?:webhook\.)?office(?:365)?\.com/webhook[0-9A-Za-z]*|"
+    r"(?:ptb\.|canary\.)?discord(?:app)?\.com/api/webhooks|chat\.googleapis\.com/v1/spaces|api\.telegram\.org/bot|hooks\.zapier\.com/hooks/catch)"
+    r"/?([^\s\"'<>\\]{8,300})"
+)
+
+
+def url(text: Text, start: int, end: int) -> Iterator[Span]:
+    """``user:password@`` after the ``://`` at ``start``, or an address that is a secret itself (a webhook)."""
+    found = _CREDENTIALS.match(text.text, end)
+    if found and found[2] not in {"x-oauth-basic", ""}:
+        yield Span(end, found.end() - 1, "URL_CREDS")
+    hook = _WEBHOOK.match(text.text, end)
+    if hook:
+        yield Span(hook.start(1), hook.end(1), "URL_CREDS")
+    del start

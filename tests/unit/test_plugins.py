@@ -1,0 +1,165 @@
+"""Plugin calls: decorated and named, priced, timed out, budgeted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+import spanledger
+from spanledger.errors import ConfigurationError
+from spanledger.model import Unit
+from spanledger.plugins import parse_price, parse_target
+
+
+@pytest.mark.parametrize(("text", "price"), [("0.002 USD", (Unit.USD, 2_000_000)), (" 250 tokens", (Unit.TOKENS, 250)), ("1 token", (Unit.TOKENS, 1))])
+def test_prices(text: str, price: Any) -> None:
+    assert parse_price("x", text) == price
+
+
+@pytest.mark.parametrize("text", ["", "five USD", "-1 USD", "1 EUR", "nan tokens"])
+def test_bad_prices_say_what_was_expected(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="SPANLEDGER_PLUGIN_PRICES: cannot read .* expected a price such as"):
+        parse_price("SPANLEDGER_PLUGIN_PRICES", text)
+
+
+@pytest.mark.parametrize("text", ["mail", "mail:", ":send", "my mail:send", "mail:se-nd", "a..b:c"])
+def test_bad_targets_say_what_was_expected(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected module:function"):
+        parse_target("SPANLEDGER_PLUGINS", text)
+
+
+def test_default_price_is_400_tokens(make_house: Any) -> None:
+    house = make_house()
+
+    @spanledger.plugin
+    def search(query: str) -> list[str]:
+        return [query]
+
+    assert search("x") == ["x"]
+    (entry,) = house.entries
+    assert (entry.plugin, entry.usage.total, entry.cost.nano_usd, entry.usage.state) == ("search", 400, 0, "exact")
+    (span,) = house.call_spans
+    assert (span.name, span.kind.name) == ("execute_tool search", "INTERNAL")
+    assert span.attributes["spanledger.plugin.tokens"] == 400
+    assert "gen_ai.usage.input_tokens" not in span.attributes
+
+
+def test_prices_by_name_and_in_budgets(make_house: Any) -> None:
+    house = make_house(SPANLEDGER_PLUGIN_PRICES="mail=0.5 USD, search=10 tokens", SPANLEDGER_BUDGET_DAY="1.2 USD per day")
+
+    @spanledger.plugin(name="mail")
+    def send() -> None:
+        """Does nothing."""
+
+    send()
+    send()
+    with pytest.raises(spanledger.BudgetExceeded, match="budget DAY refused"):
+        send()
+    assert [entry.cost.nano_usd for entry in house.entries] == [500_000_000] * 2
+
+
+def test_errors_are_recorded_and_raised_unchanged(make_house: Any) -> None:
+    house = make_house()
+    problem = KeyError("x")
+
+    @spanledger.plugin
+    def broken() -> None:
+        raise problem
+
+    with pytest.raises(KeyError) as caught:
+        broken()
+    assert caught.value is problem
+    assert house.entries[0].error == "KeyError"
+    assert house.call_spans[0].attributes["error.type"] == "KeyError"
+    assert house.call_spans[0].status.status_code.name == "ERROR"
+
+
+def test_timeouts(make_house: Any) -> None:
+    house = make_house()
+    release = threading.Event()
+
+    @spanledger.plugin(timeout=0.05)
+    def stuck() -> None:
+        release.wait(30)
+
+    @spanledger.plugin(timeout=0.05)
+    async def stuck_too() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError, match=r"0\.05 s"):
+        stuck()
+    release.set()
+    with pytest.raises(TimeoutError):
+        asyncio.run(stuck_too())
+    assert [entry.error for entry in house.entries] == ["TimeoutError", "TimeoutError"]
+
+
+def test_named_functions_are_plugins_without_code(make_house: Any, tmp_path: Any, monkeypatch: Any) -> None:
+    source = "def send_email(to, subject=''):\n    return to\n\nclass Box:\n    def search(self, q):\n        return q\n\ndef _hidden():\n    pass\n"
+    for module in ("mailtool", "searchtool"):
+        (tmp_path / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    house = make_house(SPANLEDGER_PLUGINS="mailtool:send_email, mailtool:Box.search, searchtool:*, mailtool:gone, nonsense")
+    import mailtool  # type: ignore[import-not-found]  # noqa: PLC0415
+    import searchtool  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    mailtool.send_email("ada", subject="hi")
+    assert mailtool.Box().search("q") == "q"
+    searchtool.send_email("bob")
+    searchtool.Box().search("not a function of the module")
+    assert [entry.plugin for entry in house.entries] == ["send_email", "Box.search", "send_email"]
+    from spanledger import install  # noqa: PLC0415
+
+    problems = " ".join(install.status()["problems"])
+    assert "has no gone" in problems
+    assert "nonsense" in problems
+    for module in ("mailtool", "searchtool"):
+        del sys.modules[module]
+
+
+def test_arguments_and_results_only_when_captured(make_house: Any) -> None:
+    @spanledger.plugin
+    def mail(to: str, body: str) -> str:
+        return "sent"
+
+    house = make_house(OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="SPAN_ONLY")
+    mail("ada@example.com", body="hello")
+    attributes = house.call_spans[0].attributes
+    assert json.loads(attributes["gen_ai.tool.call.arguments"]) == {"to": "[EMAIL]", "body": "hello"}
+    assert json.loads(attributes["gen_ai.tool.call.result"]) == ["sent"]
+
+
+def test_nested_plugins_are_calls_of_their_own(make_house: Any) -> None:
+    house = make_house()
+
+    @spanledger.plugin
+    def inner() -> int:
+        return 1
+
+    @spanledger.plugin
+    def outer() -> int:
+        return inner() + inner()
+
+    assert outer() == 2
+    assert sorted(entry.plugin for entry in house.entries) == ["inner", "inner", "outer"]
+
+
+def test_a_tool_called_event_reaches_subscribers(make_house: Any) -> None:
+    make_house()
+    seen: list[Any] = []
+    stop = spanledger.subscribe(seen.append)
+
+    @spanledger.plugin
+    def search() -> None:
+        """Does nothing."""
+
+    search()
+    stop()
+    search()
+    assert [event.name for event in seen] == ["tool_called"]
+    assert seen[0].attributes["gen_ai.tool.name"] == "search"

@@ -1,0 +1,178 @@
+"""workflow, step and scope: who pays, retries, totals, however a run ends."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from opentelemetry import baggage
+from opentelemetry import context as otel_context
+from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+
+import spanledger
+from spanledger.model import Activity
+
+
+@spanledger.plugin(name="tool", price="0.001 USD")
+def tool(fail: bool = False) -> str:
+    if fail:
+        raise ValueError("no")
+    return "done"
+
+
+def test_calls_are_booked_to_the_scope(make_house: Any) -> None:
+    house = make_house()
+    with spanledger.workflow("answer", execution_id="run-1", customer="acme"), spanledger.scope(user="ada", tries=3):
+        tool()
+    (entry,) = house.entries
+    assert (entry.workflow, entry.execution) == ("answer", "run-1")
+    assert dict(entry.keys) == {"customer": "acme", "user": "ada", "tries": "3"}
+    span = next(span for span in house.call_spans)
+    assert span.attributes["spanledger.scope.customer"] == "acme"
+    assert span.attributes["spanledger.execution.id"] == "run-1"
+
+
+def test_without_a_workflow_the_trace_is_the_execution(make_house: Any) -> None:
+    house = make_house()
+    with house.tracer_provider.get_tracer("app").start_as_current_span("request") as span:
+        tool()
+        tool()
+    tool()
+    trace_id = f"{span.get_span_context().trace_id:032x}"
+    executions = [entry.execution for entry in house.entries]
+    assert executions[:2] == [trace_id, trace_id]
+    assert executions[2] == house.entries[2].trace_id != trace_id
+
+
+def test_a_retried_step_replaces_and_never_doubles(make_house: Any) -> None:
+    house = make_house()
+    with spanledger.workflow("answer") as run:
+        with pytest.raises(ValueError, match="no"), spanledger.step("fetch"):
+            tool(fail=True)
+        with spanledger.step("fetch"):
+            tool()
+        with spanledger.step("other"):
+            tool()
+    assert [(e.step, e.attempt, e.superseded) for e in house.entries] == [("fetch", 1, True), ("fetch", 2, False), ("other", 1, False)]
+    (total,) = house.runtime.ledger.totals()
+    assert (total.calls, total.billable_calls) == (3, 2)
+    assert (total.nano_usd, total.billable_nano_usd) == (3_000_000, 2_000_000)
+    assert run.totals()["plugin"].calls == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(None, "completed"), (ValueError("x"), "failed"), (TimeoutError(), "timeout"), (asyncio.CancelledError(), "cancelled")],
+)
+def test_totals_are_recorded_however_a_run_ends(make_house: Any, error: BaseException | None, status: str) -> None:
+    house = make_house()
+    try:
+        with spanledger.workflow("answer", execution_id="e"):
+            tool()
+            if error is not None:
+                raise error
+    except BaseException as caught:  # noqa: BLE001
+        assert caught is error
+    (execution,) = house.runtime.ledger.executions()
+    assert (execution.status, execution.totals["plugin"].calls, execution.totals["plugin"].nano_usd) == (status, 1, 1_000_000)
+    span = next(span for span in house.spans if span.name == "invoke_workflow answer")
+    assert span.attributes["spanledger.totals.plugin.calls"] == 1
+    assert span.attributes["spanledger.workflow.status"] == status
+    names = [record.event_name for record in house.log_events()]
+    assert names[0] == "spanledger.workflow_started"
+    assert names[-1] == ("spanledger.workflow_completed" if error is None else "spanledger.workflow_failed")
+
+
+def test_decorators_make_a_new_run_each_time(make_house: Any) -> None:
+    house = make_house()
+
+    @spanledger.workflow("answer", customer="acme")
+    def answer() -> str:
+        return tool()
+
+    @spanledger.workflow("answer")
+    async def answer_later() -> str:
+        async with spanledger.step("think", activity="memory"):
+            return tool()
+
+    assert (answer(), answer(), asyncio.run(answer_later())) == ("done", "done", "done")
+    assert len({entry.execution for entry in house.entries}) == 3
+    assert house.entries[2].activity is Activity.MEMORY
+
+
+def test_parallel_tasks_and_threads_keep_their_scopes(make_house: Any) -> None:
+    house = make_house()
+
+    async def one(customer: str) -> None:
+        async with spanledger.scope(customer=customer):
+            await asyncio.sleep(0)
+            await asyncio.to_thread(tool)
+
+    async def main() -> None:
+        async with spanledger.workflow("parallel"):
+            await asyncio.gather(*(one(f"c{n}") for n in range(8)))
+
+    asyncio.run(main())
+    assert {entry.keys["customer"] for entry in house.entries} == {f"c{n}" for n in range(8)}
+    assert {entry.workflow for entry in house.entries} == {"parallel"}
+
+
+def test_executors_keep_the_scope_with_the_threading_instrumentation(make_house: Any) -> None:
+    house = make_house()
+    ThreadingInstrumentor().instrument()
+    try:
+        with spanledger.workflow("pool"), ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: tool(), range(4)))
+            thread = threading.Thread(target=tool)
+            thread.start()
+            thread.join()
+    finally:
+        ThreadingInstrumentor().uninstrument()
+    assert [entry.workflow for entry in house.entries] == ["pool"] * 5
+
+
+def test_baggage_of_others_is_read_and_ours_is_not_sent_unasked(make_house: Any) -> None:
+    house = make_house()
+    token = otel_context.attach(baggage.set_baggage("customer", "from-gateway"))
+    try:
+        with spanledger.scope(user="ada"):
+            tool()
+            assert dict(baggage.get_all()) == {"customer": "from-gateway"}
+    finally:
+        otel_context.detach(token)
+    assert dict(house.entries[0].keys) == {"customer": "from-gateway", "user": "ada"}
+
+
+def test_baggage_when_asked(make_house: Any) -> None:
+    make_house(SPANLEDGER_BAGGAGE="true")
+    with spanledger.workflow("answer", customer="acme"):
+        assert baggage.get_baggage("customer") == "acme"
+
+
+def test_everything_works_uninstalled() -> None:
+    with spanledger.workflow("answer", customer="acme"), spanledger.step("one"), spanledger.scope(user="ada"):
+        assert tool() == "done"
+        assert spanledger.totals() == {}
+
+
+def test_an_unknown_activity_is_reported_not_raised(make_house: Any, caplog: Any) -> None:
+    house = make_house()
+    with spanledger.workflow("answer"), spanledger.step("x", activity="thinking"):
+        tool()
+    assert "activity 'thinking' is not known" in caplog.text
+    assert house.entries[0].activity is Activity.PLUGIN
+
+
+def test_budget_exceeded_survives_pickling(make_house: Any) -> None:
+    make_house(SPANLEDGER_BUDGET_TINY="1 calls per customer per day")
+    with spanledger.scope(customer="acme"):
+        tool()
+        with pytest.raises(spanledger.BudgetExceeded) as caught:
+            tool()
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert str(error) == str(caught.value)
+    assert (error.budget, error.scope, error.limit, error.spent, error.asked) == ("TINY", "customer=acme", 1, 1, 1)
