@@ -1,6 +1,6 @@
 """An agent that says who pays: a workflow for each customer, with parallel steps, a retried step, a tool and a stream.
 
-    opentelemetry-instrument python agent.py
+opentelemetry-instrument python agent.py
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ async def summarise(gpt: openai.AsyncOpenAI, facts: list[str]) -> str:
     """Tried with little room; if the answer is cut short, the step runs again, and only that attempt is billable."""
     for room in (10, 400):
         async with spanledger.step("summarise") as attempt:
-            answer = (await gpt.chat.completions.create(model="gpt-4o-mini", max_tokens=room, messages=[{"role": "user", "content": facts[0]}])).choices[0]
-            print(f"  summarise, attempt {attempt.attempt}: {answer.finish_reason}")
-            if answer.finish_reason == "stop":
-                return answer.message.content or ""
+            messages: Any = [{"role": "user", "content": " ".join(facts)}]
+            answer = await gpt.chat.completions.create(model="gpt-4o-mini", max_tokens=room, messages=messages)
+            print(f"  summarise, attempt {attempt.attempt}: {answer.choices[0].finish_reason}")
+            if answer.choices[0].finish_reason == "stop":
+                return answer.choices[0].message.content or ""
     return ""
 
 

@@ -6,4 +6,3 @@ from __future__ import annotations
 def send_email(to: str, text: str) -> str:
     """Sends a mail."""
     return f"{len(text)} characters sent to {to}"
-

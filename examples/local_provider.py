@@ -8,7 +8,7 @@
         assert len(provider.requests) == 1
 
 Point the clients at it with ``OPENAI_BASE_URL=<url>/v1`` and ``ANTHROPIC_BASE_URL=<url>``. What it answers, and how it counts, is
-written in ``wire_formats.py``. It is asked to misbehave by the header ``x-behaviour`` or by the model's name, several words joined by ``+``:
+written in ``wire_formats.py``. It is asked to misbehave by the header ``x-behaviour`` or by the model's name, words joined by ``+``:
 
     error-500     that HTTP status (400 to 599), with an error in the API's own form
     rate-limit    429 with ``retry-after: 0``
@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class names it so
         """Silent: requests are in ``LocalProvider.requests``."""
 
-    def do_POST(self) -> None:  # noqa: N802  # the base class names it so
+    def do_POST(self) -> None:  # the base class names it so
         path = self.path.partition("?")[0]
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:

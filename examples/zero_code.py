@@ -35,7 +35,7 @@ def main() -> None:
     print("mail:     ", send_email(to="ada.lovelace@example.com", text=draft.choices[0].message.content or ""))
 
     try:
-        claude.messages.create(model="claude-opus-4-1", max_tokens=8000, messages=[{"role": "user", "content": "Now write a book about it."}])
+        claude.messages.create(model="claude-opus-4-1", max_tokens=8000, messages=[{"role": "user", "content": "Now write a book of it."}])
     except Exception as refusal:  # noqa: BLE001  # an application that knows nothing of budgets sees an exception like any other
         print("refused:  ", f"{type(refusal).__name__}: {refusal}")
 

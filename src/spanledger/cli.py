@@ -172,13 +172,14 @@ def trace(trace_id: str | None, url: str | None, as_json: bool) -> None:
 
 
 def _span_store(settings: Settings) -> SpanStore:
-    from spanledger.ledger.spans import SpanStore  # noqa: PLC0415  # only this command needs it
+    from spanledger.ledger.open import sqlite_path  # noqa: PLC0415  # only this command needs these two
+    from spanledger.ledger.spans import SpanStore  # noqa: PLC0415
 
-    scheme, _, path = settings.ledger_url.partition("///")
-    if scheme != "sqlite:":
+    path = sqlite_path(settings.ledger_url)
+    if path is None:
         expected = "a sqlite ledger; traces of other ledgers are where OTEL_TRACES_EXPORTER sends them"
         raise ConfigurationError(_LEDGER, "only a sqlite ledger keeps spans", expected)
-    return SpanStore(Path(path))
+    return SpanStore(path)
 
 
 @main.command()
@@ -233,4 +234,4 @@ def _try_installation(settings: Settings) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="spanledger")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,3 +28,20 @@ def provider() -> Iterator[LocalProvider]:
 def root() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture
+def ledger_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ledger_url: str) -> None:
+    """Nothing of ours from outside; the books are in the test's own folder."""
+    for name in list(os.environ):
+        if name.startswith(("SPANLEDGER_", "OTEL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SPANLEDGER_LEDGER", ledger_url)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")

@@ -130,6 +130,7 @@ def blocks_chunk(event: Any, into: Response) -> None:
     elif kind == "message_delta":
         _take_usage(fields(seen.get("usage")), into)
         _finish(fields(seen.get("delta")), into)
+        into.complete = bool(into.finish_reasons)  # the counts are final with it; message_stop brings nothing more
         if into.output is not None and into.finish_reasons:
             finish(into.output, 0, into.finish_reasons[0])
     elif kind == "message_stop":

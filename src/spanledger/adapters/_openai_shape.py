@@ -147,9 +147,13 @@ def chat_chunk(event: Any, into: Response) -> bool:
                 finish(into.output, index, text(parts["finish_reason"]))
             if into.usage is None:
                 _late_usage(event, choice, into)
-    if not choices and usage is None:
+    if choices:
+        return False
+    if usage is None:
         into.error_type = error_of(fields(event)) or into.error_type
-    return usage is not None and not choices
+    else:
+        into.complete = True  # it is the last chunk
+    return usage is not None
 
 
 def _late_usage(event: Any, choice: Any, into: Response) -> None:

@@ -228,7 +228,8 @@ class Call:
             return told
         if self._rejected(error) or self.request.operation == s.FETCH_RESPONSE:
             return Usage(state=State.UNKNOWN)
-        if not self._chunks or self.response.status in ("queued", "in_progress"):
+        in_background = not self.request.stream and self.response.status in ("queued", "in_progress")
+        if not self._chunks or in_background:
             return self._unseen()
         has_output = self.request.activity is not Activity.EMBEDDING
         return Usage(self._input_tokens(), self._text_tokens() if has_output else None, state=State.ESTIMATED)

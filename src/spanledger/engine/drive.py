@@ -31,11 +31,16 @@ def wrap(function: Any, library: str, target: Target) -> Any:
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Any:
         runtime = active()
-        if runtime is None or (not target.plugin and library_in_call() == library) or not is_instrumentation_enabled():
+        if runtime is None or _part_of_another(library, target) or not is_instrumentation_enabled():
             return wrapped(*args, **kwargs)
         return driver(runtime, library, target, wrapped, instance, args, kwargs)
 
     return FunctionWrapper(function, wrapper)
+
+
+def _part_of_another(library: str, target: Target) -> bool:
+    """Whether the library itself makes this call, inside one of its calls that is being recorded."""
+    return not target.plugin and library_in_call() == library
 
 
 def _driver(plain: Any, target: Target) -> Callable[..., Any]:
@@ -116,6 +121,8 @@ def _function(
 async def _coroutine_function(
     runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
 ) -> Any:
+    if _part_of_another(library, target):  # openai's managers make the coroutine outside of themselves and await it inside
+        return await wrapped(*args, **kwargs)
     call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
     await begin_async(call, kwargs)
     return await _awaited(call, wrapped(*args, **kwargs), follow=not target.plugin)

@@ -14,7 +14,7 @@ from spanledger.model import Total
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spanledger.model import Entry
+    from spanledger.model import Entry, Hold
 
 _REMEMBERED = ("day", "model", "provider", "activity", "operation", "workflow", "plugin", "service")
 """By what the sums of older entries can still be grouped. The rest has too many values to keep for ever."""
@@ -24,7 +24,7 @@ class Kept(NamedTuple):
     """An entry and, while a later settlement may replace it, what it was charged to. ``swept``: the sweep wrote it."""
 
     entry: Entry
-    charges: Sequence[tuple[str, int]]
+    charges: Sequence[Hold]
     swept: bool
 
 

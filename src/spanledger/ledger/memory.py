@@ -23,7 +23,7 @@ MOST_ENTRIES = 100_000
 
 class _Lease(NamedTuple):
     draft: Entry
-    amounts: Sequence[tuple[str, int]]
+    holds: Sequence[Hold]
     expires: float
 
 
@@ -56,7 +56,7 @@ class MemoryLedger:
                 return None
             refusal = take(self._account, holds)
             if refusal is None:
-                self._leases[draft.id] = _Lease(draft, _amounts(holds), expires)
+                self._leases[draft.id] = _Lease(draft, tuple(holds), expires)
             return refusal
         finally:
             self._lock.release()
@@ -195,17 +195,17 @@ class MemoryLedger:
     def _free(self, entry_id: str) -> None:
         lease = self._leases.pop(entry_id, None)
         if lease:
-            for account_id, amount in lease.amounts:
-                if account_id in self._accounts:
-                    self._accounts[account_id].free(amount)
+            for hold in lease.holds:
+                if account := self._accounts.get(hold.account):
+                    account.free(hold.amount)
 
     def _write(self, entry: Entry, charges: Sequence[Hold], there: Kept | None) -> None:
-        for account_id, amount in there.charges if there else ():
-            if account_id in self._accounts:
-                self._accounts[account_id].refund(amount)
+        for charge in there.charges if there else ():
+            if account := self._accounts.get(charge.account):
+                account.refund(charge.amount)
         for charge in charges:
             self._account(charge).spent += charge.amount
-        self._history.put(Kept(entry, () if entry.usage.state == State.EXACT else _amounts(charges), swept=False))
+        self._history.put(Kept(entry, () if entry.usage.state == State.EXACT else tuple(charges), swept=False))
 
     def _sweep_one(self, lease: _Lease) -> Entry | None:
         """The entry written, or None if it was settled already (whoever did so had lost track of its lease)."""
@@ -213,12 +213,8 @@ class MemoryLedger:
         if self._history.get(lease.draft.id):
             return None
         entry = replace(lease.draft, usage=replace(lease.draft.usage, state=State.UNKNOWN))
-        for account_id, amount in lease.amounts:
-            if account_id in self._accounts:
-                self._accounts[account_id].spent += amount
-        self._history.put(Kept(entry, lease.amounts, swept=True))
+        for hold in lease.holds:
+            if account := self._accounts.get(hold.account):
+                account.spent += hold.amount
+        self._history.put(Kept(entry, lease.holds, swept=True))
         return entry
-
-
-def _amounts(holds: Sequence[Hold]) -> tuple[tuple[str, int], ...]:
-    return tuple((hold.account, hold.amount) for hold in holds)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x5350_4C47
 """``SPLG``."""
 
+_CHECKPOINT_PAGES = 4000
+"""Length of the write-ahead log (16 MB) at which a call copies it into the main file and waits for the disk. Rarely reached, because the
+sweep does it too."""
+
 _VERSION_1 = (
     """CREATE TABLE account (
         id TEXT PRIMARY KEY, budget TEXT NOT NULL, scope TEXT NOT NULL, unit TEXT NOT NULL, "limit" INTEGER NOT NULL, ends REAL,
@@ -100,6 +104,7 @@ def prepare(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, 
         )
         raise LedgerTooNew(msg)
     db.execute("PRAGMA synchronous=NORMAL")
+    db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
     if _pragma(db, "journal_mode") != "wal":
         db.execute("PRAGMA journal_mode=WAL")
     if version < len(migrations):

@@ -71,10 +71,11 @@ class SqliteLedger:
             self._writer.write(lambda db: db.executemany("UPDATE lease SET expires = max(expires, ?) WHERE entry = ?", changes))
 
     def sweep(self, now: float) -> list[Entry]:
-        """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago."""
+        """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago, and copies the write-ahead log into the main file."""
         written: list[Entry] = []
         while self._reader.read(lambda db: _needs_sweep(db, now)):
             written += self._writer.write(lambda db: _sweep(db, now))
+        self._reader.read(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())  # passive: keeps nobody waiting
         return written
 
     def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spanledger.redaction import named, network, numbers, vendors
-from spanledger.redaction.engine import Engine, Kind
-from spanledger.redaction.text import Span, Text
+from spanledger.redaction.engine import PLACES, Engine, Kind
+from spanledger.redaction.text import Budget, Span, Text
 from spanledger.redaction.view import view
 
 if TYPE_CHECKING:
@@ -32,40 +32,20 @@ _ALL: dict[int, Callable[[Text, Iterable[tuple[int, int]]], Iterator[Span]]] = {
 """Readers that remember how far they got."""
 NUMERIC = frozenset({Kind.NUMBER, Kind.DOTTED, Kind.COLONS, Kind.DASHED, Kind.IBAN})
 """Kinds that identifiers, versions and times could be taken for."""
-LOWER = frozenset({Kind.KEYWORD, Kind.SPELLED})
-
-
-class Budget:
-    """How many places may still be looked at; shared by all texts of one value."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def spend(self, amount: int = 1) -> None:
-        """Raises ``Exhausted`` when nothing is left."""
-        self.left -= amount
-        if self.left < 0:
-            raise Exhausted
-
-
-class Exhausted(Exception):  # noqa: N818  # not an error: a bound reached
-    """The value would take too much work; it is dropped instead."""
 
 
 def find(engine: Engine, source: str, budget: Budget, *, identifier: bool = False) -> list[Span]:
     """Private values in ``source``, in order and apart from each other. ``identifier``: digits are an id, not a number of a person."""
     seen = view(source)
-    text = Text(seen.text, source)
-    kinds = engine.present(text.text, text.lower)
+    kinds = engine.present(seen.text)
     if not kinds:
         return []
+    text = Text(seen.text, source, budget)
     spans: list[Span] = []
     for kind in sorted(kinds):
         if identifier and kind in NUMERIC:
             continue
-        places = _counted(engine.find(kind, text.lower if kind in LOWER else text.text), budget)
+        places = _counted(engine.find(kind, text.lower if PLACES[kind].lower else text.text), budget)
         spans.extend(_read(kind, text, places))
     if not spans:
         return spans
@@ -88,17 +68,17 @@ def _counted(places: Iterable[tuple[int, int]], budget: Budget) -> Iterator[tupl
 
 
 def _apart(spans: list[Span]) -> list[Span]:
-    """Overlapping spans become one, under the label of the longest."""
+    """Overlapping spans become one, under the label of the longest; what reads as an address after ``user:password@`` is a host."""
     spans.sort()
     apart: list[Span] = []
     longest = 0
     for span in spans:
-        if apart and span.start < apart[-1].end:
+        size = span.end - span.start
+        if not apart or span.start >= apart[-1].end:
+            apart.append(span)
+            longest = size
+        elif not (span.label == "EMAIL" and apart[-1].label == "URL_CREDS"):
             last = apart[-1]
-            size = span.end - span.start
             apart[-1] = Span(last.start, max(last.end, span.end), span.label if size > longest else last.label)
             longest = max(longest, size)
-        else:
-            apart.append(span)
-            longest = span.end - span.start
     return apart

@@ -41,6 +41,8 @@ class Place(NamedTuple):
     lower: bool = False
 
 
+_LONG = 20
+"""Characters of a word that may be a key."""
 DIGITS = tuple("0123456789")
 _STEMS = (
     "pass", "pwd", "pswd", "secret", "token", "api", "auth", "cred", "cookie", "key", "login", "bearer", "basic ", "sig", "ssn", "--user",
@@ -50,12 +52,12 @@ _HEX = "[0-9A-Fa-f]"
 
 PLACES: tuple[Place, ...] = (
     Place("@", ("@",)),
-    Place(r"[0-9](?:[ ().\-/]{0,3}[0-9]){6,}", DIGITS),
+    Place(r"[0-9](?:[ ().\-/]{0,4}[0-9]){6,}", DIGITS),
     Place(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", (".",)),
     Place(rf":{_HEX}{{0,4}}:", (":",)),
     Place(rf"-{_HEX}{_HEX}-{_HEX}{_HEX}-{_HEX}{_HEX}-", ("-",)),
     Place(r"[A-Z][A-Z][0-9][0-9][ \-]?[A-Z0-9]{4}", DIGITS),
-    Place(r"[0-9A-Za-z_\-]{20,}", ()),
+    Place(r"[0-9A-Za-z_\-]{%d,}" % _LONG, ()),
     Place("|".join(_STEMS), _STEMS, lower=True),
     Place("-----BEGIN ", ("-----BEGIN ",)),
     Place("://", ("://",)),
@@ -69,7 +71,7 @@ class Engine(Protocol):
 
     name: str
 
-    def present(self, text: str, lower: str) -> Sequence[int]:
+    def present(self, text: str) -> Sequence[int]:
         """The kinds that may occur; may name one too many, never one too few."""
 
     def find(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
@@ -80,14 +82,14 @@ class Standard:
     """The standard library's ``re``; substring searches tell which patterns are worth running."""
 
     name = "re"
-    _WORD = 20
     _SHAPE = bytes(ord("a") if chr(code).isalnum() and code < 0x80 or chr(code) in "_-" else ord(" ") for code in range(256))  # noqa: PLR2004, RUF021  # ASCII
 
     def __init__(self) -> None:
         self._patterns = [re.compile(place.pattern) for place in PLACES]
 
-    def present(self, text: str, lower: str) -> list[int]:
+    def present(self, text: str) -> list[int]:
         """See ``Engine``."""
+        lower = text.lower()
         digits = any(digit in text for digit in DIGITS)
         return [kind for kind, place in enumerate(PLACES) if self._hinted(place, lower if place.lower else text, digits)]
 
@@ -95,7 +97,9 @@ class Standard:
     def _hinted(place: Place, text: str, digits: bool) -> bool:
         if place.hints is DIGITS:
             return digits
-        return not place.hints or any(hint in text for hint in place.hints)
+        if not place.hints:
+            return len(text) >= _LONG
+        return any(hint in text for hint in place.hints)
 
     def find(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
         """See ``Engine``."""
@@ -106,7 +110,7 @@ class Standard:
     def _long_words(self, text: str) -> Iterator[tuple[int, int]]:
         """The same words as the pattern finds, which would try each of a word's letters as its start."""
         shape = text.encode("ascii").translate(self._SHAPE)
-        word = b"a" * self._WORD
+        word = b"a" * _LONG
         start = shape.find(word)
         while start >= 0:
             end = shape.find(b" ", start)
@@ -126,19 +130,15 @@ class Re2:
         options = re2.Options()
         options.log_errors = False
         self._patterns = [re2.compile(place.pattern.encode(), options) for place in PLACES]
-        self._exact, self._lower = re2.Set.SearchSet(options), re2.Set.SearchSet(options)
-        self._exact_kinds = [kind for kind, place in enumerate(PLACES) if not place.lower]
-        self._lower_kinds = [kind for kind, place in enumerate(PLACES) if place.lower]
+        self._set = re2.Set.SearchSet(options)
         for place in PLACES:
-            (self._lower if place.lower else self._exact).Add(place.pattern)
-        self._exact.Compile()
-        self._lower.Compile()
+            self._set.Add(f"(?i:{place.pattern})" if place.lower else place.pattern)
+        self._set.Compile()
 
-    def present(self, text: str, lower: str) -> list[int]:
+    def present(self, text: str) -> Sequence[int]:
         """See ``Engine``."""
-        kinds = [self._exact_kinds[index] for index in self._exact.Match(text) or ()]
-        kinds += [self._lower_kinds[index] for index in self._lower.Match(lower) or ()]
-        return kinds
+        kinds: list[int] | None = self._set.Match(text)
+        return kinds or ()
 
     def find(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
         """See ``Engine``."""

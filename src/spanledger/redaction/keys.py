@@ -33,6 +33,8 @@ _TOGETHER = {
     "national id": "GOV_ID", "street address": "ADDRESS", "home address": "ADDRESS", "postal address": "ADDRESS", "mailing address": "ADDRESS",
     "client address": "IP", "client ip": "IP", "remote addr": "IP", "forwarded for": "IP",
 }  # fmt: skip
+_ENDINGS = (("password", "PASSWORD"), ("passwd", "PASSWORD"), ("apikey", "API_KEY"), ("secret", "SECRET"), ("secretkey", "API_KEY"),
+            ("secrettoken", "API_KEY"), ("authtoken", "API_KEY"), ("apitoken", "API_KEY"))  # fmt: skip
 _MAYBE = {"token": "API_KEY", "auth": "API_KEY", "pass": "PASSWORD", "pin": "PASSWORD", "otp": "PASSWORD", "mobile": "PHONE"}
 """Words that name a secret or something harmless: only text is masked, and only without a word of ``_COUNTING`` beside them."""
 
@@ -77,7 +79,16 @@ def label(name: str) -> str | None:
     for pair in pairs:
         if pair in _TOGETHER:
             return _TOGETHER[pair]
-    return next((_ALONE[word] for word in parts if word in _ALONE), None)
+    return next((_ALONE[word] for word in parts if word in _ALONE), None) or _run_together(parts)
+
+
+def _run_together(parts: list[str]) -> str | None:
+    """``fbapikey``, ``SECRETTOKEN``: words without a break, of which the end tells."""
+    for part in parts:
+        for ending, meaning in _ENDINGS:
+            if part.endswith(ending):
+                return meaning
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from spanledger.redaction import keys
 from spanledger.redaction.text import Span, Text
@@ -11,18 +11,18 @@ from spanledger.redaction.text import Span, Text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MASK = re.compile(r"\[[A-Z][A-Z_]{1,30}(?::[a-f][0-9a-f]{9}|:[a-z]+)?\]")
+MASK = re.compile(r"\[[A-Z][A-Z_]{1,30}(?::[a-f][0-9a-f]{9}|:[a-z]{4,8})?\]")
 """What redaction itself writes; left alone when it is read again."""
 _NAME = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
 _LONGEST_NAME = 64
 _ASSIGNED = re.compile(
-    r"""([0-9A-Za-z_.\-]{0,48}(?:[ ](?:key|token|secret|password|id)\b)?)      # the rest of the name
-        [\"'`\])}]{0,3}                                                        # what closes it
-        ([ \t]{0,4}(?:=>|:=|[=!]==?|=|:|,|\ is\b)[ \t]{0,4}|[ \t\n]{1,4})?         # what assigns
-        (?:[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?               # <add key="..." value="...">
-        (?:[fbru]?([\"'`])([^\"'`\n]{1,2000})|([^\s\"'`,;<>()\[\]{}]{1,2000}))    # a quoted or a bare value
+    r"""([0-9A-Za-z_.\-]{0,48}(?:[ ](?:[kK]ey|KEY|[tT]oken|TOKEN|[sS]ecret|SECRET|[pP]assword|id)\b)?)   # the rest of the name
+        [\"'`\])}]{0,3}                                                                     # what closes it
+        ([ \t]{0,4}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,4}|[ \t\n]{1,4})?             # what assigns
+        (?:[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?                            # <add key="..." value="...">
+        (?:[fbru]?([\"'`])([^\"'`\n]{1,2000})|([^\s\"'`,;<>()\[\]{}]{1,2000}))                # a quoted or a bare value
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
 _SECRETS = frozenset({"PASSWORD", "SECRET", "API_KEY", "AUTHORIZATION", "COOKIE", "JWT", "PRIVATE_KEY"})
 _NO_VALUE = frozenset(
@@ -30,17 +30,34 @@ _NO_VALUE = frozenset(
     "secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are was were for in on of the a "
     "to with field fields must should will may can has have from type".split()
 )
-_CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$\{?[A-Za-z_]\w*\}?$|\$\(|%[sdr(]|\{\{?")
+_CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
+"""``os.environ``, ``****``, ``${TOKEN}``, ``%s``: no secret, but where one would be."""
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
 _SEGMENT = re.compile("[0-9A-Za-z]{16,}")
-_SCHEME = re.compile(r"(?:bearer|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
-_TOKEN = re.compile(r"[0-9A-Za-z._~+/=|\-]{8,4096}")
-_USER = re.compile(r"[ =]{1,3}[\"']?([^\s:\"']{1,128}:[^\s\"']{1,256})")
-_LINE = re.compile(r"[^\"'\n\r]{4,4096}")
+_SCHEME = re.compile(r"(?:bearer|ssws|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
+_TOKEN = re.compile(r" {0,3}([0-9A-Za-z._~+/=|\-]{8,4096})")
+_CREDENTIAL = re.compile(r"[^\s\"',;]{6,4096}")
+_USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']{1,256})")
+_COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]{1,4096}")
 _ROLES = frozenset(
     "cache partition primary foreign public idempotency sort routing lookup group dict dedup hash row index range object s3 unique natural map "
     "sub config registry translation message storage redis kv json label i18n query header field attribute press".split()
 )
+"""What a key can be that opens nothing."""
+_LONG = 24
+_SHORT_PASSWORD, _SHORT_SECRET, _SURE_SECRET = 3, 6, 12
+
+
+class _Assigned(NamedTuple):
+    """``name sign value``, and the offsets of the value and of the name's end."""
+
+    name: str
+    sign: str
+    value: str
+    first: int
+    last: int
+    quoted: bool
+    name_end: int
 
 
 def values(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
@@ -49,61 +66,67 @@ def values(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
     for start, end in places:
         if start < done:
             continue
-        span = _special(text, start, end) or _assigned(text, start, end)
+        stem = text.lower[start:end]
+        if stem in _SPECIAL:
+            span = _SPECIAL[stem](text, start, end)
+        else:
+            assigned = _assignment(text, start, end)
+            done = assigned.name_end if assigned else end
+            span = _judge(text, assigned) if assigned else None
         if span:
             done = span.end
             yield span
 
 
-def _special(text: Text, start: int, end: int) -> Span | None:
-    stem = text.lower[start:end]
-    if stem in {"bearer", "basic "}:
-        return _scheme(text, start, end)
-    if stem in {"--user", " -u "}:
-        found = _USER.match(text.text, end - (stem == " -u "))
-        return Span(found.start(1), found.end(1), "URL_CREDS") if found else None
-    return None
-
-
 def _scheme(text: Text, start: int, end: int) -> Span | None:
     """``Bearer x`` and ``Basic x`` (RFC 6750, RFC 7617); both are words of prose too, so x must look random."""
-    gap = len(text.text[end : end + 4]) - len(text.text[end : end + 4].lstrip(" "))
-    found = _TOKEN.match(text.text, end + gap)
-    if not found or (gap == 0 and text.lower[end - 1] != " ") or text.char(start - 1).isalnum():
+    found = _TOKEN.match(text.text, end)
+    if not found or text.char(start - 1).isalnum() or (found.start(1) == end and text.char(end - 1) != " "):
         return None
-    token = found[0]
-    if (any(sign.isdigit() for sign in token) and len(token) >= 12) or _is_random(token):
-        return Span(found.start(), found.end(), "AUTHORIZATION")
-    return None
+    token = found[1]
+    sure = len(token) >= _SURE_SECRET and any(sign.isdigit() for sign in token)
+    return Span(found.start(1), found.end(1), "AUTHORIZATION") if sure or _is_random(token) else None
 
 
-def _assigned(text: Text, start: int, end: int) -> Span | None:
+def _user(text: Text, _: int, end: int) -> Span | None:
+    """``curl -u user:password``."""
+    found = _USER.match(text.text, end)
+    return Span(found.start(1), found.end(1), "URL_CREDS") if found else None
+
+
+_SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user}
+"""Places that introduce a secret in their own way."""
+
+
+def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
     left = text.text[max(0, start - _LONGEST_NAME) : start]
     begin = start - len(left) + len(left.rstrip(_NAME))
     found = _ASSIGNED.match(text.text, end)
     if not found:
         return None
-    name = text.text[begin : found.end(1)].rstrip(".-")
-    label = keys.label(name) or ("API_KEY" if found[1].endswith("token") and " " in found[1] else None)
     quoted = found[3] is not None
     first, last = found.span(4 if quoted else 5)
-    value = text.text[first:last]
-    if MASK.match(text.text, first) or (value and MASK.match(text.text, first - 1)):
-        return None
-    sign = (found[2] or "").strip(" \t\n")
-    if label == "COOKIE":
-        line = _LINE.match(text.text, first)
-        return Span(first, line.end(), label) if line and sign and "=" in line[0] else None
-    if label == "AUTHORIZATION" or (label and _SCHEME.match(value)):
-        return _authorization(text, first, quoted, last) if sign else None
     if not quoted:
-        value = value.rstrip(".:!?\\")
-        last = first + len(value)
-    if label in _SECRETS and _is_value(text, value, last, label, sign, quoted=quoted):
-        return Span(first, last, label)
-    weak = None if label else keys.maybe(name) or _key_of(name)
-    if weak and sign and _is_random(value) and not _CODE.match(value):
-        return Span(first, last, weak)
+        last = first + len(text.text[first:last].rstrip(".:!?\\"))
+    name = text.text[begin : found.end(1)].rstrip(".-")
+    return _Assigned(name, (found[2] or "").strip(" \t\n"), text.text[first:last], first, last, quoted, found.end(1))
+
+
+def _judge(text: Text, it: _Assigned) -> Span | None:
+    """The private part of an assignment, if it has one."""
+    if MASK.match(text.text, it.first) or MASK.match(text.text, it.first - 1):
+        return None
+    label = keys.label(it.name)
+    if label == "COOKIE":
+        cookies = _COOKIES.match(text.text, it.first)
+        return Span(it.first, cookies.end(), label) if cookies and it.sign else None
+    if label == "AUTHORIZATION" or (label and it.sign and _SCHEME.match(text.text, it.first)):
+        return _authorization(text, it) if it.sign else None
+    if label:
+        return Span(it.first, it.last, label) if label in _SECRETS and _is_value(text, it, label) else None
+    weak = keys.maybe(it.name) or _key_of(it.name)
+    if weak and _is_random(it.value) and (it.sign or len(it.value) >= _LONG):
+        return Span(it.first, it.last, weak)
     return None
 
 
@@ -115,40 +138,38 @@ def _key_of(name: str) -> str | None:
     return None if not _ROLES.isdisjoint(parts) else "API_KEY"
 
 
-def _authorization(text: Text, first: int, quoted: bool, last: int) -> Span | None:
-    scheme = _SCHEME.match(text.text, first)
-    begin = scheme.end() if scheme else first
-    if quoted:
-        return Span(begin, last, "AUTHORIZATION") if last - begin >= 6 and not _CODE.match(text.text, begin, last) else None  # noqa: PLR2004
-    token = _LINE.match(text.text, begin)
-    word = token[0].split()[0] if token and token[0].split() else ""
-    if len(word) < 6 or _CODE.match(word) or word.lower() in _NO_VALUE or (word.isalpha() and word.islower()):  # noqa: PLR2004
+def _authorization(text: Text, it: _Assigned) -> Span | None:
+    scheme = _SCHEME.match(text.text, it.first)
+    begin = scheme.end() if scheme else it.first
+    found = _CREDENTIAL.match(text.text, begin, it.last if it.quoted else len(text.text))
+    if not found or _CODE.match(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
         return None
-    offset = text.text.index(word, begin)
-    return Span(offset, offset + len(word), "AUTHORIZATION")
+    return Span(begin, it.last if it.quoted else found.end(), "AUTHORIZATION")
 
 
-def _is_value(text: Text, value: str, end: int, label: str, sign: str, *, quoted: bool) -> bool:
+def _is_value(text: Text, it: _Assigned, label: str) -> bool:
     """Whether this is a secret, and not code, a type, a placeholder or the next word of a sentence."""
-    if value.lower() in _NO_VALUE or len(value) < (3 if label == "PASSWORD" else 6):  # noqa: PLR2004
+    password = label == "PASSWORD"
+    if it.value.lower() in _NO_VALUE or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET):
         return False
-    if quoted:
-        return (bool(sign) or _is_odd(value)) and not _CODE.match(value) and (label == "PASSWORD" or " " not in value)
-    if _CODE.match(value) or text.char(end) in "([":
-        return False
-    if not sign or sign == ",":
-        return _is_odd(value) and (label == "PASSWORD" or _is_random(value))
-    return label == "PASSWORD" or _is_odd(value) or len(value) >= 12  # noqa: PLR2004
+    if _CODE.match(it.value) or (not it.quoted and text.char(it.last) in "(["):
+        return _is_random(it.value)
+    if it.quoted and it.sign != ",":
+        return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value)
+    if not it.sign or it.sign == ",":
+        return _is_odd(it.value) and (password or _is_random(it.value))
+    return password or _is_odd(it.value) or len(it.value) >= _SURE_SECRET
 
 
 def _is_odd(value: str) -> bool:
     """Not a word of any language: a digit or a sign among letters."""
-    return len(value) >= 6 and any(sign.isdigit() or sign in "!@#$%^&*+=~" for sign in value) and any(sign.isalpha() for sign in value)  # noqa: PLR2004
+    return len(value) >= _SHORT_SECRET and any(sign.isdigit() or sign in "!@#$%^&*+=~" for sign in value) and any(sign.isalpha() for sign in value)
 
 
 def _is_random(value: str) -> bool:
     """A long piece of letters and digits mixed, unlike ``claude-3-5-sonnet-20241022``."""
     if _UUID.match(value):
         return True
-    found = _SEGMENT.search(value)
-    return bool(found) and any(sign.isdigit() for sign in value) and any(sign.isalpha() for sign in value) and "://" not in value
+    if not _SEGMENT.search(value) or "://" in value:
+        return False
+    return any(sign.isdigit() for sign in value) and any(sign.isalpha() for sign in value)

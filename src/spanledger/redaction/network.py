@@ -70,13 +70,24 @@ def ipv4(text: Text, start: int, end: int) -> Iterator[Span]:
         return
     if any(len(part) > 1 and part[0] == "0" or int(part) > 255 for part in text.text[begin:end].split(".")) or text.says_version(begin):  # noqa: PLR2004, RUF021
         return
-    yield Span(begin, end, "IP")
+    yield Span(begin, _with_prefix(text, end), "IP")
+
+
+_PREFIX = re.compile(r"/[0-9]{1,3}(?![0-9A-Za-z/.])")
+
+
+def _with_prefix(text: Text, end: int) -> int:
+    """The end of ``10.0.0.0/8`` whose address ends at ``end``."""
+    found = _PREFIX.match(text.text, end)
+    return found.end() if found else end
 
 
 _HEX_COLONS = "0123456789abcdefABCDEF:."
 _LONGEST_IPV6 = 45
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}\Z")
 _MAC_LENGTH = 17
+_SHORT_IPV6 = 5
+"""``x[::2]`` and ``a::b`` are code."""
 
 
 def colons(text: Text, start: int, end: int) -> Iterator[Span]:
@@ -93,12 +104,11 @@ def colons(text: Text, start: int, end: int) -> Iterator[Span]:
     if _MAC.match(trimmed):
         if trimmed.strip("0:"):
             yield Span(begin, begin + len(trimmed), "MAC")
-    elif _is_ipv6(trimmed):
-        yield Span(begin, begin + len(trimmed), "IP")
+    elif _is_ipv6(trimmed) and (len(trimmed) > _SHORT_IPV6 and not trimmed.isalpha() or text.says_host(begin)):
+        yield Span(begin, _with_prefix(text, begin + len(trimmed)), "IP")
 
 
 def _is_ipv6(value: str) -> bool:
-    """``::`` alone or beside letters and no digits is C++ (``std::``, ``dead::beef`` has the digits of neither)."""
     if value.count(":") < 2:  # noqa: PLR2004
         return False
     try:
@@ -145,6 +155,9 @@ _WEBHOOK = re.compile(
 )
 
 
+_LONGEST_SCHEME = 12
+
+
 def url(text: Text, start: int, end: int) -> Iterator[Span]:
     """``user:password@`` after the ``://`` at ``start``, or an address that is a secret itself (a webhook)."""
     found = _CREDENTIALS.match(text.text, end)
@@ -152,5 +165,5 @@ def url(text: Text, start: int, end: int) -> Iterator[Span]:
         yield Span(end, found.end() - 1, "URL_CREDS")
     hook = _WEBHOOK.match(text.text, end)
     if hook:
-        yield Span(hook.start(1), hook.end(1), "URL_CREDS")
-    del start
+        left = text.text[max(0, start - _LONGEST_SCHEME) : start]
+        yield Span(start - len(left) + len(left.rstrip(_ALNUM)), hook.end(), "URL_CREDS")

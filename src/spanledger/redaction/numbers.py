@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spanledger.redaction import checks
 from spanledger.redaction.text import Span, Text
+from spanledger.redaction.view import LETTER, SIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DIGITS = re.compile("[0-9]+")
 _LONGEST_CARD, _SHORTEST_CARD = 19, 12
+_USUAL_CARDS = frozenset({14, 15, 16})
+_BOTH = 2
 _CARD_GROUPS = 5
+_CARD_GROUP = 4
+"""Digits of the first group in print, whoever issued the card."""
 _PHONE_GROUPS = 8
 _LONGEST_PHONE, _SHORTEST_PHONE = 15, 7
 _SSN_DIGITS = 9
@@ -27,9 +32,14 @@ _DATE = re.compile(
 )
 _ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9]|\.[0-9])")
 _YEARS = re.compile(r"(?:19|20)[0-9]{2} ?[-/] ?(?:19|20)[0-9]{2}(?![0-9])")
-_BARE_NANP = 10
+_EXTENSION_DIGITS = 4
+_YEAR = 4
 _MOBILE_CN = re.compile(r"1[3-9][0-9]{9}$")
-_TRUNK = re.compile(r"0[1-9][0-9]{8,9}$")
+_TRUNK = re.compile(r"0[1-9][0-9]{9}$")
+
+
+_TIED = frozenset(" (/")
+"""A separator with one of these can stand between two numbers; others hold one together."""
 
 
 class Group(NamedTuple):
@@ -47,50 +57,69 @@ class Group(NamedTuple):
 
 def find(text: Text, start: int, end: int) -> Iterator[Span]:
     """The private numbers in the run ``[start, end)``, which has at least seven digits."""
+    if text.text[start:end].isdigit():
+        yield from _bare(text, start, end)
+        return
     groups = _groups(text, start, end)
-    index = 0
-    while index < len(groups):
-        group = groups[index]
-        span = None
-        if not _continues_word(text, group.start, index):
-            span = _card(text, groups, index) or _ssn(text, groups, index) or _phone(text, groups, index)
-        if span is None:
-            index += 1
+    done = 0
+    for index, group in enumerate(groups):
+        if group.start < done or not _begins(text, group.start, group.before):
             continue
+        date = _DATE.match(text.text, group.start) if group.size <= _YEAR else None
+        if date:
+            done = date.end()
+            continue
+        span = _card(text, groups, index) or _ssn(text, groups, index) or _phone(text, groups, index)
+        if span:
+            done = span.end
+            yield span
+
+
+def _bare(text: Text, start: int, end: int) -> Iterator[Span]:
+    """Digits alone, as most identifiers are: the words around must speak for anything but a card or a number with its trunk prefix."""
+    if end - start > _LONGEST_CARD or not _begins(text, start, "") or not _ends_or_extends(text, end):
+        return
+    groups = [Group(start, end, "")]
+    span = _card(text, groups, 0) or _ssn(text, groups, 0)
+    if span is None and (text.text[start] == "0" or text.speaks_of_phones() or text.char(start - 1) in "+(" + SIGN or text.char(end) == SIGN):
+        span = _phone(text, groups, 0)
+    if span:
         yield span
-        while index < len(groups) and groups[index].start < span.end:
-            index += 1
 
 
 def _groups(text: Text, start: int, end: int) -> list[Group]:
     groups: list[Group] = []
     last = start
     for found in _DIGITS.finditer(text.text, start, end):
-        groups.append(Group(found.start(), found.end(), text.text[last : found.start()]))
-        last = found.end()
+        text.budget.spend()
+        first, done = found.span()
+        groups.append(Group(first, done, text.text[last:first]))
+        last = done
     return groups
 
 
-def _continues_word(text: Text, start: int, index: int) -> bool:
-    """Whether the digits are the tail of something longer: ``ORD-0123``, ``x86``, ``1,234``, ``0.123``."""
-    before = text.char(start - 1)
-    if index:
-        return before == "." and text.char(start - 2).isdigit()
-    if before.isalnum() or before in "_\x7f#$=" and before != "=" or (before == "%" and not text.char(start - 2).isspace()):
-        return True
-    return before in "-./,:&" and (text.char(start - 2).isalnum() or text.char(start - 2) == "_") and not (before in ":,&" and text.char(start - 2).isalpha())
+def _begins(text: Text, start: int, separator: str) -> bool:
+    """Whether a number may begin here, not in the middle of ``ORD-0123``, ``x86``, ``0.123`` or ``978-3-16``."""
+    if separator:
+        return not _TIED.isdisjoint(separator)
+    before, earlier = text.char(start - 1), text.char(start - 2)
+    if before.isalnum() or before in "_#$%@\\" + LETTER:
+        return False
+    return not (before in "-./," and (earlier.isalnum() or earlier == "_") or before in ":&" and earlier.isdigit())
 
 
 def _ends(text: Text, end: int) -> bool:
-    """Whether a number may end here: not inside ``123abc``, ``123_4``, ``1.5``, ``123-456``."""
+    """Whether a number may end here, not inside ``123abc``, ``123_4``, ``1.5``, ``123-456`` or ``123-A``."""
     after, then = text.char(end), text.char(end + 1)
-    if after.isalnum() or after in "_\x7f@":
+    if after.isalnum() or after in "_@" + LETTER:
         return False
-    return not (after in "-.,:/" and then.isdigit()) and not (after == "-" and then.isalpha() and not _word_follows(text, end + 1))
+    if after == "-" and then.isalpha():
+        return text.text[end + 1 : end + 4].isalpha()
+    return not (after in "-./:" and then.isdigit())
 
 
-def _word_follows(text: Text, start: int) -> bool:
-    return text.text[start : start + 3].isalpha()
+def _ends_or_extends(text: Text, end: int) -> bool:
+    return _ends(text, end) or bool(_EXTENSION.match(text.lower, end))
 
 
 def _digits(text: Text, groups: list[Group]) -> str:
@@ -99,21 +128,19 @@ def _digits(text: Text, groups: list[Group]) -> str:
 
 def _card(text: Text, groups: list[Group], first: int) -> Span | None:
     """13 to 19 digits, whole or in groups as embossed, of a known issuer and with a right check digit; card words excuse one of these."""
+    if not _SHORTEST_CARD <= groups[first].size <= _LONGEST_CARD and groups[first].size != _CARD_GROUP:
+        return None
     for last in range(min(len(groups), first + _CARD_GROUPS) - 1, first - 1, -1):
         some = groups[first : last + 1]
-        length = sum(group.size for group in some)
+        length = sum([group.size for group in some])
         if not _SHORTEST_CARD <= length <= _LONGEST_CARD or not _embossed(some) or not _ends(text, some[-1].end):
             continue
         digits = _digits(text, some)
         likely = checks.luhn(digits) + checks.is_issued(digits)
-        if likely == 2 and length in {14, 15, 16} or likely and text.says_card(some[0].start) or _spelled_card(text, some):  # noqa: PLR2004, RUF021
+        usual = length in _USUAL_CARDS
+        if (likely == _BOTH and usual) or ((likely or usual) and text.says_card(some[0].start)):
             return Span(some[0].start, some[-1].end, "CREDIT_CARD")
     return None
-
-
-def _spelled_card(text: Text, some: list[Group]) -> bool:
-    """Test numbers such as 1234-5678-8765-4321, if called a card."""
-    return False
 
 
 def _embossed(some: list[Group]) -> bool:
@@ -122,7 +149,7 @@ def _embossed(some: list[Group]) -> bool:
     separator = some[1].before
     return (
         separator in {" ", "-", "."}
-        and some[0].size == 4  # noqa: PLR2004  # all issuers begin with a group of four
+        and some[0].size == _CARD_GROUP
         and len(some) > 2  # noqa: PLR2004
         and all(group.before == separator and 3 <= group.size <= 6 for group in some[1:-1])  # noqa: PLR2004
         and some[-1].before == separator
@@ -148,13 +175,13 @@ def _ssn(text: Text, groups: list[Group], first: int) -> Span | None:
 def _phone(text: Text, groups: list[Group], first: int) -> Span | None:
     """The longest sequence of groups from ``first`` on that reads as one phone number."""
     start = groups[first].start
-    if _DATE.match(text.text, start) or _ADDRESS.match(text.text, start) or _YEARS.match(text.text, start):
+    if _ADDRESS.match(text.text, start) or _YEARS.match(text.text, start):
         return None
     lead = _lead(text, start)
-    stop = min(len(groups), first + _PHONE_GROUPS)
-    for last in range(stop - 1, first - 1, -1):
+    longest = _LONGEST_PHONE + (_EXTENSION_DIGITS if "+" in lead else 0)
+    for last in range(_reach(groups, first, longest), first - 1, -1):
         some = groups[first : last + 1]
-        if not _SHORTEST_PHONE <= sum(group.size for group in some) <= _LONGEST_PHONE or not _ends_phone(text, some[-1].end):
+        if sum([group.size for group in some]) < _SHORTEST_PHONE or not _ends_or_extends(text, some[-1].end):
             continue
         if _is_phone(text, some, lead):
             extension = _EXTENSION.match(text.lower, some[-1].end)
@@ -162,8 +189,14 @@ def _phone(text: Text, groups: list[Group], first: int) -> Span | None:
     return None
 
 
-def _ends_phone(text: Text, end: int) -> bool:
-    return _ends(text, end) or bool(_EXTENSION.match(text.lower, end))
+def _reach(groups: list[Group], first: int, longest: int) -> int:
+    """Index of the last group that a number of at most ``longest`` digits can include."""
+    total, last = 0, first
+    for last in range(first, min(len(groups), first + _PHONE_GROUPS)):
+        total += groups[last].size
+        if total > longest:
+            return last - 1
+    return last
 
 
 _LEADS = ("(+", "+(", "+", "(")
@@ -182,25 +215,33 @@ def _is_phone(text: Text, some: list[Group], lead: str) -> bool:
     digits = _digits(text, some)
     sizes = [group.size for group in some]
     separators = [group.before for group in some[1:]]
+    if separators == ["."]:
+        return False
     if "+" in lead:
         return checks.is_country_code(digits)
-    if digits.startswith("00"):
-        return digits[2] != "0" and checks.is_country_code(digits[2:]) and len(digits) > 10 and len(some) > 1 or text.says_phone(some[0].start, some[-1].end)
-    if _is_north_american(sizes, separators, digits):
-        return True
-    if lead == "(" and separators and separators[0].startswith(")"):
-        return len(digits) >= 8 and 2 <= sizes[0] <= 5
-    if digits.startswith("0") and len(digits) in {9, 10, 11, 12} and (_TRUNK.match(digits) if len(some) == 1 else 2 <= sizes[0] <= 6 and _plain(separators)):
-        return True
-    if digits[0] == "1" and _MOBILE_CN.match(digits) and sizes in ([3, 4, 4], [3, 8]):
-        return True
-    if sizes == [1, len(digits) - 1] and separators == ["."]:
-        return False
+    if _is_formed(text, some, digits, sizes, separators, lead):
+        return not text.says_other(some[0].start) or text.says_phone(some[0].start, some[-1].end)
     return text.says_phone(some[0].start, some[-1].end)
 
 
+def _is_formed(text: Text, some: list[Group], digits: str, sizes: list[int], separators: list[str], lead: str) -> bool:
+    """Whether the digits are written as only phone numbers are."""
+    if _is_north_american(sizes, separators, digits):
+        return True
+    if len(some) == 1:
+        beside = SIGN in (text.char(some[0].start - 1), text.char(some[0].end))
+        return bool(_TRUNK.match(digits)) or (beside and bool(_MOBILE_CN.match(digits)))
+    if digits.startswith("00"):
+        return digits[2] != "0" and len(digits) > 10 and checks.is_country_code(digits[2:])
+    if lead == "(" and separators[0].startswith(")"):
+        return len(digits) >= 8 and 2 <= sizes[0] <= 5
+    if digits.startswith("0"):
+        return 9 <= len(digits) <= 12 and sizes[0] <= 6 and _plain(separators)
+    return sizes in ([3, 4, 4], [3, 8]) and bool(_MOBILE_CN.match(digits))
+
+
 def _plain(separators: list[str]) -> bool:
-    return all(separator in {" ", "-", "/", ") ", " - ", ")-"} for separator in separators)
+    return all(separator in {" ", "-", "/", ") ", " - ", ")-", " ("} for separator in separators)
 
 
 def _is_north_american(sizes: list[int], separators: list[str], digits: str) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _WORD = "[0-9A-Za-z_-]"
+_MIXED = r"(?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_[A-Za-z]{0,40}[0-9])"
 _PREFIXES = (
     # language models
     r"sk-(?:ant|proj|svcacct|admin|or|lf|None)?-?" + _WORD + "{20,}", r"(?:sess|pplx|xai|nvapi|tvly|csk|fc)-" + _WORD + "{16,}",
@@ -30,8 +31,10 @@ _PREFIXES = (
     r"figd_" + _WORD + "{30,}", r"ntn_[0-9A-Za-z]{40,}", r"duffel_(?:test|live)_" + _WORD + "{20,}", r"FLW(?:PUB|SEC)K(?:_TEST)?-[0-9A-Za-z]{12,}", r"EZ[AT]K[0-9A-Za-z]{40,}", r"CFPAT-" + _WORD + "{40,}",
     r"pul-[0-9a-f]{40}", r"pnu_[0-9A-Za-z]{36}", r"rdme_[0-9a-z]{60,}", r"aio_[0-9A-Za-z]{28}", r"fio-u-" + _WORD + "{40,}", r"AQVN" + _WORD + "{35,}", r"sb[ap]_[0-9a-f]{40}", r"ops_eyJ" + _WORD + "{50,}",
     r"AGE-SECRET-KEY-1[0-9A-Z]{50,}", r"django-insecure-[^\s\"'<>]{20,}", r"apify_api_[0-9A-Za-z]{30,}", r"fm[12]_" + _WORD + "{20,}", r"(?:sdk|mob|api)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    r"GR1348941" + _WORD + "{20,}", r"shippo_(?:live|test)_[0-9a-fA-F]{40}", r"pk_[0-9]{6,}_[0-9A-Z]{20,}", r"sk_[0-9a-f]{40,}", r"mdb_sa_sk_" + _WORD + "{30,}",
     # anything that calls itself a key
     r"[0-9A-Za-z]{2,16}[_-](?:live|prod|pat|secret|tok|token|apikey|api[_-]key|sk)[_-](?=[0-9A-Za-z]{0,30}[0-9])[0-9A-Za-z]{24,}",
+    _MIXED + "[a-z]{2,10}_[0-9A-Za-z]{32,}",
 )  # fmt: skip
 """Published by the vendors for secret scanners (https://docs.github.com/code-security/secret-scanning/introduction/supported-secret-scanning-patterns)."""
 

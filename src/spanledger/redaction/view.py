@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 LETTER = "\x7f"
 """Stands for a letter of an alphabet that separates words: part of the word it stands in."""
-SIGN = "\x1f"
+SIGN = "\x1a"
 """Stands for anything else outside ASCII (ideographs, emoji): an edge of the words beside it."""
 _GONE = "\x00"
 _IDEOGRAPHS = 0x2E80
@@ -54,7 +54,7 @@ _BACKSLASH = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 _ENTITY = {"amp": "&", "quot": '"', "apos": "'", "lt": "<", "gt": ">", "commat": "@", "period": ".", "nbsp": " "}
 _BASES = (16, 16, 0, 16, 10, 16)
 """Number base of each group of ``_ESCAPE`` that holds a code point."""
-_BACKSLASH_GROUP, _ENTITY_GROUP, _GONE_GROUP = 3, 7, 8
+_BACKSLASH_GROUP, _PERCENT_GROUP, _ENTITY_GROUP, _GONE_GROUP = 3, 4, 7, 8
 
 
 class View(NamedTuple):
@@ -115,6 +115,8 @@ def _meaning(found: re.Match[str]) -> str:
     if group == _ENTITY_GROUP:
         return _ENTITY[found[group]]
     code = int(found[group], _BASES[group - 1])
+    if group == _PERCENT_GROUP and not 0x20 <= code < 0x80:  # noqa: PLR2004  # printable; "100%beta" is no escape
+        return found[0]
     if code < 0x80:  # noqa: PLR2004  # ASCII
         return chr(code)
     return _FOLD[code] if code <= 0x10FFFF else SIGN  # noqa: PLR2004  # the last code point

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spanledger.errors import ConfigurationError
+from spanledger.ledger.ledger import GROUPS
 from spanledger.model import Total
 from spanledger.report import words
 
@@ -33,14 +34,19 @@ class Report:
         """Whether no call is in the books, for the time asked about."""
         return self.total.calls == 0
 
+    @property
+    def strange(self) -> list[str]:
+        """Groups that are neither ours nor a scope key of any call: most likely misspelt."""
+        return [name for name in self.by if name not in GROUPS and all(row.group.get(name) is None for row in self.rows)]
+
 
 def report(ledger: Ledger, by: Sequence[str], *, since: float | None, until: float | None, execution: str | None) -> Report:
-    """Totals by the given groups. Raises LedgerError if the ledger cannot be read."""
+    """Totals by the given groups, days in their order. Raises LedgerError if the ledger cannot be read."""
     rows = ledger.totals(by, since=since, until=until, execution=execution)
+    if "day" in by:
+        rows.sort(key=lambda row: row.group["day"] or "")
     (total,) = ledger.totals(since=since, until=until, execution=execution) or [Total({})]
     return Report(tuple(by), rows, total)
-
-
 
 
 def report_json(found: Report) -> dict[str, Any]:

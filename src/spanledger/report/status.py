@@ -84,7 +84,8 @@ def _budgets(settings: Settings) -> list[Check]:
 
 
 def _ledger(settings: Settings, now: float) -> Check:
-    url, problems = without_password(settings.ledger_url), []
+    url = without_password(settings.ledger_url)
+    problems: list[str] = []
     try:
         ledger = open_ledger(settings.ledger_url, on_problem=problems.append)
         accounts, leases = len(ledger.balances(now)), ledger.open_leases()

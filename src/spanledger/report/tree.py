@@ -64,6 +64,10 @@ def find(store: SpanStore, prefix: str | None) -> list[SpanRow]:
     return spans
 
 
+def _newest(store: SpanStore) -> list[SpanRow]:
+    return [span for trace_id, _, _ in store.recent(1) for span in store.trace(trace_id)]
+
+
 def grow(spans: Sequence[SpanRow], entries: Iterable[Entry]) -> list[Node]:
     """The roots: spans without a parent, and those whose parent was not exported here (another service, an unsampled span)."""
     booked = {entry.span_id: entry for entry in entries}

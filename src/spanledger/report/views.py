@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from spanledger.ledger.ledger import GROUPS
 from spanledger.report import words
 from spanledger.report.accounts import left
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from spanledger.report.accounts import BudgetLines
     from spanledger.report.queries import Report
 
-NARROW = 90
+NARROW = 100
 """Columns below which a report is written as paragraphs: a table would cut numbers."""
 _BAR = 30
 _NOTES = {
@@ -47,7 +48,7 @@ def empty(*, filtered: bool) -> str:
 def report_view(found: Report, width: int) -> RenderableType:
     """Sums over the books, and under them what the words in the last column mean."""
     body = _paragraphs(found) if width < NARROW else _table(found)
-    return Group(body, *_footnotes(found.total))
+    return Group(body, *_footnotes(found))
 
 
 def _table(found: Report) -> Table:
@@ -90,12 +91,14 @@ def _paragraph(name: str, total: Total) -> Iterator[Text]:
         yield Text(f"  of these {doubts}", style="yellow")
 
 
-def _footnotes(total: Total) -> Iterator[Text]:
-    seen = words.doubts(total)
+def _footnotes(found: Report) -> Iterator[Text]:
+    seen = words.doubts(found.total)
     yield Text("\nconsumed: all that providers did. billable: without attempts of a step that a later attempt replaced.", style="dim")
     for word, note in _NOTES.items():
         if word in seen:
             yield Text(note, style="dim")
+    for name in found.strange:
+        yield Text(f"{name}: no call has a scope key of this name. Groups are {', '.join(GROUPS)} and your own keys.", style="yellow")
 
 
 def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableType:

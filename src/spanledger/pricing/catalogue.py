@@ -1,0 +1,215 @@
+"""Prices as genai-prices ships them: finding a model's row and turning it into ``Rates``.
+
+https://github.com/pydantic/genai-prices has dated rows, tiers and variants for some 2,300 models. Importing it and its data takes half a second,
+and its own calculation 60-140 us a call, so its data is compiled once per model, context and date. Its global snapshot is not
+touched: other libraries in the process share it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from fractions import Fraction
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spanledger.pricing import names
+from spanledger.pricing.rates import FEMTO, FREE, UNPRICED, Rate, Rates, rate, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from decimal import Decimal
+
+    from genai_prices.types import ModelInfo, ModelPrice, PriceVariant, Provider, TieredPrices
+
+SOURCE = "genai-prices"
+
+_logger = logging.getLogger(__name__)
+
+_FIELDS = {
+    "input_mtok": "input",
+    "output_mtok": "output",
+    "cache_read_mtok": "cache_read",
+    "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
+    "output_reasoning_mtok": "reasoning",
+    "input_audio_mtok": "input_audio",
+    "output_audio_mtok": "output_audio",
+    "cache_audio_read_mtok": "cache_read_audio",
+    "input_image_mtok": "input_image",
+    "output_image_mtok": "output_image",
+    "cache_image_read_mtok": "cache_read_image",
+}
+"""genai-prices' price keys (USD per million tokens) -> fields of ``Usage``."""
+
+_STANDARD = {
+    "service_tier": {"auto", "default", "standard", "standard_only", "on_demand", "unspecified"},
+    "speed": {"standard", "default", "normal"},
+    "batch": {"false", "0", "no"},
+    "processing": {"standard", "default"},
+    "inference_geo": {"global", "not_available", "default", "none"},
+}
+"""Context values that ask for nothing special: the plain price holds."""
+
+_US_ONLY = Fraction(11, 10)
+"""https://platform.claude.com/docs/en/manage-claude/data-residency: 1.1 times all token prices, Claude 4.6 and later, Anthropic's own API."""
+
+
+class Found(NamedTuple):
+    """A model of genai-prices and the provider whose price list it is on."""
+
+    provider: str
+    model: ModelInfo
+    exact: bool
+    """The name was matched without guessing."""
+    own: bool
+    """The price list is that of the provider asked, not of the model's maker whose prices it takes over (Azure: OpenAI's)."""
+
+
+class Catalogue:
+    """The models genai-prices knows. Creating one imports the package and its data: half a second, ten megabytes."""
+
+    def __init__(self) -> None:
+        from genai_prices.data import providers  # noqa: PLC0415  # slow; see above
+        from genai_prices.data_units import unit_data  # noqa: PLC0415
+
+        self.version = version(SOURCE)
+        self._by_id = {provider.id: provider for provider in providers}
+        self._by_key = {names.provider_key(provider.id): provider for provider in providers}
+        self._units: dict[str, tuple[str, int]] = {unit["price_key"]: (name, unit["per"]) for name, unit in unit_data.items()}
+
+    def rates(self, candidates: Iterable[names.Candidate], context: Mapping[str, str], when: float) -> Rates | None:
+        """The rates of the first candidate that is a known model, or None."""
+        for candidate in candidates:
+            found = self._find(candidate)
+            if found:
+                return self._compile(found, context, when)
+            if names.is_free(candidate.model):
+                return Rates(FREE, SOURCE, self.version, f"{candidate.provider}/{candidate.model}")
+        return None
+
+    def _find(self, candidate: names.Candidate) -> Found | None:
+        provider = self._by_key.get(candidate.provider)
+        if provider is None or not candidate.model:
+            return None
+        for owner in self._price_lists(provider):
+            model = owner.find_model(candidate.model)
+            if model is not None:
+                return Found(owner.id, model, candidate.exact, owner is provider)
+        return None
+
+    def _price_lists(self, provider: Provider) -> Iterator[Provider]:
+        yield provider
+        yield from (self._by_id[name] for name in provider.fallback_model_providers or () if name in self._by_id)
+
+    def _compile(self, found: Found, context: Mapping[str, str], when: float) -> Rates:
+        moment = dt.datetime.fromtimestamp(when, dt.UTC)
+        asked = _asked(context)
+        row, start = _row(found.model, moment)
+        prices = {key: price for key, price in row.__dict__.items() if price is not None}
+        variants = list(_variants(found.model, asked, moment))
+        for variant in reversed(variants):  # the first variant that has a price for a key decides
+            prices.update({key: price for key, price in variant.prices.__dict__.items() if price is not None})
+        met = {key for variant in variants for key in variant.when} if found.own else set()
+        factor = Fraction(1)
+        if asked.get("inference_geo") == "us" and _has_us_only(found):
+            factor, met = _US_ONLY, met | {"inference_geo"}
+        unmet = [f"{key}={value}" for key, value in asked.items() if key not in met and value not in _STANDARD.get(key, ())]
+        if unmet:
+            _logger.warning("%s/%s has no price for %s: the standard price is used, as an estimate", found.provider, found.model.id, unmet)
+        since, until = _validity(found.model, moment)
+        rates = self._rates(found, prices, factor)
+        return rates._replace(exact=found.exact and not unmet, effective_from=start, since=since, until=until)
+
+    def _rates(self, found: Found, prices: Mapping[str, Decimal | TieredPrices], factor: Fraction) -> Rates:
+        name = f"{found.provider}/{found.model.id}"
+        if not prices and not names.is_free(found.model.id):
+            return UNPRICED
+        if not prices:
+            return Rates(FREE, SOURCE, self.version, name)
+        tokens = {_FIELDS[key]: price for key, price in prices.items() if key in _FIELDS}
+        starts = sorted({tier.start for price in tokens.values() for tier in getattr(price, "tiers", ())})
+        others = {self._units[key]: price for key, price in prices.items() if key not in _FIELDS and key in self._units}
+        per_request = {unit: _amount(price, per) for (unit, per), price in others.items()}
+        return Rates(
+            rate=_rate_at(found, tokens, 0, factor),
+            source=SOURCE,
+            version=self.version,
+            model=name,
+            tiers=tuple((start, _rate_at(found, tokens, start + 1, factor)) for start in starts),
+            per_request=per_request,
+            per_call=per_request.get("requests"),
+        )
+
+
+def _asked(context: Mapping[str, str]) -> dict[str, str]:
+    """Our context keys in genai-prices' words."""
+    asked = {key: str(value).lower().removeprefix("service_tier_") for key, value in context.items()}
+    batch = asked.pop("batch", "false")
+    if batch not in _STANDARD["batch"] or asked.get("service_tier") == "batch":
+        asked["processing"] = "batch"
+        asked.pop("service_tier", None)
+    return asked
+
+
+def _row(model: ModelInfo, moment: dt.datetime) -> tuple[ModelPrice, str | None]:
+    """The row in force, and the date it begins; the last active one wins, and the first one is the fallback."""
+    if not isinstance(model.prices, list):
+        return model.prices, None
+    rows = [row for row in model.prices if row.constraint is None or row.constraint.active(moment)]
+    row = rows[-1] if rows else model.prices[0]
+    start = getattr(row.constraint, "start_date", None)
+    return row.prices, start.isoformat() if start else None
+
+
+def _variants(model: ModelInfo, asked: Mapping[str, str], moment: dt.datetime) -> Iterator[PriceVariant]:
+    for variant in model.price_variants or ():
+        if variant.constraint is not None and not variant.constraint.active(moment):
+            continue
+        if all(asked.get(key) == value for key, value in variant.when.items()):
+            yield variant
+
+
+def _validity(model: ModelInfo, moment: dt.datetime) -> tuple[float, float]:
+    """The time around ``moment`` in which no row or variant begins or ends."""
+    rows: list[Any] = model.prices if isinstance(model.prices, list) else []
+    times = sorted(time for row in (*rows, *(model.price_variants or ())) for time in _changes(row.constraint, moment))
+    before = [time for time in times if time <= moment.timestamp()]
+    after = [time for time in times if time > moment.timestamp()]
+    return max(before, default=float("-inf")), min(after, default=float("inf"))
+
+
+def _changes(constraint: Any, moment: dt.datetime) -> Iterator[float]:
+    """When a constraint begins or ends to hold, near ``moment``: a date (UTC midnight) or two times of every day."""
+    if hasattr(constraint, "start_date"):
+        yield dt.datetime.combine(constraint.start_date, dt.time(), dt.UTC).timestamp()
+    elif constraint is not None:
+        for days in (-1, 0, 1):
+            day = moment.date() + dt.timedelta(days)
+            for time in (constraint.start_time, constraint.end_time):
+                yield dt.datetime.combine(day, time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def _has_us_only(found: Found) -> bool:
+    return found.own and found.provider == "anthropic" and (names.claude_version(found.model.id) or (0, 0)) >= (4, 6)
+
+
+def _rate_at(found: Found, tokens: Mapping[str, Decimal | TieredPrices], size: int, factor: Fraction) -> Rate:
+    own = {name: Fraction(_price(price, size)) * factor / 10**6 for name, price in tokens.items()}
+    if found.provider == "google" and "input" in own:
+        # https://ai.google.dev/gemini-api/docs/pricing lists an audio price only where it differs from that of text.
+        own.setdefault("input_audio", own["input"])
+        own.setdefault("cache_read_audio", own.get("cache_read", own["input"]))
+    return rate(own)
+
+
+def _price(price: Decimal | TieredPrices, size: int) -> Decimal:
+    """The price for a call with ``size`` input tokens: above a threshold all tokens cost the tier's price."""
+    tiers: list[Any] = getattr(price, "tiers", [])
+    reached = [tier.price for tier in tiers if size > tier.start]
+    plain: Decimal = getattr(price, "base", price)
+    return reached[-1] if reached else plain
+
+
+def _amount(price: Decimal | TieredPrices, per: int) -> int | Fraction:
+    return whole(Fraction(_price(price, 0)) * FEMTO / per)

@@ -1,0 +1,191 @@
+"""The price file in use: its prices looked up, its changes noticed, its mistakes reported while the last good one stays in force."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import stat
+import threading
+import time
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spanledger.errors import ConfigurationError
+from spanledger.pricing import names
+from spanledger.pricing.rates import FEMTO, Rates, rate, tool_unit, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from spanledger.model import Unit
+    from spanledger.pricing.price_file import ModelEntry, Multiplier, PriceFile
+
+SOURCE = "file"
+_LARGEST = 4_000_000
+
+
+class Overrides(NamedTuple):
+    """One version of the file. Immutable; a changed file makes a new one."""
+
+    hash: str = ""
+    models: tuple[ModelEntry, ...] = ()
+    aliases: Mapping[str, str] = {}
+    multipliers: tuple[Multiplier, ...] = ()
+    plugins: Mapping[str, tuple[Unit, int]] = {}
+    loaded_at: float | None = None
+
+    def alias(self, model: str) -> str:
+        """The model that a user's own name stands for; other names as they are."""
+        return self.aliases.get(model.casefold(), model)
+
+    def rates(self, provider: str, model: str, context: Mapping[str, str], when: float) -> Rates | None:
+        """The rates of the first entry that applies, or None."""
+        day = _day(when)
+        spelled = [name.casefold() for name, _ in names.spellings(model)]
+        for entry in self.models:
+            if _is_for(entry, provider, spelled) and _in_force(entry, day) and entry.context.items() <= context.items():
+                return _compile(entry, f"{provider}/{model}", self.hash, exact=entry.context.keys() == context.keys())
+        return None
+
+    def factor(self, provider: str, model: str, when: float) -> Fraction:
+        """The product of all multipliers that apply."""
+        product, day = Fraction(1), _day(when)
+        spelled = [name.casefold() for name, _ in names.spellings(model)]
+        for entry in self.multipliers:
+            if _is_for(entry, provider, spelled) and _in_force(entry, day):
+                product *= Fraction(entry.factor)
+        return product
+
+    def validity(self, when: float) -> tuple[float, float]:
+        """The time around ``when`` in which no entry begins or ends."""
+        times = [time for entry in (*self.models, *self.multipliers) for time in _changes(entry)]
+        return (
+            max((time for time in times if time <= when), default=float("-inf")),
+            min((time for time in times if time > when), default=float("inf")),
+        )
+
+
+def scaled(rates: Rates, factor: Fraction, version: str) -> Rates:
+    """These rates times a factor; the version then names the price file, too."""
+    if factor == 1:
+        return rates
+
+    def times(value: Any) -> Any:
+        return value if value is None or isinstance(value, bool) else whole(value * factor)
+
+    return rates._replace(
+        rate=type(rates.rate)(*map(times, rates.rate)),
+        tiers=tuple((start, type(tier)(*map(times, tier))) for start, tier in rates.tiers),
+        per_request={unit: times(price) for unit, price in rates.per_request.items()},
+        per_call=times(rates.per_call),
+        version=f"{rates.version}+{version}" if rates.source != SOURCE else rates.version,
+    )
+
+
+def _is_for(entry: ModelEntry | Multiplier, provider: str, spelled: Sequence[str]) -> bool:
+    if entry.provider is not None and names.provider_key(entry.provider) != names.provider_key(provider):
+        return False
+    pattern = entry.model.casefold()
+    return any(fnmatchcase(name, pattern) for name in spelled)
+
+
+def _in_force(entry: ModelEntry | Multiplier, day: dt.date) -> bool:
+    return (entry.effective_from or day) <= day <= (entry.effective_to or day)
+
+
+def _day(when: float) -> dt.date:
+    return dt.datetime.fromtimestamp(when, dt.UTC).date()
+
+
+def _changes(entry: ModelEntry | Multiplier) -> Iterator[float]:
+    if entry.effective_from:
+        yield dt.datetime.combine(entry.effective_from, dt.time(), dt.UTC).timestamp()
+    if entry.effective_to and entry.effective_to < dt.date.max:
+        yield dt.datetime.combine(entry.effective_to + dt.timedelta(1), dt.time(), dt.UTC).timestamp()
+
+
+def _compile(entry: ModelEntry, name: str, version: str, *, exact: bool) -> Rates:
+    from spanledger.pricing.price_file import TOKEN_PRICES  # noqa: PLC0415  # imported already when there are entries
+
+    own = {field: Fraction(price) / 10**6 for field in TOKEN_PRICES if (price := getattr(entry, field)) is not None}
+    return Rates(
+        rate=rate(own),
+        source=SOURCE,
+        version=version,
+        model=name,
+        effective_from=entry.effective_from.isoformat() if entry.effective_from else None,
+        exact=exact,
+        per_request={tool_unit(tool): whole(Fraction(price) * FEMTO) for tool, price in entry.per_request.items()},
+        per_call=whole(Fraction(entry.per_call) * FEMTO) if entry.per_call is not None else None,
+    )
+
+
+class OverrideFile:
+    """Watches a price file: looks at it at most once per ``ttl`` seconds, and only reads it if it changed.
+
+    ``problems`` and ``current`` are replaced, never changed, so that readers need no lock.
+    """
+
+    def __init__(self, path: Path | None, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path, self.problems = path, ()
+        self._ttl, self._clock = ttl, clock
+        self._next_look = float("inf") if path is None else float("-inf")
+        self._overrides = Overrides()
+        self._seen: tuple[int, ...] | None = None
+        self._lock = threading.Lock()
+
+    problems: tuple[ConfigurationError, ...]
+
+    def current(self) -> Overrides:
+        """The overrides in force. One caller in ``ttl`` seconds looks at the file; others use what is there meanwhile."""
+        if self._clock() < self._next_look or not self._lock.acquire(blocking=self._next_look == float("-inf")):
+            return self._overrides
+        try:
+            if self.path and self._clock() >= self._next_look:
+                self._look(self.path)
+                self._next_look = self._clock() + self._ttl
+        finally:
+            self._lock.release()
+        return self._overrides
+
+    def _look(self, path: Path) -> None:
+        try:
+            status = path.stat()
+            seen = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if seen == self._seen:
+                return
+            self._seen = seen
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+                self._refuse("not a regular file of at most 4 MB")
+                return
+            self._read(path.read_bytes())
+        except OSError as error:
+            self._seen = None
+            self._refuse(f"cannot be read ({error.strerror or type(error).__name__})")
+        except UnicodeDecodeError as error:
+            self._refuse(f"not UTF-8 text (byte {error.start})")
+
+    def _read(self, data: bytes) -> None:
+        from spanledger.pricing.price_file import read  # noqa: PLC0415  # pydantic and yaml are slow to import
+
+        result = read(data.decode(), str(self.path))
+        if isinstance(result, list):
+            self.problems = tuple(result)
+        else:
+            self._overrides, self.problems = _loaded(result, data), ()
+
+    def _refuse(self, problem: str) -> None:
+        self.problems = (ConfigurationError(str(self.path), problem, "a YAML file of models, aliases, multipliers and plugins"),)
+
+
+def _loaded(file: PriceFile, data: bytes) -> Overrides:
+    return Overrides(
+        hash=hashlib.sha256(data).hexdigest()[:12],
+        models=file.models,
+        aliases={name.casefold(): model for name, model in file.aliases.items()},
+        multipliers=file.multipliers,
+        plugins=file.plugins,
+        loaded_at=time.time(),
+    )

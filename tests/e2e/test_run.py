@@ -1,0 +1,83 @@
+"""``spanledger run``: real child processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORDS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER", "SPANLEDGER_LEDGER")
+TELL = f"import json, os, sys; print(json.dumps([{{name: os.environ.get(name) for name in {WORDS}}}, sys.argv[1:], sys.executable]))"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "spanledger.cli", "run", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False, timeout=60)
+
+
+def told(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_spans_go_into_the_ledger_and_nothing_into_the_network(ledger_url: str) -> None:
+    environment, _, _ = told(run("--", "python", "-c", TELL))
+
+    assert environment == dict(zip(WORDS, ("spanledger", "none", "none", ledger_url), strict=True))
+
+
+def test_what_is_set_already_stays_and_the_ledger_option_wins(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    environment, _, _ = told(run("--ledger", url, "--", "python", "-c", TELL, OTEL_TRACES_EXPORTER="none"))
+
+    assert (environment["OTEL_TRACES_EXPORTER"], environment["SPANLEDGER_LEDGER"]) == ("none", url)
+
+
+def test_the_program_is_our_own_python_and_gets_its_arguments_as_they_are() -> None:
+    _, arguments, executable = told(run("python", "-c", TELL, "--ledger", "a b", "--", "-x", PATH="/usr/bin:/bin"))
+
+    assert arguments == ["--ledger", "a b", "--", "-x"]
+    assert Path(executable).parent == Path(sys.executable).parent
+
+
+def test_spanledger_is_installed_in_the_program() -> None:
+    code = "import spanledger.install as i; print(i.status()['installed'])"
+
+    assert run("--", "python", "-c", code).stdout == "True\n"
+
+
+def test_the_exit_code_passes_through() -> None:
+    assert run("--", "python", "-c", "raise SystemExit(7)").returncode == 7
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_a_signal_reaches_the_program() -> None:
+    code = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(9)); print('ready', flush=True); signal.pause()"
+    command = [sys.executable, "-m", "spanledger.cli", "run", "--", "python", "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 9
+
+
+def test_a_program_that_does_not_exist_is_one_clear_line() -> None:
+    done = run("--", "no-such-program")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("spanledger: cannot find the program 'no-such-program'")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_no_program_at_all_says_how_it_is_used() -> None:
+    done = run()
+
+    assert done.returncode == 2
+    assert "spanledger run" in done.stderr

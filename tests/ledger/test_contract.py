@@ -1,0 +1,436 @@
+"""What every ledger promises, whatever it is kept in."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Execution, State, Usage
+
+LATER = 2_000_000_000.0
+
+
+class TestReserve:
+    def test_a_hold_within_the_limit_is_reserved(self, ledger, make_entry, make_hold, balance):
+        assert ledger.reserve(make_entry(), [make_hold(60)], LATER) is None
+        assert balance(ledger) == (0, 60)
+        assert ledger.open_leases() == 1
+
+    def test_up_to_the_limit_and_not_a_token_further(self, ledger, make_entry, make_hold, balance):
+        assert ledger.reserve(make_entry("a"), [make_hold(60)], LATER) is None
+        assert ledger.reserve(make_entry("b"), [make_hold(40)], LATER) is None
+        refusal = ledger.reserve(make_entry("c"), [make_hold(1)], LATER)
+        assert refusal == (make_hold(1), 0, 100)
+        assert balance(ledger) == (0, 100)
+
+    def test_spent_counts_like_reserved(self, ledger, make_entry, make_hold):
+        ledger.settle(make_entry("a"), [make_hold(70)])
+        ledger.reserve(make_entry("b"), [make_hold(20)], LATER)
+        refusal = ledger.reserve(make_entry("c"), [make_hold(11)], LATER)
+        assert refusal is not None
+        assert (refusal.spent, refusal.reserved) == (70, 20)
+
+    def test_all_holds_or_none(self, ledger, make_entry, make_hold, balance):
+        holds = [make_hold(50, account="A"), make_hold(50, account="B", limit=40), make_hold(50, account="C")]
+        refusal = ledger.reserve(make_entry(), holds, LATER)
+        assert refusal is not None
+        assert refusal.hold == holds[1]
+        assert balance(ledger, "A") == (0, 0)
+        assert balance(ledger, "B") == (0, 0)
+        assert ledger.open_leases() == 0
+
+    def test_two_holds_of_one_account_add_up(self, ledger, make_entry, make_hold, balance):
+        assert ledger.reserve(make_entry("a"), [make_hold(60), make_hold(41)], LATER) is not None
+        assert balance(ledger) == (0, 0)
+        assert ledger.reserve(make_entry("b"), [make_hold(60), make_hold(40)], LATER) is None
+        assert balance(ledger) == (0, 100)
+
+    def test_an_empty_hold_is_refused_only_when_nothing_is_left(self, ledger, make_entry, make_hold):
+        ledger.settle(make_entry("a"), [make_hold(99)])
+        assert ledger.reserve(make_entry("b"), [make_hold(0)], LATER) is None
+        ledger.settle(make_entry("c"), [make_hold(1)])
+        assert ledger.reserve(make_entry("d"), [make_hold(0)], LATER) is not None
+
+    def test_a_hold_that_does_not_block_is_never_refused(self, ledger, make_entry, make_hold, balance):
+        assert ledger.reserve(make_entry(), [make_hold(500, blocking=False)], LATER) is None
+        assert balance(ledger) == (0, 500)
+
+    def test_a_second_reservation_of_the_same_entry_changes_nothing(self, ledger, make_entry, make_hold, balance):
+        for _ in range(2):
+            assert ledger.reserve(make_entry(), [make_hold(60)], LATER) is None
+        assert balance(ledger) == (0, 60)
+
+    def test_a_call_without_holds_leaves_a_lease(self, ledger, make_entry):
+        assert ledger.reserve(make_entry(), [], LATER) is None
+        assert ledger.open_leases() == 1
+
+    def test_the_newest_hold_sets_limit_and_window(self, ledger, make_entry, make_hold, now):
+        ledger.reserve(make_entry("a"), [make_hold(60)], LATER)
+        ledger.reserve(make_entry("b"), [make_hold(60, limit=200, ends=now + 9)], LATER)
+        assert [(one.limit, one.ends, one.reserved) for one in ledger.balances(now)] == [(200, now + 9, 120)]
+
+    def test_a_lowered_limit_shows_even_when_it_refuses(self, ledger, make_entry, make_hold, now):
+        ledger.settle(make_entry("a"), [make_hold(60)])
+        assert ledger.reserve(make_entry("b"), [make_hold(1, limit=50)], LATER) is not None
+        assert [(one.limit, one.spent) for one in ledger.balances(now)] == [(50, 60)]
+
+    def test_huge_amounts_are_refused_and_harm_nothing(self, ledger, make_entry, make_hold, balance):
+        assert ledger.reserve(make_entry("a"), [make_hold(2**70)], LATER) is not None
+        assert ledger.reserve(make_entry("b"), [make_hold(1, limit=2**80)], LATER) is None
+        assert balance(ledger) == (0, 1)
+
+
+class TestSettle:
+    def test_frees_the_reservation_and_charges_what_was_used(self, ledger, make_entry, make_hold, balance):
+        ledger.reserve(make_entry(), [make_hold(60)], LATER)
+        (state,) = ledger.settle(make_entry(tokens=25), [make_hold(25)])
+        assert (state.account, state.spent, state.reserved, state.limit) == ("TEAM", 25, 0, 100)
+        assert balance(ledger) == (25, 0)
+        assert ledger.open_leases() == 0
+        assert [entry.usage.input for entry in ledger.entries()] == [25]
+
+    def test_charges_other_accounts_than_were_held(self, ledger, make_entry, make_hold, balance):
+        ledger.reserve(make_entry(), [make_hold(60, account="A")], LATER)
+        ledger.settle(make_entry(), [make_hold(5, account="B")])
+        assert balance(ledger, "A") == (0, 0)
+        assert balance(ledger, "B") == (5, 0)
+
+    def test_may_exceed_the_limit_because_it_has_happened(self, ledger, make_entry, make_hold, balance):
+        ledger.reserve(make_entry(), [make_hold(60)], LATER)
+        ledger.settle(make_entry(), [make_hold(130)])
+        assert balance(ledger) == (130, 0)
+
+    def test_without_reservation_just_adds(self, ledger, make_entry, make_hold, balance):
+        ledger.settle(make_entry("foreign"), [make_hold(30)])
+        assert balance(ledger) == (30, 0)
+
+    def test_twice_changes_nothing(self, ledger, make_entry, make_hold, balance):
+        first = ledger.settle(make_entry(tokens=25), [make_hold(25)])
+        assert ledger.settle(make_entry(tokens=99), [make_hold(99)]) == first
+        assert balance(ledger) == (25, 0)
+        assert [entry.usage.input for entry in ledger.entries()] == [25]
+
+    def test_twice_creates_no_accounts(self, ledger, make_entry, make_hold, now):
+        ledger.settle(make_entry(), [make_hold(25)])
+        assert ledger.settle(make_entry(), [make_hold(25, account="OTHER")]) == []
+        assert [one.account for one in ledger.balances(now)] == ["TEAM"]
+
+    @pytest.mark.parametrize("guess", ["estimated", "unknown"])
+    def test_exact_replaces_a_guess_and_corrects_the_accounts(self, ledger, make_entry, make_hold, balance, guess):
+        ledger.settle(make_entry(tokens=50, state=guess), [make_hold(50), make_hold(7, account="B")])
+        ledger.settle(make_entry(tokens=20), [make_hold(20)])
+        assert balance(ledger) == (20, 0)
+        assert balance(ledger, "B") == (0, 0)
+        assert [(entry.usage.input, entry.usage.state) for entry in ledger.entries()] == [(20, State.EXACT)]
+        assert ledger.totals()[0].calls == 1
+
+    @pytest.mark.parametrize(("there", "new"), [("exact", "estimated"), ("exact", "unknown"), ("estimated", "unknown"), ("unknown", "estimated")])
+    def test_nothing_but_exact_replaces(self, ledger, make_entry, make_hold, balance, there, new):
+        ledger.settle(make_entry(tokens=50, state=there), [make_hold(50)])
+        ledger.settle(make_entry(tokens=20, state=new), [make_hold(20)])
+        assert balance(ledger) == (50, 0)
+        assert [entry.usage.state for entry in ledger.entries()] == [there]
+
+    def test_a_replaced_entry_is_final(self, ledger, make_entry, make_hold, balance):
+        ledger.settle(make_entry(tokens=50, state="estimated"), [make_hold(50)])
+        ledger.settle(make_entry(tokens=20), [make_hold(20)])
+        ledger.settle(make_entry(tokens=30), [make_hold(30)])
+        assert balance(ledger) == (20, 0)
+
+    def test_every_field_comes_back(self, ledger, make_entry, now):
+        usage = Usage(90, 50, 30, 20, 10, 5, 4, 3, 2, 1, 7, 6, {"web_search": 2}, State.ESTIMATED, clamped=True)
+        keys = {"customer": "acme", "user": "ü", "agent": "x", "campaign": "y", "session": "z", "tenant": "t", 'odd "key"': "a\nb"}
+        entry = make_entry(
+            "id", response_model="gpt-5-2026", response_id="r1", plugin="mail", trace_id="0" * 32, span_id="1" * 16, service="svc",
+            workflow="w", execution="e", step="s", attempt=2, keys=keys, usage=usage, activity=Activity.PLUGIN, duration=1.25,
+            time_to_first_chunk=0.5, finish_reason="stop", error="Timeout", superseded=True,
+            cost=Cost(5, CostStatus.PARTIAL, "file", "abc", "openai/gpt-5", "2026-02-03"),
+        )  # fmt: skip
+        ledger.settle(entry, [])
+        assert list(ledger.entries()) == [entry]
+        assert list(ledger.entries(since=now, until=now + 1, execution="e", trace_id="0" * 32)) == [entry]
+
+    def test_unknown_stays_unknown(self, ledger, make_entry):
+        entry = make_entry(nano=None, usage=Usage(state=State.UNKNOWN))
+        ledger.settle(entry, [])
+        assert list(ledger.entries()) == [entry]
+        assert [(one.nano_usd, one.unpriced, one.unknown) for one in ledger.totals()] == [(0, 1, 1)]
+
+    def test_text_that_is_no_text_does_not_stop_the_books(self, ledger, make_entry, make_hold):
+        draft = make_entry("\ud800", keys={"customer": "\udfff", "other": "\ud800"}, model="\ud800")
+        hold = make_hold(60, account="TEAM|\udfff")
+        assert ledger.reserve(draft, [hold], LATER) is None
+        assert [one.spent for one in ledger.settle(draft, [hold])] == [60]
+        assert ledger.open_leases() == 0
+        assert [one.calls for one in ledger.totals(["customer", "other", "model"])] == [1]
+
+
+class TestReleaseRenewSweep:
+    def test_release_gives_back_and_writes_nothing(self, ledger, make_entry, make_hold, balance):
+        ledger.reserve(make_entry(), [make_hold(60)], LATER)
+        ledger.release("a")
+        ledger.release("a")
+        ledger.release("never seen")
+        assert balance(ledger) == (0, 0)
+        assert list(ledger.entries()) == []
+        assert ledger.open_leases() == 0
+
+    def test_sweep_settles_what_expired_by_its_estimate(self, ledger, make_entry, make_hold, balance, now):
+        ledger.reserve(make_entry("old", tokens=60), [make_hold(60)], now - 1)
+        ledger.reserve(make_entry("young"), [make_hold(10)], now + 1)
+        (entry,) = ledger.sweep(now)
+        assert (entry.id, entry.usage.input, entry.usage.state) == ("old", 60, State.UNKNOWN)
+        assert balance(ledger) == (60, 10)
+        assert [entry.id for entry in ledger.entries()] == ["old"]
+        assert ledger.sweep(now) == []
+
+    def test_sweep_of_many(self, ledger, make_entry, make_hold, balance, now):
+        for number in range(450):
+            ledger.reserve(make_entry(str(number)), [make_hold(1, limit=1000)], now - 1)
+        assert len({entry.id for entry in ledger.sweep(now)}) == 450
+        assert balance(ledger) == (450, 0)
+
+    def test_a_lease_lives_until_its_very_end(self, ledger, make_entry, now):
+        ledger.reserve(make_entry(), [], now)
+        assert ledger.sweep(now) == []
+        assert len(ledger.sweep(now + 0.001)) == 1
+
+    @pytest.mark.parametrize("state", ["exact", "estimated", "unknown"])
+    def test_a_late_settlement_replaces_what_the_sweep_guessed(self, ledger, make_entry, make_hold, balance, now, state):
+        ledger.reserve(make_entry(tokens=60), [make_hold(60), make_hold(5, account="B")], now - 1)
+        ledger.sweep(now)
+        ledger.settle(make_entry(tokens=20, state=state, error="Timeout"), [make_hold(20)])
+        assert balance(ledger) == (20, 0)
+        assert balance(ledger, "B") == (0, 0)
+        assert [(entry.usage.input, entry.usage.state, entry.error) for entry in ledger.entries()] == [(20, state, "Timeout")]
+        ledger.settle(make_entry(tokens=99, state="estimated"), [make_hold(99)])
+        assert balance(ledger) == (20, 0)
+
+    def test_a_lease_of_a_settled_entry_is_only_freed(self, ledger, make_entry, make_hold, balance, now):
+        ledger.settle(make_entry(tokens=20), [make_hold(20)])
+        ledger.reserve(make_entry(tokens=60), [make_hold(60)], now - 1)
+        assert ledger.sweep(now) == []
+        assert balance(ledger) == (20, 0)
+        assert [entry.usage.input for entry in ledger.entries()] == [20]
+
+    def test_renewed_leases_are_not_swept(self, ledger, make_entry, now):
+        for id_ in "abc":
+            ledger.reserve(make_entry(id_), [], now - 1)
+        ledger.renew(iter(["a", "b", "never seen"]), now + 10)
+        ledger.renew(["b"], now - 5)
+        ledger.renew([], now)
+        assert [entry.id for entry in ledger.sweep(now)] == ["c"]
+
+    def test_sweep_forgets_accounts_long_closed(self, ledger, make_entry, make_hold, now):
+        ledger.settle(make_entry("a"), [make_hold(10, account="OLD", ends=now - 90_000), make_hold(10, account="NEW", ends=now - 10)])
+        ledger.settle(make_entry("b"), [make_hold(10, account="EVER", ends=None)])
+        ledger.sweep(now)
+        assert [one.account for one in ledger.balances(0)] == ["EVER", "NEW"]
+
+    def test_balances_leave_out_windows_that_ended(self, ledger, make_entry, make_hold, now):
+        ledger.settle(make_entry(), [make_hold(1, account=name, ends=ends) for name, ends in [("A", now), ("B", now + 1), ("C", None)]])
+        assert [one.account for one in ledger.balances(now)] == ["B", "C"]
+
+
+class TestSteps:
+    @pytest.fixture
+    def settle(self, ledger, make_entry):
+        def settle(attempt, step="s"):
+            ledger.settle(make_entry(f"{step}{attempt}", execution="e", step=step, attempt=attempt), [])
+
+        return settle
+
+    @pytest.fixture
+    def superseded(self, ledger):
+        return lambda: {entry.id for entry in ledger.entries() if entry.superseded}
+
+    def test_a_retry_replaces_the_failed_attempt(self, ledger, settle, superseded):
+        settle(1)
+        ledger.end_step("e", "s", 1, ok=False)
+        assert superseded() == set()
+        settle(2)
+        ledger.end_step("e", "s", 2, ok=True)
+        assert superseded() == {"s1"}
+
+    def test_the_last_success_wins_over_later_failures(self, ledger, settle, superseded):
+        for attempt, ok in [(1, False), (2, True), (3, False)]:
+            settle(attempt)
+            ledger.end_step("e", "s", attempt, ok=ok)
+        assert superseded() == {"s1", "s3"}
+
+    def test_without_success_the_last_attempt_counts(self, ledger, settle, superseded):
+        for attempt in (1, 2, 3):
+            settle(attempt)
+            ledger.end_step("e", "s", attempt, ok=False)
+        assert superseded() == {"s1", "s2"}
+
+    def test_entries_settled_late_are_superseded_too(self, ledger, settle, superseded):
+        ledger.end_step("e", "s", 1, ok=False)
+        ledger.end_step("e", "s", 2, ok=True)
+        settle(1)
+        settle(2)
+        assert superseded() == {"s1"}
+
+    def test_swept_entries_are_superseded_too(self, ledger, make_entry, superseded, now):
+        ledger.reserve(make_entry("s1", execution="e", step="s", attempt=1), [], now - 1)
+        ledger.end_step("e", "s", 1, ok=False)
+        ledger.end_step("e", "s", 2, ok=True)
+        assert [entry.superseded for entry in ledger.sweep(now)] == [True]
+        assert superseded() == {"s1"}
+
+    def test_a_replaced_entry_stays_superseded(self, ledger, make_entry, superseded):
+        entry = make_entry("s1", execution="e", step="s", attempt=1, state="estimated")
+        ledger.settle(entry, [])
+        ledger.end_step("e", "s", 1, ok=False)
+        ledger.end_step("e", "s", 2, ok=True)
+        ledger.settle(make_entry("s1", execution="e", step="s", attempt=1), [])
+        assert superseded() == {"s1"}
+
+    def test_an_attempt_still_running_is_not_judged(self, ledger, settle, superseded):
+        settle(1)
+        settle(2)
+        ledger.end_step("e", "s", 1, ok=True)
+        assert superseded() == set()
+
+    def test_other_steps_and_executions_are_left_alone(self, ledger, settle, make_entry, superseded):
+        settle(1, step="other")
+        ledger.settle(make_entry("x", execution="e2", step="s", attempt=1), [])
+        ledger.settle(make_entry("y", execution="e", step="s"), [])
+        ledger.end_step("e", "s", 1, ok=False)
+        ledger.end_step("e", "s", 2, ok=True)
+        assert superseded() == set()
+
+    def test_superseded_is_consumed_but_not_billable(self, ledger, settle):
+        for attempt in (1, 2):
+            settle(attempt)
+            ledger.end_step("e", "s", attempt, ok=attempt == 2)
+        (total,) = ledger.totals()
+        assert (total.calls, total.input_tokens, total.nano_usd) == (2, 20, 200)
+        assert (total.billable_calls, total.billable_tokens, total.billable_nano_usd) == (1, 10, 100)
+
+
+class TestReading:
+    def test_totals_of_nothing_is_one_row_of_zeros(self, ledger):
+        (total,) = ledger.totals()
+        assert (total.group, total.calls, total.nano_usd, total.seconds) == ({}, 0, 0, 0.0)
+        assert ledger.totals(["model"]) == []
+
+    def test_all_sums(self, ledger, make_entry):
+        usage = Usage(100, 50, 30, 20, 10, 5, state=State.ESTIMATED)
+        ledger.settle(make_entry("a", usage=usage, nano=7, duration=1.5), [])
+        ledger.settle(make_entry("b", nano=None, state="unknown", error="Timeout", duration=2.0, superseded=True), [])
+        (total,) = ledger.totals()
+        assert (total.calls, total.input_tokens, total.output_tokens, total.nano_usd) == (2, 110, 50, 7)
+        assert (total.cache_read_tokens, total.cache_write_tokens, total.reasoning_tokens) == (30, 30, 5)
+        assert (total.billable_calls, total.billable_tokens, total.billable_nano_usd) == (1, 150, 7)
+        assert (total.unpriced, total.estimated, total.unknown, total.errors, total.seconds) == (1, 1, 1, 1, 3.5)
+
+    def test_groups_most_expensive_first(self, ledger, make_entry):
+        for id_, model, nano in [("a", "cheap", 1), ("b", "dear", 50), ("c", "cheap", 2), ("d", None, 9)]:
+            ledger.settle(make_entry(id_, model=model, nano=nano), [])
+        assert [(one.group, one.calls, one.nano_usd) for one in ledger.totals(["model"])] == [
+            ({"model": "dear"}, 1, 50),
+            ({"model": None}, 1, 9),
+            ({"model": "cheap"}, 2, 3),
+        ]
+
+    @pytest.mark.parametrize("key", ["customer", "tenant", 'odd "key"', "back\\slash", "smörgås", "$.x"])
+    def test_groups_by_any_scope_key(self, ledger, make_entry, key):
+        for id_, value, nano in [("a", "x", 3), ("b", "y", 2), ("c", "x", 1)]:
+            ledger.settle(make_entry(id_, keys={key: value}, nano=nano), [])
+        ledger.settle(make_entry("d", nano=1), [])
+        assert [(one.group[key], one.nano_usd) for one in ledger.totals([key])] == [("x", 4), ("y", 2), (None, 1)]
+
+    def test_groups_by_every_column_at_once(self, ledger, make_entry):
+        ledger.settle(
+            make_entry(keys={"tenant": "t"}, workflow="w", execution="e", step="s", plugin="p", service="v", activity=Activity.MEMORY), []
+        )
+        names = ["model", "tenant", "provider", "activity", "operation", "workflow", "execution", "step", "plugin", "service", "day"]
+        assert ledger.totals(names)[0].group == {
+            "model": "gpt-5", "tenant": "t", "provider": "openai", "activity": "memory", "operation": "chat", "workflow": "w",
+            "execution": "e", "step": "s", "plugin": "p", "service": "v", "day": "2025-06-15",
+        }  # fmt: skip
+
+    def test_the_day_is_utc_and_ends_at_midnight(self, ledger, make_entry):
+        midnight = 1_750_032_000.0
+        for id_, time in [("a", midnight - 0.000_1), ("b", midnight)]:
+            ledger.settle(make_entry(id_, time=time, nano=1), [])
+        assert [one.group["day"] for one in ledger.totals(["day"])] == ["2025-06-15", "2025-06-16"]
+
+    def test_since_is_inclusive_and_until_exclusive(self, ledger, make_entry, now):
+        for id_ in range(4):
+            ledger.settle(make_entry(str(id_), time=now + id_), [])
+        assert [entry.id for entry in ledger.entries(since=now + 1, until=now + 3)] == ["1", "2"]
+        assert ledger.totals(since=now + 1, until=now + 3)[0].calls == 2
+
+    def test_by_execution_and_trace(self, ledger, make_entry):
+        for id_, execution, trace in [("a", "e1", "t1"), ("b", "e1", "t2"), ("c", "e2", "t2")]:
+            ledger.settle(make_entry(id_, execution=execution, trace_id=trace), [])
+        assert [entry.id for entry in ledger.entries(execution="e1")] == ["a", "b"]
+        assert [entry.id for entry in ledger.entries(execution="e1", trace_id="t2")] == ["b"]
+        assert ledger.totals(trace_id="t2")[0].calls == 2
+
+    def test_entries_come_in_the_order_of_their_start(self, ledger, make_entry, now):
+        for id_, time in [("late", now + 2), ("first", now), ("same", now), ("middle", now + 1)]:
+            ledger.settle(make_entry(id_, time=time), [])
+        assert [entry.id for entry in ledger.entries()] == ["first", "same", "middle", "late"]
+
+    def test_more_entries_than_a_page(self, ledger, make_entry, now):
+        for number in range(1203):
+            ledger.settle(make_entry(str(number), time=now + number // 700), [])
+        assert [entry.id for entry in ledger.entries()] == [str(number) for number in range(1203)]
+
+    def test_changing_what_was_read_does_not_change_the_books(self, ledger, make_entry):
+        ledger.settle(make_entry(response_id="r"), [])
+        next(ledger.entries()).superseded = True
+        ledger.find_response("r").error = "x"
+        assert [(entry.superseded, entry.error) for entry in ledger.entries()] == [(False, None)]
+
+    def test_find_response_gives_the_newest(self, ledger, make_entry, now):
+        for id_, time in [("a", now), ("c", now + 2), ("b", now + 1)]:
+            ledger.settle(make_entry(id_, time=time, response_id="r"), [])
+        assert ledger.find_response("r").id == "c"
+        assert ledger.find_response("other") is None
+
+    def test_executions(self, ledger, now):
+        first = Execution("e1", "w", now, now + 5, "failed", {"customer": "acme"}, {Activity.LLM: ActivityTotal(2, 10, 5, 99)}, "Timeout")
+        second = Execution("e2", "w", now - 1, now, "completed")
+        for one in (first, second, replace(first, status="completed", error=None)):
+            ledger.end_execution(one)
+        assert list(ledger.executions()) == [second, replace(first, status="completed", error=None)]
+        assert [one.id for one in ledger.executions(since=now)] == ["e1"]
+        assert [one.id for one in ledger.executions(until=now)] == ["e2"]
+
+
+class TestConcurrency:
+    def test_64_threads_never_overrun_a_budget(self, ledger, make_entry, make_hold, balance):
+        barrier, accepted, refused = threading.Barrier(64), [], []
+
+        def work(thread: int) -> None:
+            barrier.wait()
+            for number in range(5):
+                entry = make_entry(f"{thread}-{number}", tokens=6)
+                if ledger.reserve(entry, [make_hold(10, limit=1000)], LATER):
+                    refused.append(entry.id)
+                else:
+                    accepted.append(entry.id)
+                    ledger.settle(entry, [make_hold(6, limit=1000)])
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(accepted) + len(refused) == 320
+        assert balance(ledger) == (6 * len(accepted), 0)
+        assert 6 * len(accepted) <= 1000
+        assert len(accepted) >= 159, "a hold of 10 fits until more than 990 are used; held by 64 threads at once it may be refused sooner"
+
+    def test_a_closed_ledger_opens_again(self, ledger, make_entry, make_hold, balance):
+        ledger.settle(make_entry("a"), [make_hold(1)])
+        ledger.close()
+        ledger.close()
+        ledger.settle(make_entry("b"), [make_hold(1)])
+        assert balance(ledger) == (2, 0)
