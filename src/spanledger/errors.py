@@ -1,11 +1,11 @@
 """Every exception Spanledger defines.
 
-    SpanledgerError
-    ├── BudgetExceeded        the only one that reaches the application: a call was refused before it was sent
-    ├── ConfigurationError    a setting, budget, price or file that cannot be understood; says where and what was expected
-    └── LedgerError           the ledger could not be read or written
-        ├── LedgerBusy        somebody else holds it and the caller asked not to wait
-        └── LedgerTooNew      the ledger was written by a newer version of Spanledger
+SpanledgerError
+├── BudgetExceeded        the only one that reaches the application: a call was refused before it was sent
+├── ConfigurationError    a setting, budget, price or file that cannot be understood; says where and what was expected
+└── LedgerError           the ledger could not be read or written
+    ├── LedgerBusy        somebody else holds it and the caller asked not to wait
+    └── LedgerTooNew      the ledger was written by a newer version of Spanledger
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class LedgerError(SpanledgerError):
     """The ledger could not be read or written."""
 
 
-class LedgerBusy(LedgerError):
+class LedgerBusy(LedgerError):  # noqa: N818  # a state of the ledger, not a failure
     """Somebody else holds the ledger and the caller asked not to wait."""
 
 
-class LedgerTooNew(LedgerError):
+class LedgerTooNew(LedgerError):  # noqa: N818
     """The ledger was written by a newer version of Spanledger."""
 
 
-class BudgetExceeded(SpanledgerError):
+class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications catch; it is no error of theirs
     """A call was refused before it was sent, because a budget would not cover it.
 
     Amounts are in ``unit``: nano-USD (1e-9 USD) for ``usd``, tokens, or calls.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -112,7 +113,7 @@ def instrument(
 
 def uninstrument() -> None:
     """Puts back exactly what was there, settles what is open and closes the ledger. Wrappers that somebody kept are inert from now on."""
-    global _installation  # noqa: PLW0603
+    global _installation
     with _lock:
         installation, _installation = _installation, None
         if installation is None:
@@ -132,7 +133,9 @@ def protect(config: Settings | None = None, tracer_provider: Any = None, logger_
     guard = guard or Guard(debug=config.debug)
     if not config.enabled:
         return
-    duplicates = Duplicates([scope for adapter in ADAPTERS for scope in adapter.native_scopes], lambda context: current_call(context) is not None)
+    duplicates = Duplicates(
+        [scope for adapter in ADAPTERS for scope in adapter.native_scopes], lambda context: current_call(context) is not None
+    )
     redactor = Redactor(config.redaction, config.redaction_key, _count_redaction)
     span_processor = processor.RedactingSpanProcessor(
         redactor,
@@ -276,9 +279,11 @@ def _plugin_patcher(installation: Installation, name: str) -> Any:
             return
         for dotted in plugins.public_functions(module) if name == "*" else [name]:
             try:
-                installation.patches.append(patching.patch(module, dotted, lambda original, dotted=dotted: plugins.wrap(original, dotted)))
+                installation.patches.append(patching.patch(module, dotted, functools.partial(plugins.wrap, name=dotted)))
             except AttributeError:
-                problem = ConfigurationError("SPANLEDGER_PLUGINS", f"module {module.__name__} has no {dotted}", "the name of a function in it")
+                problem = ConfigurationError(
+                    "SPANLEDGER_PLUGINS", f"module {module.__name__} has no {dotted}", "the name of a function in it"
+                )
                 installation.problems.append(problem)
                 log.warning("%s", problem)
 
@@ -342,4 +347,3 @@ def import_adapters() -> None:
                 importlib.import_module(module)
             except Exception as error:  # noqa: BLE001  # a library that cannot be imported is a finding, not our failure
                 log.warning("%s cannot be imported: %s", module, type(error).__name__)
-

@@ -116,9 +116,9 @@ class Request:
     server_address: str | None = None
     server_port: int | None = None
     params: dict[str, Any] = field(default_factory=dict)
-    """Request attributes under the short names of ``telemetry.semconv.REQUEST_PARAMS`` (temperature, seed, ...); only what was sent."""
+    """Request attributes under the short names of ``telemetry.semconv.REQUEST_PARAMS`` (temperature, ...); only what was sent."""
     content: Any = None
-    """The raw arguments that become input tokens (messages, tools, system), for estimating; never copied, never recorded."""
+    """The raw arguments that become input tokens (messages, tools, system), for estimating; never copied or recorded."""
     context: dict[str, str] | None = None
     """What the price depends on besides the model: ``service_tier``, ``batch``, ``speed``, ``inference_geo``."""
     tool_name: str | None = None
@@ -137,7 +137,7 @@ class Response:
     usage: Usage | None = None
     finish_reasons: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
-    """Pieces of generated text (answers, reasoning, tool arguments) as they arrived; output is estimated from them when usage is missing."""
+    """Pieces of generated text (answers, reasoning, tool arguments) as they arrived; output is estimated from them if usage is missing."""
     context: dict[str, str] | None = None
     """Price context as the provider reports it (the tier really served); wins over the request's."""
     cost_nano_usd: int | None = None

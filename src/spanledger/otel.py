@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # not in its __all__
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import format_span_id, format_trace_id
 
@@ -101,7 +101,9 @@ def _row(span: ReadableSpan) -> SpanRow:
         attributes=_plain(span.attributes),
         events=[{"name": event.name, "time_ns": event.timestamp, "attributes": _plain(event.attributes)} for event in span.events],
         resource=_plain(span.resource.attributes),
-        links=[{"trace_id": format_trace_id(link.context.trace_id), "span_id": format_span_id(link.context.span_id)} for link in span.links],
+        links=[
+            {"trace_id": format_trace_id(link.context.trace_id), "span_id": format_span_id(link.context.span_id)} for link in span.links
+        ],
     )
 
 

@@ -104,7 +104,7 @@ _default: Price = (Unit.TOKENS, 400)
 
 def configure(prices: dict[str, Price], default_tokens: int) -> None:
     """Sets the prices from the environment."""
-    global _prices, _default  # noqa: PLW0603  # set once by install
+    global _prices, _default  # set once by install
     _prices, _default = prices, (Unit.TOKENS, default_tokens)
 
 
@@ -145,7 +145,7 @@ def plugin(
 
 
 def _decorate(function: Callable[..., Any], *, name: str | None, price: str | None, timeout: float | None) -> Any:
-    tool = name or getattr(function, "__name__", type(function).__name__)
+    tool: str = name or getattr(function, "__name__", type(function).__name__)
     fixed: Price | None = None
     if price is not None:
         try:

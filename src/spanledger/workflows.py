@@ -184,7 +184,9 @@ class workflow(_Managed):  # noqa: N801
 
     def _enter(self) -> None:
         runtime, context = active(), otel_context.get_current()
-        entered = scopes.current(context).derive(self._keys, workflow=self.name, execution=self.execution_id, step=None, attempt=None, run=self._run)
+        entered = scopes.current(context).derive(
+            self._keys, workflow=self.name, execution=self.execution_id, step=None, attempt=None, run=self._run
+        )
         context = _with_baggage(runtime, self._keys, scopes.within(entered, context))
         self._started = time.time()
         if runtime is not None:

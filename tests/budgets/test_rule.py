@@ -45,7 +45,7 @@ GOOD = [
     ("5 USD per workflow per day", Rule("B", USD, 5 * DOLLAR, ("workflow",), Window.DAY)),
     ("5 USD per Tenant_Id per day", Rule("B", USD, 5 * DOLLAR, ("Tenant_Id",), Window.DAY)),
     ("9 calls per app.tenant-id per day", Rule("B", CALLS, 9, ("app.tenant-id",), Window.DAY)),
-    ("9 calls per session_id per day", Rule("B", CALLS, 9, ("session_id",), Window.DAY)),
+    *[(f"9 calls per {key} per day", Rule("B", CALLS, 9, (key,), Window.DAY)) for key in ("session_id", "consumer", "team", "Region", "x")],
     (
         "9 calls per day for provider=openai for model=gpt-* model=o? and Plugin=x, operation=chat",
         Rule("B", CALLS, 9, (), Window.DAY, (("provider", ("openai",)), ("model", ("gpt-*", "o?")), ("plugin", ("x",)), ("operation", ("chat",)))),
@@ -81,14 +81,14 @@ BAD = [
     ("-5 USD per day", "cannot read '-5' (word 1) in", AMOUNT),
     ("1e3 USD per day", "cannot read '1e3' (word 1) in", AMOUNT),
     ("5 EUR per day", "cannot read 'EUR' (word 2) in", UNIT),
-    ("5EUR per day", "cannot read '5EUR' in", UNIT),
-    ("$5 tokens per day", "cannot read 'tokens' in", UNIT),
+    ("5EUR per day", "cannot read '5EUR' (word 1) in", UNIT),
+    ("$5 tokens per day", "cannot read 'tokens' (word 2) in", UNIT),
     ("1,000 USD per day", "cannot read '000' (word 2) in", UNIT),
     ("200", "something is missing at the end of", UNIT),
     ("200 per day", "cannot read 'per' (word 2) in", UNIT),
-    ("0.0000000001 USD per day", "cannot read '0.0000000001' in", "at most nine decimals of a USD"),
-    ("2.5 calls per day", "cannot read '2.5' in", "a whole number of calls"),
-    ("2000M USD per day", "cannot read '2000M' in", "at most a billion USD"),
+    ("0.0000000001 USD per day", "cannot read '0.0000000001' (word 1) in", "at most nine decimals of a USD"),
+    ("2.5 calls per day", "cannot read '2.5' (word 1) in", "a whole number of calls"),
+    ("2000M USD per day", "cannot read '2000M' (word 1) in", "at most a billion USD"),
     ("200 USD", "something is missing at the end of", f"'per' and {KEY}, {LIKE}"),
     ("200 USD a day", "cannot read 'a' (word 3) in", f"'per' and {KEY}, {LIKE}"),
     ("200 USD per", "something is missing at the end of", KEY),
@@ -97,6 +97,7 @@ BAD = [
     ("200 USD per seconds", "cannot read 'seconds' (word 4) in", f"{KEY}, {LIKE}"),
     ("200 USD per for model=x", "cannot read 'for' (word 4) in", f"{KEY}, {LIKE}"),
     ("200 USD per 7 days", "cannot read '7' (word 4) in", f"{KEY}, {LIKE}"),
+    ("200 USD per agnet", "cannot read 'agnet' (word 4) in", "'agent', or a name of your own that differs more from it"),
     ("200 USD per days", "cannot read 'days' (word 4) in", "'day', or a name of your own that differs more from it"),
     ("200 USD per custmer per day", "cannot read 'custmer' (word 4) in", "'customer', or a name of your own that differs more from it"),
     ("200 USD per day per month", "cannot read 'month' (word 6) in", "one window; it already has 'day'"),
@@ -105,6 +106,8 @@ BAD = [
     ("200 USD per day for", "something is missing at the end of", FILTER),
     ("200 USD per day for gpt-*", "cannot read 'gpt-*' (word 6) in", FILTER),
     ("200 USD per day for model=", "cannot read 'model=' (word 6) in", FILTER),
+    ("200 USD per day for modle=x", "cannot read 'modle=x' (word 6) in", "'model', or a name of your own that differs more from it"),
+    ("$5calls per day", "cannot read '$5calls' (word 1) in", UNIT),
     ("200 USD per day for model=''", "cannot read 'model=''' (word 6) in", FILTER),
     ("200 USD per day for model=a b", "cannot read 'b' (word 7) in", FILTER),
     ("200 USD per day for customer='Acme", "cannot read 'customer=' (word 6) in", FILTER),
@@ -131,7 +134,9 @@ def test_what_is_refused_and_how(text: str, problem: str, expected: str) -> None
 
 
 def test_a_budget_needs_a_name() -> None:
-    with pytest.raises(ConfigurationError, match="expected a name after SPANLEDGER_BUDGET_, as in SPANLEDGER_BUDGET_TEAM"):
+    with pytest.raises(
+        ConfigurationError, match="there is no name for '5 USD per day'; expected one after the prefix, as in SPANLEDGER_BUDGET_TEAM"
+    ):
         parse("", "5 USD per day")
 
 

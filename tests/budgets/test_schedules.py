@@ -81,8 +81,8 @@ def run(ledger: Ledger, schedule: list[list[Step]], entry: NewEntry, open_desk: 
     assert desk.balance("USD") == (10 * used["a"], 0)
     assert desk.balance("N") == desk.balance("SOFT") == (len(settled), 0)
     assert (ledger.open_leases(), len(list(ledger.entries()))) == (0, len(settled))
-    thresholds = [notice.budget for notice in desk.notices if notice.kind == "budget_threshold"]
-    assert len(thresholds) == len(set(thresholds)) or set(thresholds) >= {"EACH"}, "each account's threshold is told once"
+    told = [(notice.budget, notice.scope, notice.percent) for notice in desk.notices if notice.kind == "budget_threshold"]
+    assert len(told) == len(set(told)), "each threshold of each account is told once"
     desk.gate.spool.close(5.0)
     ledger.close()
 

@@ -9,6 +9,7 @@ import os
 import stat
 import threading
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -331,6 +332,12 @@ def test_a_forked_child_starts_empty_and_works(file_ledger: Ledger, entry: NewEn
     assert spool.flush(10.0)
     assert len(written(file_ledger)) == 3
     assert desk.balance("N") == (3, 0)
+
+
+def test_keys_that_cannot_be_changed_are_written_too(entry: NewEntry) -> None:
+    one = entry()
+    one.keys = MappingProxyType({"customer": "acme"})  # as a scope has them
+    assert spill.decode(spill.encode(spill.Settlement(one, []))).entry.keys == {"customer": "acme"}
 
 
 texts = st.text(max_size=10)

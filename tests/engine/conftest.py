@@ -13,7 +13,7 @@ from spanledger.engine.adapter import Adapter, Reader, Target
 from spanledger.model import Activity, Request, Response, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
 SOURCE = '''
 import asyncio, json
@@ -291,7 +291,7 @@ class Fake:
 def fake() -> Iterator[Fake]:
     """The library, imported fresh, and its adapter."""
     module = types.ModuleType("fakelib")
-    exec(SOURCE, vars(module))  # noqa: S102  # a library needs a module of its own that tests can import and forget
+    exec(SOURCE, vars(module))  # a library needs a module of its own that tests can import and forget
     sys.modules["fakelib"] = module
     reader = Reader(request=_request, response=_response, chunk=_chunk)
     targets = [Target("fakelib", f"Client.{name}", reader) for name in METHODS]

@@ -22,9 +22,7 @@ class BodyError(Exception):
 
 
 def _read_sync(stream: Any, ending: str) -> None:
-    seen = 0
-    for _ in stream:
-        seen += 1
+    for seen, _ in enumerate(stream, 1):
         if seen == 2 and ending == "body_error":
             raise BodyError
         if seen == 2 and ending in ("break", "close", "gc"):

@@ -49,7 +49,9 @@ def stalling() -> Iterator[str]:
                 head = b""
                 while b"\r\n\r\n" not in head:
                     head += connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + START[b"messages" in head.split(b"\r\n")[0]])
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + START[b"messages" in head.split(b"\r\n")[0]]
+                )
 
     threading.Thread(target=serve, daemon=True).start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -77,7 +79,7 @@ CHAT = {"messages": [{"role": "user", "content": "Write a long story about the s
 MESSAGES = {"messages": [{"role": "user", "content": "Write a long story about the sea."}], "max_tokens": 200}
 
 
-class Left(Exception):
+class LeftError(Exception):
     """The application's own."""
 
 
@@ -87,7 +89,10 @@ class Sync:
     def __init__(self, url: str, model: str, **options: Any) -> None:
         self.openai = openai.OpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0, **options)
         self.anthropic = anthropic.Anthropic(base_url=url, api_key="k", max_retries=0, **options)
-        self.chat, self.messages = {"model": f"gpt-4o-mini+{model}" if model else "gpt-4o-mini", **CHAT}, {"model": f"claude-sonnet-4-5+{model}" if model else "claude-sonnet-4-5", **MESSAGES}
+        self.chat, self.messages = (
+            {"model": f"gpt-4o-mini+{model}" if model else "gpt-4o-mini", **CHAT},
+            {"model": f"claude-sonnet-4-5+{model}" if model else "claude-sonnet-4-5", **MESSAGES},
+        )
 
     def openai_create(self) -> Any:
         return self.openai.chat.completions.create(**self.chat)
@@ -113,7 +118,9 @@ class Sync:
         return self.openai.chat.completions.create(stream=True, stream_options={"include_usage": True}, **self.chat)
 
     def openai_raw_stream(self) -> Any:
-        return self.openai.chat.completions.with_raw_response.create(stream=True, stream_options={"include_usage": True}, **self.chat).parse()
+        return self.openai.chat.completions.with_raw_response.create(
+            stream=True, stream_options={"include_usage": True}, **self.chat
+        ).parse()
 
     def openai_manager(self) -> Any:
         return self.openai.chat.completions.stream(stream_options={"include_usage": True}, **self.chat)
@@ -150,7 +157,9 @@ class Async(Sync):
         return await parsed if hasattr(parsed, "__await__") else parsed
 
     async def openai_raw_stream(self) -> Any:
-        return (await self.openai.chat.completions.with_raw_response.create(stream=True, stream_options={"include_usage": True}, **self.chat)).parse()
+        return (
+            await self.openai.chat.completions.with_raw_response.create(stream=True, stream_options={"include_usage": True}, **self.chat)
+        ).parse()
 
     async def anthropic_raw_stream(self) -> Any:
         parsed = (await self.anthropic.messages.with_raw_response.create(stream=True, **self.messages)).parse()
@@ -168,7 +177,7 @@ def _leave(ending: str, seen: int) -> bool:
     if seen < 6:
         return False
     if ending == "body_error":
-        raise Left
+        raise LeftError
     return ending in ("break", "gc")
 
 
@@ -222,7 +231,7 @@ def _check(house: Any, ending: str, *, failed: bool) -> Any:
     return entry
 
 
-FAILS = {"error_before": Exception, "body_error": Left}
+FAILS = {"error_before": Exception, "body_error": LeftError}
 
 
 @pytest.mark.parametrize("ending", ["ok", "error_before"])
@@ -240,7 +249,11 @@ def test_plain_async(make_house: Any, provider: Any, shape: str, ending: str) ->
     house = make_house()
 
     async def main() -> None:
-        client = Async(provider.url, {"cancel": "slow-5", "timeout": "slow-5", **BEHAVIOUR}.get(ending, ""), **({"timeout": 0.2} if ending == "timeout" else {}))
+        client = Async(
+            provider.url,
+            {"cancel": "slow-5", "timeout": "slow-5", **BEHAVIOUR}.get(ending, ""),
+            **({"timeout": 0.2} if ending == "timeout" else {}),
+        )
         if ending == "cancel":
             await asyncio.wait_for(getattr(client, shape)(), 0.2)
         await getattr(client, shape)()
@@ -357,7 +370,7 @@ def test_anthropic_tracing_itself_is_in_the_books_once(make_house: Any, provider
     client = anthropic.Anthropic(base_url=provider.url, api_key="k", max_retries=0)
     if not hasattr(client, "_open_telemetry"):
         pytest.skip("this version of anthropic does not trace itself")
-    client._lazy_tracer = house.tracer_provider.get_tracer("com.anthropic.sdk.python")  # noqa: SLF001  # the global provider is not the test's
+    client._lazy_tracer = house.tracer_provider.get_tracer("com.anthropic.sdk.python")  # the global provider is not the test's
     client.messages.create(model="claude-sonnet-4-5", **MESSAGES)
     spans = house.spans
     native = [span for span in spans if span.instrumentation_scope.name == "com.anthropic.sdk.python"]

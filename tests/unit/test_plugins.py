@@ -16,14 +16,16 @@ from spanledger.model import Unit
 from spanledger.plugins import parse_price, parse_target
 
 
-@pytest.mark.parametrize(("text", "price"), [("0.002 USD", (Unit.USD, 2_000_000)), (" 250 tokens", (Unit.TOKENS, 250)), ("1 token", (Unit.TOKENS, 1))])
+@pytest.mark.parametrize(
+    ("text", "price"), [("0.002 USD", (Unit.USD, 2_000_000)), (" 250 tokens", (Unit.TOKENS, 250)), ("1 token", (Unit.TOKENS, 1))]
+)
 def test_prices(text: str, price: Any) -> None:
     assert parse_price("x", text) == price
 
 
 @pytest.mark.parametrize("text", ["", "five USD", "-1 USD", "1 EUR", "nan tokens"])
 def test_bad_prices_say_what_was_expected(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="SPANLEDGER_PLUGIN_PRICES: cannot read .* expected a price such as"):
+    with pytest.raises(ConfigurationError, match=r"SPANLEDGER_PLUGIN_PRICES: cannot read .* expected a price such as"):
         parse_price("SPANLEDGER_PLUGIN_PRICES", text)
 
 
@@ -105,15 +107,15 @@ def test_named_functions_are_plugins_without_code(make_house: Any, tmp_path: Any
         (tmp_path / f"{module}.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
     house = make_house(SPANLEDGER_PLUGINS="mailtool:send_email, mailtool:Box.search, searchtool:*, mailtool:gone, nonsense")
-    import mailtool  # type: ignore[import-not-found]  # noqa: PLC0415
-    import searchtool  # type: ignore[import-not-found]  # noqa: PLC0415
+    import mailtool  # type: ignore[import-not-found]
+    import searchtool  # type: ignore[import-not-found]
 
     mailtool.send_email("ada", subject="hi")
     assert mailtool.Box().search("q") == "q"
     searchtool.send_email("bob")
     searchtool.Box().search("not a function of the module")
     assert [entry.plugin for entry in house.entries] == ["send_email", "Box.search", "send_email"]
-    from spanledger import install  # noqa: PLC0415
+    from spanledger import install
 
     problems = " ".join(install.status()["problems"])
     assert "has no gone" in problems

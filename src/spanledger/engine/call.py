@@ -45,11 +45,12 @@ class Call:
     """One provider or plugin call. Methods that may fail are guarded; only ``BudgetExceeded`` and ``LedgerBusy`` leave ``admit``."""
 
     __slots__ = (
-        "_admission", "_chunks", "_open", "_started", "context", "entry", "is_async", "library", "reader", "request", "response", "runtime", "scope", "span",
+        "_admission", "_chunks", "_open", "_started", "context", "entry", "is_async", "kwargs", "library", "reader", "request", "response",
+        "runtime", "scope", "span",
     )  # fmt: skip
 
-    def __init__(self, runtime: Runtime, library: str, reader: Reader, request: Request) -> None:
-        self.runtime, self.library, self.reader, self.request = runtime, library, reader, request
+    def __init__(self, runtime: Runtime, library: str, reader: Reader, request: Request, kwargs: dict[str, Any]) -> None:
+        self.runtime, self.library, self.reader, self.request, self.kwargs = runtime, library, reader, request, kwargs
         self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
         self.is_async = False
         self._open: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
@@ -95,14 +96,14 @@ class Call:
         span.add_event(s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED, refusal_attributes(refusal))
         spans.refuse_call(span, type(refusal).__qualname__)
 
-    def start(self, kwargs: Mapping[str, Any]) -> None:
+    def start(self) -> None:
         """Starts the span; from here on the call is open and must end."""
         self._started = time.perf_counter()
         self._open.append(True)
-        self.runtime.guard.run("start", self._start, kwargs)
+        self.runtime.guard.run("start", self._start)
         self.runtime.open_calls[self.entry.id] = self
 
-    def _start(self, kwargs: Mapping[str, Any]) -> None:
+    def _start(self) -> None:
         self.span = spans.start_call(self.runtime.tracer, self.request, self.scope, self.entry.id, self.context)
         identity = self.span.get_span_context()
         if identity.is_valid:
@@ -112,7 +113,7 @@ class Call:
                 self.entry.execution = self.entry.trace_id
         self.context = otel_context.set_value(_INSIDE, self, trace.set_span_in_context(self.span, self.context))
         if self.response.output is not None and self.reader.content is not None:
-            self.capture(self.reader.content(kwargs if self.request.tool_name is None else self.request.content))
+            self.capture(self.reader.content(self.kwargs if self.request.tool_name is None else self.request.content))
 
     def capture(self, content: Mapping[str, Any]) -> None:
         """Records content on the span and as an event, where that was asked for; the processors redact it."""
@@ -183,7 +184,11 @@ class Call:
 
     def _record(self, outcome: str) -> None:
         if self.response.output is not None:
-            self.capture({"output_messages": self.response.output or self._streamed_output()} if self.entry.plugin is None else {"tool_result": self.response.output})
+            self.capture(
+                {"output_messages": self.response.output or self._streamed_output()}
+                if self.entry.plugin is None
+                else {"tool_result": self.response.output}
+            )
         spans.end_call(self.span, self.entry, self.response, outcome, self.runtime.names)
 
     def _streamed_output(self) -> list[dict[str, Any]]:

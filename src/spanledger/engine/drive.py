@@ -1,10 +1,13 @@
-"""Runs one patched call: synchronous, asynchronous, generator or manager. Which of these is known when patching; the rest is decided by what comes back."""
+"""Runs one patched call: synchronous, asynchronous, generator or manager.
+
+Which of these is known when patching; the rest is decided by what comes back.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
@@ -24,6 +27,21 @@ if TYPE_CHECKING:
     Kwargs = dict[str, Any]
 
 
+class Use(NamedTuple):
+    """One use of a patched function."""
+
+    call: Call
+    library: str
+    target: Target
+    function: Callable[..., Any]
+    """The original, bound."""
+    args: tuple[Any, ...]
+
+    def send(self) -> Any:
+        """Calls the original with the arguments that are really to be sent."""
+        return self.function(*self.args, **self.call.kwargs)
+
+
 def wrap(function: Any, library: str, target: Target) -> Any:
     """Wraps a function as it stands in its class or module (static and class methods included)."""
     plain = inspect.unwrap(function.__func__ if isinstance(function, (staticmethod, classmethod)) else function)
@@ -33,7 +51,8 @@ def wrap(function: Any, library: str, target: Target) -> Any:
         runtime = active()
         if runtime is None or _part_of_another(library, target) or not is_instrumentation_enabled():
             return wrapped(*args, **kwargs)
-        return driver(runtime, library, target, wrapped, instance, args, kwargs)
+        call = runtime.guard.run("prepare", prepare, runtime, library, target, instance, args, kwargs)
+        return wrapped(*args, **kwargs) if call is None else driver(Use(call, library, target, wrapped, args))
 
     return FunctionWrapper(function, wrapper)
 
@@ -53,7 +72,7 @@ def _driver(plain: Any, target: Target) -> Callable[..., Any]:
     return _coroutine_function if inspect.iscoroutinefunction(plain) else _function
 
 
-def prepare(runtime: Runtime, library: str, target: Target, instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> tuple[Call, Kwargs]:
+def prepare(runtime: Runtime, library: str, target: Target, instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Call:  # noqa: PLR0913, PLR0917  # what wrapt hands over
     """Reads the request. An adapter that fails costs the details, not the entry."""
     guard, reader = runtime.guard, target.reader
     if reader.prepare is not None:
@@ -62,23 +81,23 @@ def prepare(runtime: Runtime, library: str, target: Target, instance: Any, args:
     if request is None:
         model = kwargs.get("model")
         request = Request("chat", Activity.LLM, library, model if isinstance(model, str) else None)
-    return Call(runtime, library, reader, request), kwargs
+    return Call(runtime, library, reader, request, kwargs)
 
 
-def begin(call: Call, kwargs: Kwargs) -> None:
+def begin(call: Call) -> None:
     """Gate, then span. Raises BudgetExceeded."""
     call.admit(wait=True)
-    call.start(kwargs)
+    call.start()
 
 
-async def begin_async(call: Call, kwargs: Kwargs) -> None:
+async def begin_async(call: Call) -> None:
     """The same without blocking the event loop: a free ledger answers at once, a busy one is waited for in a thread."""
     call.is_async = True
     try:
         call.admit(wait=False)
     except LedgerBusy:
         await _in_thread(lambda: call.admit(wait=True))
-    call.start(kwargs)
+    call.start()
 
 
 async def _in_thread(function: Callable[[], None]) -> None:
@@ -99,14 +118,12 @@ def _with_context(context: Any, function: Callable[[], None]) -> None:
         otel_context.detach(token)
 
 
-def _function(
-    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
-) -> Any:
-    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
-    begin(call, kwargs)
+def _function(use: Use) -> Any:
+    call = use.call
+    begin(call)
     token = otel_context.attach(call.context)
     try:
-        result = wrapped(*args, **kwargs)
+        result = use.send()
     except BaseException as error:
         call.end(error)
         raise
@@ -114,18 +131,16 @@ def _function(
         otel_context.detach(token)
     if inspect.isawaitable(result):
         call.is_async = True
-        return _awaited(call, result, follow=not target.plugin)
-    return _received(call, result, follow=not target.plugin)
+        return _awaited(call, result, follow=not use.target.plugin)
+    return _received(call, result, follow=not use.target.plugin)
 
 
-async def _coroutine_function(
-    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
-) -> Any:
-    if _part_of_another(library, target):  # openai's managers make the coroutine outside of themselves and await it inside
-        return await wrapped(*args, **kwargs)
-    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
-    await begin_async(call, kwargs)
-    return await _awaited(call, wrapped(*args, **kwargs), follow=not target.plugin)
+async def _coroutine_function(use: Use) -> Any:
+    if _part_of_another(use.library, use.target):  # openai's managers make the coroutine outside of themselves and await it inside
+        return await use.send()
+    call = use.call
+    await begin_async(call)
+    return await _awaited(call, use.send(), follow=not use.target.plugin)
 
 
 async def _awaited(call: Call, awaitable: Awaitable[Any], *, follow: bool) -> Any:
@@ -157,22 +172,18 @@ def _received(call: Call, result: Any, *, follow: bool) -> Any:
         return result
 
 
-def _manager(
-    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
-) -> Any:
-    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
-    manager = wrapped(*args, **kwargs)
+def _manager(use: Use) -> Any:
+    call = use.call
+    manager = use.send()
     if hasattr(type(manager), "__aenter__"):
-        return LiveAsyncManager(manager, call, target.tap, lambda call: begin_async(call, kwargs))
-    return LiveManager(manager, call, target.tap, lambda call: begin(call, kwargs))
+        return LiveAsyncManager(manager, call, use.target.tap, begin_async)
+    return LiveManager(manager, call, use.target.tap, begin)
 
 
-def _generator(
-    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
-) -> Generator[Any, Any, Any]:
-    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
-    begin(call, kwargs)
-    inner = wrapped(*args, **kwargs)
+def _generator(use: Use) -> Generator[Any, Any, Any]:
+    call = use.call
+    begin(call)
+    inner = use.send()
     step: Callable[[], Any] = inner.__next__
     while True:
         token = otel_context.attach(call.context)
@@ -209,13 +220,11 @@ def _sender(send: Callable[[Any], Any], value: Any) -> Callable[[], Any]:
     return lambda: send(value)
 
 
-async def _async_generator(
-    runtime: Runtime, library: str, target: Target, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs
-) -> AsyncGenerator[Any, Any]:
-    call, kwargs = prepare(runtime, library, target, instance, args, kwargs)
-    await begin_async(call, kwargs)
+async def _async_generator(use: Use) -> AsyncGenerator[Any, Any]:
+    call = use.call
+    await begin_async(call)
     dropped = _Dropped(call)  # an asynchronous generator nobody closes is collected without running its code
-    inner = wrapped(*args, **kwargs)
+    inner = use.send()
     step: Callable[[], Any] = inner.__anext__
     while True:
         token = otel_context.attach(call.context)

@@ -1,6 +1,6 @@
 """Proxies for results that live on after the call returned: streams, context managers, unparsed responses.
 
-A proxy is the object for all purposes (``isinstance``, attributes); it sees what passes and ends the call, whichever way the application leaves.
+A proxy is the object for all purposes (``isinstance``, attributes); it sees what passes and ends the call, however the application leaves.
 The call's OpenTelemetry context is active only while the library is reading, so it never leaks into the application.
 """
 
@@ -51,7 +51,7 @@ def _receive_raw(call: Call, result: Any, http: Any) -> Any:
     return result
 
 
-class _Live(ObjectProxy):  # type: ignore[misc]  # wrapt ships no types
+class _Live(ObjectProxy):
     """What all proxies share. The one that owns the call ends it when collected; a proxy that handed out another owns it no more."""
 
     def __init__(self, wrapped: Any, call: Call, *, owns: bool = True) -> None:
@@ -138,18 +138,17 @@ class LiveAsyncStream(_Live):
             try:
                 item = await self._self_next()
             except StopAsyncIteration:
+                otel_context.detach(token)
                 call.end()
                 raise
-            except GeneratorExit:  # the reading coroutine is being collected
+            except GeneratorExit:  # the reading coroutine is being collected, in whatever context
                 call.abandon("dropped")
-                token = None
                 raise
             except BaseException as error:
+                otel_context.detach(token)
                 call.end(error)
                 raise
-            finally:
-                if token is not None:
-                    otel_context.detach(token)
+            otel_context.detach(token)
             if not (self._self_reads and call.chunk(item)):
                 return item
 

@@ -43,7 +43,7 @@ class Patch:
 def patch(module: ModuleType, dotted: str, wrap: Callable[[Any], Any]) -> Patch:
     """Replaces ``module.dotted`` by ``wrap`` of it. Raises AttributeError if it is not there.
 
-    The raw descriptor is wrapped (as found in ``__dict__`` along the method resolution order), so static and class methods stay what they are.
+    The raw descriptor is wrapped (as found in ``__dict__`` along the method resolution order), so static and class methods stay such.
     """
     *path, name = dotted.split(".")
     parent: Any = module

@@ -68,7 +68,7 @@ def new_id() -> str:
 
 
 def _after_fork() -> None:
-    global _random, _random_lock  # noqa: PLW0603
+    global _random, _random_lock
     _random, _random_lock = random.Random(os.urandom(16)), threading.Lock()  # noqa: S311
     if _active is not None:
         _active.open_calls = {}  # the parent ends its own calls

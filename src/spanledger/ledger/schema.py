@@ -112,9 +112,10 @@ def prepare(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, 
 
 
 def _check_owner(db: sqlite3.Connection, path: Path) -> None:
-    if _pragma(db, "application_id") == APPLICATION_ID:
+    owner = _pragma(db, "application_id")
+    if owner == APPLICATION_ID:
         return
-    if _pragma(db, "user_version") or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if owner or _pragma(db, "user_version") or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         msg = f"the ledger {path} cannot be used: it is the database of another program; choose another path"
         raise LedgerError(msg)
 

@@ -130,8 +130,8 @@ class SqliteLedger:
         return count
 
     def check(self) -> None:
-        """Opens the ledger and begins to write: raises what a call would meet (``LedgerError``)."""
-        self._writer.write(lambda db: None)
+        """Opens the ledger and begins to write: raises what a call would meet (``LedgerError``, ``LedgerBusy`` while others write)."""
+        self._writer.write(lambda db: None, wait=False)
 
     def close(self) -> None:
         """See ``Ledger.close``."""

@@ -116,11 +116,13 @@ class PriceBook:
         if model is None:
             return UNPRICED
         real = overrides.alias(model)
-        rates = overrides.rates(provider, real, context, when) or overrides.rates(provider, model, context, when)
+        meant = names.candidates(provider, real, prefixed=real is not model)
+        written = meant if real is model else [*meant, *names.candidates(provider, model)]
+        rates = overrides.rates(written, context, when)
         if rates is None:
             book = self._load()
-            rates = book.rates(names.candidates(provider, real), context, when) if book else None
-        rates = scaled(rates or UNPRICED, overrides.factor(provider, real, when), overrides.hash)
+            rates = book.rates(meant, context, when) if book else None
+        rates = scaled(rates or UNPRICED, overrides.factor(written, when), overrides.hash)
         return rates._replace(since=max(since, rates.since), until=min(until, rates.until))
 
     def _load(self) -> catalogue.Catalogue | None:

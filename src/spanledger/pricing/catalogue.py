@@ -196,10 +196,9 @@ def _has_us_only(found: Found) -> bool:
 
 def _rate_at(found: Found, tokens: Mapping[str, Decimal | TieredPrices], size: int, factor: Fraction) -> Rate:
     own = {name: Fraction(_price(price, size)) * factor / 10**6 for name, price in tokens.items()}
-    if found.provider == "google" and "input" in own:
+    if found.provider == "google" and "input" in own and "input_audio" not in own:
         # https://ai.google.dev/gemini-api/docs/pricing lists an audio price only where it differs from that of text.
-        own.setdefault("input_audio", own["input"])
-        own.setdefault("cache_read_audio", own.get("cache_read", own["input"]))
+        own |= {"input_audio": own["input"], "cache_read_audio": own.get("cache_read", own["input"])}
     return rate(own)
 
 

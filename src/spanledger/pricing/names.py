@@ -70,6 +70,9 @@ _CLAUDE = re.compile(r"claude-?(?:(?:[a-z]+)-)?v?(\d{1,2})(?:[-.](\d{1,2}))?(?!\
 _OPENAI = re.compile(r"gpt|^o[1-9](?:-|$)|davinci|babbage|text-embedding-|codex", re.IGNORECASE)
 _CLAUDE_NEW_TOKENIZER = (4, 7)
 
+FAMILY_OPENAI, FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_GEMINI, FAMILY_DEFAULT = "openai", "claude", "claude-4.7", "gemini", "default"
+_FAMILY_OF_PROVIDER = {"openai": FAMILY_OPENAI, "azure": FAMILY_OPENAI, "anthropic": FAMILY_CLAUDE_NEW, "google": FAMILY_GEMINI}
+
 
 class Candidate(NamedTuple):
     """A name to look a price up under. ``provider`` is a ``provider_key``; ``exact`` is False if the name is a guess."""
@@ -85,21 +88,22 @@ def provider_key(provider: str) -> str:
     return _ALIASES.get(key, key)
 
 
-def is_gateway(provider: str) -> bool:
-    """Whether this provider name tells only who forwards the call."""
-    return provider_key(provider) in _GATEWAYS
+def candidates(provider: str, model: str, *, prefixed: bool = False) -> list[Candidate]:
+    """Names under which the price of ``provider``'s ``model`` may be found, the most certain first, without repetitions.
 
-
-def candidates(provider: str, model: str) -> list[Candidate]:
-    """Names under which the price of ``provider``'s ``model`` may be found, the most certain first, without repetitions."""
+    ``prefixed``: ``maker/model`` surely means that maker, whoever the provider is; gateways always speak so.
+    """
     key = provider_key(provider)
+    prefixed = prefixed or key in _GATEWAYS
     found: list[Candidate] = []
     for name, exact in spellings(model):
-        found.append(Candidate(_maker(name) if key in _GATEWAYS else key, name, exact))
+        found.append(Candidate(key, name, exact))
         maker, slash, rest = name.partition("/")
-        if slash and (key in _GATEWAYS or key in _PASS_ON or provider_key(maker) == key):
-            certain = key not in _PASS_ON or provider_key(maker) == key
+        certain = prefixed or provider_key(maker) == key
+        if slash and (certain or key in _PASS_ON):
             found.append(Candidate(provider_key(maker), rest, exact and certain))
+        elif key in _GATEWAYS:
+            found.append(Candidate(_maker(name), name, exact))
     return sorted(dict.fromkeys(found), key=lambda candidate: not candidate.exact)
 
 
@@ -136,15 +140,15 @@ def claude_version(model: str) -> tuple[int, int] | None:
 
 @lru_cache(maxsize=1024)
 def family(provider: str, model: str | None) -> str:
-    """The tokenizer family: ``openai``, ``claude`` (up to 4.6), ``claude-4.7`` (and later), ``gemini`` or ``default``."""
+    """The tokenizer family: one of the ``FAMILY_`` names. Claude 4.7 brought a new tokenizer, with about 30 % more tokens."""
     name = (model or "").lower()
     if "claude" in name:
-        return "claude" if (claude_version(name) or (0, 0)) < _CLAUDE_NEW_TOKENIZER else "claude-4.7"
+        return FAMILY_CLAUDE if (claude_version(name) or (0, 0)) < _CLAUDE_NEW_TOKENIZER else FAMILY_CLAUDE_NEW
     if "gemini" in name or "gemma" in name:
-        return "gemini"
+        return FAMILY_GEMINI
     if _OPENAI.search(name):
-        return "openai"
-    return {"openai": "openai", "azure": "openai", "anthropic": "claude-4.7", "google": "gemini"}.get(provider_key(provider), "default")
+        return FAMILY_OPENAI
+    return _FAMILY_OF_PROVIDER.get(provider_key(provider), FAMILY_DEFAULT)
 
 
 def _maker(model: str) -> str:

@@ -16,10 +16,11 @@ from spanledger.pricing import names
 from spanledger.pricing.rates import FEMTO, Rates, rate, tool_unit, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from spanledger.model import Unit
+    from spanledger.pricing.names import Candidate
     from spanledger.pricing.price_file import ModelEntry, Multiplier, PriceFile
 
 SOURCE = "file"
@@ -40,21 +41,21 @@ class Overrides(NamedTuple):
         """The model that a user's own name stands for; other names as they are."""
         return self.aliases.get(model.casefold(), model)
 
-    def rates(self, provider: str, model: str, context: Mapping[str, str], when: float) -> Rates | None:
-        """The rates of the first entry that applies, or None."""
-        day = _day(when)
-        spelled = [name.casefold() for name, _ in names.spellings(model)]
+    def rates(self, candidates: Iterable[Candidate], context: Mapping[str, str], when: float) -> Rates | None:
+        """The rates of the first entry that applies to any of these names, or None."""
+        day, known = _day(when), list(candidates)
         for entry in self.models:
-            if _is_for(entry, provider, spelled) and _in_force(entry, day) and entry.context.items() <= context.items():
-                return _compile(entry, f"{provider}/{model}", self.hash, exact=entry.context.keys() == context.keys())
+            match = _match(entry, known, day)
+            if match and entry.context.items() <= context.items():
+                name = f"{match.provider}/{match.model}"
+                return _compile(entry, name, self.hash, exact=entry.context.keys() == context.keys())
         return None
 
-    def factor(self, provider: str, model: str, when: float) -> Fraction:
+    def factor(self, candidates: Iterable[Candidate], when: float) -> Fraction:
         """The product of all multipliers that apply."""
-        product, day = Fraction(1), _day(when)
-        spelled = [name.casefold() for name, _ in names.spellings(model)]
+        product, day, known = Fraction(1), _day(when), list(candidates)
         for entry in self.multipliers:
-            if _is_for(entry, provider, spelled) and _in_force(entry, day):
+            if _match(entry, known, day):
                 product *= Fraction(entry.factor)
         return product
 
@@ -84,15 +85,15 @@ def scaled(rates: Rates, factor: Fraction, version: str) -> Rates:
     )
 
 
-def _is_for(entry: ModelEntry | Multiplier, provider: str, spelled: Sequence[str]) -> bool:
-    if entry.provider is not None and names.provider_key(entry.provider) != names.provider_key(provider):
-        return False
-    pattern = entry.model.casefold()
-    return any(fnmatchcase(name, pattern) for name in spelled)
-
-
-def _in_force(entry: ModelEntry | Multiplier, day: dt.date) -> bool:
-    return (entry.effective_from or day) <= day <= (entry.effective_to or day)
+def _match(entry: ModelEntry | Multiplier, candidates: Iterable[Candidate], day: dt.date) -> Candidate | None:
+    """The first of these names that an entry in force on ``day`` is for."""
+    if not (entry.effective_from or day) <= day <= (entry.effective_to or day):
+        return None
+    provider, pattern = entry.provider and names.provider_key(entry.provider), entry.model.casefold()
+    for candidate in candidates:
+        if provider in {None, candidate.provider} and fnmatchcase(candidate.model.casefold(), pattern):
+            return candidate
+    return None
 
 
 def _day(when: float) -> dt.date:
@@ -131,7 +132,7 @@ class OverrideFile:
     def __init__(self, path: Path | None, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.path, self.problems = path, ()
         self._ttl, self._clock = ttl, clock
-        self._next_look = float("inf") if path is None else float("-inf")
+        self._next_look = float("-inf")
         self._overrides = Overrides()
         self._seen: tuple[int, ...] | None = None
         self._lock = threading.Lock()
@@ -140,10 +141,10 @@ class OverrideFile:
 
     def current(self) -> Overrides:
         """The overrides in force. One caller in ``ttl`` seconds looks at the file; others use what is there meanwhile."""
-        if self._clock() < self._next_look or not self._lock.acquire(blocking=self._next_look == float("-inf")):
+        if self.path is None or self._clock() < self._next_look or not self._lock.acquire(blocking=self._next_look == float("-inf")):
             return self._overrides
         try:
-            if self.path and self._clock() >= self._next_look:
+            if self._clock() >= self._next_look:
                 self._look(self.path)
                 self._next_look = self._clock() + self._ttl
         finally:

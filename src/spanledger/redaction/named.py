@@ -163,7 +163,11 @@ def _is_value(text: Text, it: _Assigned, label: str) -> bool:
 
 def _is_odd(value: str) -> bool:
     """Not a word of any language: a digit or a sign among letters."""
-    return len(value) >= _SHORT_SECRET and any(sign.isdigit() or sign in "!@#$%^&*+=~" for sign in value) and any(sign.isalpha() for sign in value)
+    return (
+        len(value) >= _SHORT_SECRET
+        and any(sign.isdigit() or sign in "!@#$%^&*+=~" for sign in value)
+        and any(sign.isalpha() for sign in value)
+    )
 
 
 def _is_random(value: str) -> bool:

@@ -57,8 +57,11 @@ class Group(NamedTuple):
 
 def find(text: Text, start: int, end: int) -> Iterator[Span]:
     """The private numbers in the run ``[start, end)``, which has at least seven digits."""
-    if text.text[start:end].isdigit():
+    whole, dot, fraction = text.text[start:end].partition(".")
+    if not dot and whole.isdigit():
         yield from _bare(text, start, end)
+        return
+    if whole.isdigit() and fraction.isdigit():  # a float
         return
     groups = _groups(text, start, end)
     done = 0
@@ -81,7 +84,9 @@ def _bare(text: Text, start: int, end: int) -> Iterator[Span]:
         return
     groups = [Group(start, end, "")]
     span = _card(text, groups, 0) or _ssn(text, groups, 0)
-    if span is None and (text.text[start] == "0" or text.speaks_of_phones() or text.char(start - 1) in "+(" + SIGN or text.char(end) == SIGN):
+    if span is None and (
+        text.text[start] == "0" or text.speaks_of_phones() or text.char(start - 1) in "+(" + SIGN or text.char(end) == SIGN
+    ):
         span = _phone(text, groups, 0)
     if span:
         yield span
@@ -215,8 +220,6 @@ def _is_phone(text: Text, some: list[Group], lead: str) -> bool:
     digits = _digits(text, some)
     sizes = [group.size for group in some]
     separators = [group.before for group in some[1:]]
-    if separators == ["."]:
-        return False
     if "+" in lead:
         return checks.is_country_code(digits)
     if _is_formed(text, some, digits, sizes, separators, lead):
@@ -248,4 +251,8 @@ def _is_north_american(sizes: list[int], separators: list[str], digits: str) -> 
     """``415-555-0132``, ``(415) 555-0132``, ``1 415.555.0132`` (https://nationalnanpa.com)."""
     if sizes[0] == 1 and digits[0] == "1" and len(sizes) == 4:
         sizes, separators = sizes[1:], separators[1:]
-    return sizes == [3, 3, 4] and all(separator in {"-", ".", " ", ") ", ")", ")-", "/"} for separator in separators) and separators != [" ", " "]
+    return (
+        sizes == [3, 3, 4]
+        and all(separator in {"-", ".", " ", ") ", ")", ")-", "/"} for separator in separators)
+        and separators != [" ", " "]
+    )

@@ -21,7 +21,9 @@ _PHONE_AFTER = re.compile(r"[ \-.,:()]{0,3}(?:office|mobile|fax|cell|home|work|p
 _CARD = re.compile(
     r"\bcards?\b|credit|debit|\bvisa\b|amex|american express|master ?card|maestro|diners|discover|\bcc\b|\bpan\b|tarjeta|karte|\u5361"
 )
-_OTHER = re.compile(r"\b(?:npi|mrn|isbn|issn|ean|sku|policy|order|invoice|record|part|serial|ticket|tracking|routing|provider identifier|case|claim)\b")
+_OTHER = re.compile(
+    r"\b(?:npi|mrn|isbn|issn|ean|sku|policy|order|invoice|record|part|serial|ticket|tracking|routing|provider identifier|case|claim)\b"
+)
 """Numbers that are called something else."""
 _HOST = re.compile(r"\bip|addr|host|server|subnet|prefix|gateway|\bdns\b|\u5730\u5740")
 _SSN = re.compile(r"\bssns?\b|\bssn_|_ssn\b|social(?: |-|_)?sec|\bsocial\b|\bsoc ?sec")

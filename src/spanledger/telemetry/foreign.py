@@ -1,7 +1,7 @@
 """Spans that others make of calls that are ours to count.
 
-Some client libraries trace themselves (anthropic 2.x does). Inside one of our calls such a span is a second account of the same tokens: it stays,
-for its timing and detail, but without usage and marked ``spanledger.counted = false``, so that no backend adds it up twice.
+Some client libraries trace themselves (anthropic 2.x does). Inside one of our calls such a span is a second account of the same tokens:
+it stays, for its timing and detail, but without usage and marked ``spanledger.counted = false``, so that no backend adds it up twice.
 """
 
 from __future__ import annotations

@@ -32,12 +32,10 @@ Labels = tuple[tuple[str, Any], ...]
 class Tally:
     """Monotonic sums by label set, observed by the SDK when it collects."""
 
-    _all: weakref.WeakSet[Tally] = weakref.WeakSet()
-
     def __init__(self) -> None:
         self._sums: defaultdict[Labels, int] = defaultdict(int)
         self._lock = threading.Lock()
-        Tally._all.add(self)
+        _tallies.add(self)
 
     def add(self, labels: Labels, amount: int = 1) -> None:
         """Adds to one label set."""
@@ -50,15 +48,21 @@ class Tally:
             items = list(self._sums.items())
         return [Observation(value, dict(labels)) for labels, value in items]
 
-    @classmethod
-    def restart_all(cls) -> None:
-        """In a forked child: the parent reports what was counted so far."""
-        for tally in cls._all:
-            tally._sums, tally._lock = defaultdict(int), threading.Lock()
+    def restart(self) -> None:
+        """In a forked child: the parent reports what was counted so far. Its lock may be held by a thread that does not exist here."""
+        self._sums, self._lock = defaultdict(int), threading.Lock()
+
+
+_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
+
+
+def _restart_all() -> None:
+    for tally in list(_tallies):
+        tally.restart()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=Tally.restart_all)
+    os.register_at_fork(after_in_child=_restart_all)
 
 
 class Metrics:
@@ -79,7 +83,9 @@ class Metrics:
         self.unpriced = _counter(meter, s.METRIC_UNPRICED, "{call}", "Calls whose model has no price.")
         self.redactions = _counter(meter, s.METRIC_REDACTIONS, "{value}", "Values redacted, by kind.")
         self.refusals = _counter(meter, s.METRIC_REFUSALS, "{call}", "Calls refused by a budget before they were sent.")
-        self.errors = _counter(meter, s.METRIC_INTERNAL_ERRORS, "{error}", "Errors inside Spanledger, none of which reached the application.")
+        self.errors = _counter(
+            meter, s.METRIC_INTERNAL_ERRORS, "{error}", "Errors inside Spanledger, none of which reached the application."
+        )
         for field, name in s.METRIC_BUDGETS.items():
             meter.create_observable_gauge(name, [self._budget_callback(field)], "1", f"Budget accounts: {field}, in the budget's unit.")
 
@@ -145,15 +151,13 @@ class Metrics:
 
     def _budget_callback(self, field: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_options: CallbackOptions) -> Iterable[Observation]:
-            # The scope's value (a customer, a user) is left out: it may be personal and is unbounded. The fullest account speaks for its budget.
+            # The scope's value (a customer, a user) is left out: it may be personal, and is unbounded. The fullest account speaks.
             fullest: dict[str, Balance] = {}
             for balance in self._balances():
                 known = fullest.get(balance.budget)
                 if known is None or balance.spent + balance.reserved > known.spent + known.reserved:
                     fullest[balance.budget] = balance
-            return [
-                Observation(getattr(b, field), {s.BUDGET_NAME: b.budget, s.BUDGET_UNIT: str(b.unit)}) for b in fullest.values()
-            ]
+            return [Observation(getattr(b, field), {s.BUDGET_NAME: b.budget, s.BUDGET_UNIT: str(b.unit)}) for b in fullest.values()]
 
         return observe
 

@@ -1,0 +1,300 @@
+"""Redacts every span and log record before any exporter sees it, whoever made it and wherever the exporters stand.
+
+Spans are redacted in ``_on_ending``, which the SDK calls on all processors before the first ``on_end``. By then it has frozen the
+attributes, so the private fields are replaced; the ``ReadableSpan`` that all exporters share is made of them afterwards
+(https://github.com/open-telemetry/opentelemetry-python/blob/main/opentelemetry-sdk/src/opentelemetry/sdk/trace/__init__.py, ``Span.end``).
+There is no such hook for log records: the log processor has to be the first.
+
+What cannot be redacted is not exported: an error costs the contents of that span or record, never the application.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, SpanProcessor
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.trace import Link, SpanContext, Status, TraceFlags
+
+from spanledger.telemetry import semconv as s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+
+    from spanledger.redaction.redactor import Redactor
+
+log = logging.getLogger("spanledger")
+
+_FIELDS = ("_name", "_attributes", "_events", "_links", "_status")
+_KEPT = frozenset({s.OPERATION, s.PROVIDER, s.ENTRY_ID, s.ACTIVITY, s.USAGE_STATE, s.COST_STATUS})
+"""Texts that a span keeps when redaction fails; they are ours, and only kept if they look like names."""
+_KEPT_NUMBERS = (s.USAGE_PREFIX, s.COST_NANO_USD, s.COUNTED)
+_PLAIN = re.compile(r"[a-z][0-9a-z_.-]{0,63}")
+
+
+class RedactingSpanProcessor(SpanProcessor):
+    """Replaces private values in spans when they end: names, attributes, events, links, status and resource.
+
+    Args:
+        redactor: decides what is private.
+        on_error: told of each error of ours; what it raises reaches the application.
+        before: called with each ending span before it is redacted; may replace its private fields.
+        on_start_hook: called with each starting span and its parent context. Its exceptions reach the caller of ``start_span``; that is how
+            calls of foreign instrumentations are stopped.
+    """
+
+    led = False
+    """Whether ``install_first`` put it where it is."""
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        *,
+        on_error: Callable[[BaseException], None] | None = None,
+        before: Callable[[Any], None] | None = None,
+        on_start_hook: Callable[[Any, Context | None], None] | None = None,
+    ) -> None:
+        self._redactor = redactor
+        self._on_error = on_error
+        self._before = before
+        self._on_start_hook = on_start_hook
+        self._resources = _Resources(redactor)
+        self._called = False
+        self._warned = False
+
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+        """Runs the hook."""
+        if self._on_start_hook is not None:
+            self._on_start_hook(span, parent_context)
+
+    def _on_ending(self, span: Any) -> None:
+        self._called = True
+        self._finish(span)
+
+    def on_end(self, span: Any) -> None:
+        """Redacts here if the SDK did not call ``_on_ending``: too late for processors before this one, in time for those behind it."""
+        if not self._called:
+            self._warn(
+                "this version of opentelemetry-sdk does not call SpanProcessor._on_ending; processors ahead of ours see spans unredacted"
+            )
+            self._finish(span)
+
+    def _finish(self, span: Any) -> None:
+        error: Exception | None = None
+        if self._before is not None:
+            try:
+                self._before(span)
+            except Exception as caught:  # noqa: BLE001  # telemetry never hurts the application
+                error = caught
+        try:
+            self._redact(span)
+        except Exception as caught:  # noqa: BLE001  # see the module
+            error = caught
+            self._empty(span)
+        if error is not None and self._on_error is not None:
+            self._on_error(error)
+
+    def _redact(self, span: Any) -> None:
+        """Reads everything first and replaces afterwards, so that an error leaves no half-redacted span."""
+        redactor = self._redactor
+        if redactor.off:
+            return
+        changes = {
+            "_name": redactor.text(span._name),  # noqa: SLF001  # see the module
+            "_attributes": _attributes(redactor, span._attributes),  # noqa: SLF001
+            "_events": _each(redactor, span._events, _event),  # noqa: SLF001
+            "_links": _each(redactor, span._links, _link),  # noqa: SLF001
+            "_status": _status(redactor, span._status),  # noqa: SLF001
+            "_resource": self._resources.redacted(getattr(span, "_resource", None)),
+        }
+        for field, value in changes.items():
+            if value is not None:
+                setattr(span, field, value)
+
+    def _empty(self, span: Any) -> None:
+        """Keeps identity, timing, kind and numbers; all else goes."""
+        if not all(hasattr(span, field) for field in _FIELDS):
+            self._warn("this version of opentelemetry-sdk keeps spans in other fields than we know; spans are not exported")
+            span._context = _unsampled(span.get_span_context())  # noqa: SLF001  # processors export what is sampled
+        kept = _kept(span)
+        span._name = kept.get(s.OPERATION) or span.kind.name.lower()  # noqa: SLF001
+        span._attributes = BoundedAttributes(attributes=kept)  # noqa: SLF001
+        span._events = BoundedList(0)  # noqa: SLF001
+        span._links = BoundedList(0)  # noqa: SLF001
+        status = getattr(span, "_status", None)
+        span._status = Status(status.status_code) if status is not None else Status()  # noqa: SLF001
+
+    def _warn(self, message: str) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("redaction: %s", message)
+
+
+class RedactingLogProcessor(LogRecordProcessor):
+    """Replaces private values in log records, in place: body, attributes and event name. Must be the first processor of its provider."""
+
+    led = False
+    """Whether ``install_first`` put it where it is."""
+
+    def __init__(self, redactor: Redactor, *, on_error: Callable[[BaseException], None] | None = None) -> None:
+        self._redactor = redactor
+        self._on_error = on_error
+        self._resources = _Resources(redactor)
+
+    def on_emit(self, log_record: Any) -> None:
+        """Redacts the record; on an error of ours only its severity, time and trace remain."""
+        if self._redactor.off:
+            return
+        record = log_record.log_record
+        try:
+            self._redact(log_record, record)
+        except Exception as error:  # noqa: BLE001  # see the module
+            record.body, record.event_name, record.severity_text = None, None, None
+            record.attributes = BoundedAttributes(immutable=False)
+            if self._on_error is not None:
+                self._on_error(error)
+
+    def _redact(self, log_record: Any, record: Any) -> None:
+        redactor = self._redactor
+        body = redactor.value(None, record.body)
+        attributes = _attributes(redactor, record.attributes, immutable=False)
+        event = redactor.text(record.event_name) if record.event_name else record.event_name
+        severity = redactor.text(record.severity_text) if record.severity_text else record.severity_text
+        resource = self._resources.redacted(log_record.resource)
+        record.body, record.event_name, record.severity_text = body, event, severity
+        if attributes is not None:
+            record.attributes = attributes
+        if resource is not None:
+            log_record.resource = resource
+
+    def shutdown(self) -> None:
+        """Nothing to do."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Nothing to do."""
+        del timeout_millis
+        return True
+
+
+class _Resources:
+    """Resources are few and shared by all spans; each is redacted once."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._known: tuple[Resource | None, Resource | None] = (None, None)
+
+    def redacted(self, resource: Resource | None) -> Resource | None:
+        """The resource to show instead of this one, or ``None`` if it can be shown."""
+        source, shown = self._known
+        if resource is source:
+            return shown
+        if resource is not None and resource is shown:
+            return None
+        attributes = self._redactor.attributes(resource.attributes) if resource is not None else None
+        shown = Resource(attributes, resource.schema_url) if resource is not None and attributes is not None else None
+        self._known = (resource, shown)
+        return shown
+
+
+def _attributes(redactor: Redactor, attributes: Mapping[str, Any] | None, *, immutable: bool = True) -> BoundedAttributes | None:
+    """A redacted equivalent with the same limits and count of dropped attributes; ``None`` if nothing changes."""
+    safe = redactor.attributes(attributes)
+    if safe is None:
+        return None
+    limit, length = getattr(attributes, "maxlen", None), getattr(attributes, "max_value_len", None)
+    redacted = BoundedAttributes(limit, safe, immutable=immutable, max_value_len=length)
+    redacted.dropped = getattr(attributes, "dropped", 0)
+    return redacted
+
+
+def _each(redactor: Redactor, items: Any, redact: Callable[[Redactor, Any], Any]) -> BoundedList | None:
+    """A list with the same limit and count of dropped items, some of them replaced; ``None`` if none is."""
+    if not items:
+        return None
+    old = list(items)
+    new = [redact(redactor, item) for item in old]
+    if all(safe is item for safe, item in zip(new, old, strict=True)):
+        return None
+    redacted: BoundedList = BoundedList.from_seq(None, new)
+    redacted.dropped = getattr(items, "dropped", 0)
+    return redacted
+
+
+def _event(redactor: Redactor, event: Any) -> Any:
+    name, attributes = redactor.text(event.name), _attributes(redactor, event.attributes)
+    if name is event.name and attributes is None:
+        return event
+    return Event(name, event.attributes if attributes is None else attributes, event.timestamp)
+
+
+def _link(redactor: Redactor, link: Any) -> Any:
+    attributes = _attributes(redactor, link.attributes)
+    return link if attributes is None else Link(link.context, attributes)
+
+
+def _status(redactor: Redactor, status: Status) -> Status | None:
+    if not status.description:
+        return None
+    description = redactor.text(status.description)
+    return None if description is status.description else Status(status.status_code, description)
+
+
+def _kept(span: Any) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in (getattr(span, "_attributes", None) or {}).items():
+        is_number = isinstance(value, (int, float)) and key.startswith(_KEPT_NUMBERS) and _PLAIN.fullmatch(key)
+        if is_number or (key in _KEPT and isinstance(value, str) and _PLAIN.fullmatch(value)):
+            kept[key] = value
+    return kept
+
+
+def _unsampled(context: SpanContext) -> SpanContext:
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, TraceFlags(TraceFlags.DEFAULT))
+
+
+def install_first(
+    provider_tracer: Any, provider_logger: Any, span_processor: RedactingSpanProcessor, log_processor: RedactingLogProcessor
+) -> bool:
+    """Puts both processors in front of all others of live providers, also of tracers and loggers made before.
+
+    Idempotent: processors that an earlier call led to the front are replaced.
+
+    The lists are private to the SDK (``_active_span_processor._span_processors``, ``_multi_log_record_processor._log_record_processors``,
+    tuples that are replaced under their lock). Where they are not found, the processors are added at the end instead, with a warning.
+    Providers that are not the SDK's take no processors and are left alone.
+
+    Returns:
+        Whether everything these providers export is redacted. If not, record no content.
+    """
+    spans = _put_first(provider_tracer, "_active_span_processor", "_span_processors", span_processor, "add_span_processor")
+    logs = _put_first(provider_logger, "_multi_log_record_processor", "_log_record_processors", log_processor, "add_log_record_processor")
+    if logs is False:
+        log.warning(
+            "redaction: this version of opentelemetry-sdk keeps log processors where we cannot lead them; logs may leave unredacted"
+        )
+    return spans is not None and logs is not False
+
+
+def _put_first(provider: Any, owner_name: str, list_name: str, processor: Any, add_name: str) -> bool | None:
+    """True: it is the first. False: it was added behind others. None: the provider takes no processors."""
+    owner = getattr(provider, owner_name, None)
+    present = getattr(owner, list_name, None)
+    lock = getattr(owner, "_lock", None)
+    if isinstance(present, tuple) and lock is not None:
+        with lock:
+            others = [other for other in getattr(owner, list_name) if other is not processor and not getattr(other, "led", False)]
+            setattr(owner, list_name, (processor, *others))
+            processor.led = True
+        return True
+    add = getattr(provider, add_name, None)
+    if add is None:
+        return None
+    add(processor)
+    return False

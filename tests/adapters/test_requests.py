@@ -1,0 +1,212 @@
+"""What is read from the arguments of a call, and what is changed in them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from anthropic import AnthropicVertex
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from spanledger.model import Activity
+
+CHAT = ("openai", "Completions.create")
+CALLS = st.dictionaries(
+    st.sampled_from(["messages", "input", "tools", "model", "stream", "stream_options", "system", "prompt", "extra_body", "n", "stop", "text"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just(openai.NOT_GIVEN) | st.just(openai.omit if hasattr(openai, "omit") else None),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "include_usage", "id"]), inner, max_size=3),
+        max_leaves=6,
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture(params=[CHAT, ("openai", "Responses.create"), ("openai", "Embeddings.create"), ("anthropic", "Messages.create")], ids=lambda p: p[1])
+def any_reader(request: Any, reader: Any) -> Any:
+    return reader(*request.param)
+
+
+def test_chat(reader: Any, openai_client: openai.OpenAI) -> None:
+    messages, tools = [{"role": "user", "content": "hi"}], [{"type": "function", "function": {"name": "f"}}]
+    arguments = {
+        "model": "gpt-4o", "messages": messages, "tools": tools, "stream": True, "max_completion_tokens": 9, "max_tokens": 5, "n": 2,
+        "temperature": 0, "top_p": 0.5, "seed": 7, "stop": "END", "response_format": {"type": "json_object"}, "reasoning_effort": "low",
+        "service_tier": "flex", "extra_body": {"top_k": 4}, "presence_penalty": openai.NOT_GIVEN, "frequency_penalty": None, "user": "u",
+    }  # fmt: skip
+    read = reader(*CHAT, module="chat").request(openai_client.chat.completions, (), arguments)
+    assert (read.operation, read.activity, read.model, read.stream, read.max_output, read.choices) == ("chat", Activity.LLM, "gpt-4o", True, 9, 2)
+    assert read.params == {
+        "temperature": 0, "top_p": 0.5, "seed": 7, "top_k": 4, "choice_count": 2, "stop_sequences": ["END"], "output_type": "json",
+        "reasoning_level": "low", "service_tier": "flex", "api_type": "chat_completions",
+    }  # fmt: skip
+    assert read.context == {"service_tier": "flex"}
+    assert read.content[0] is messages
+    assert read.content[1] is tools
+    assert (read.provider, read.server_address, read.server_port) == ("openai", "127.0.0.1", openai_client.base_url.port)
+    assert not read.ask_usage
+
+
+def test_responses(reader: Any, openai_client: openai.OpenAI) -> None:
+    class Answer(BaseModel):
+        text: str
+
+    arguments = {
+        "model": "gpt-5", "input": "hi", "instructions": "be brief", "text_format": Answer, "reasoning": {"effort": "high"}, "max_output_tokens": 9,
+        "previous_response_id": "r0", "conversation": {"id": "conv1"},
+    }  # fmt: skip
+    read = reader("openai", "Responses.parse").request(openai_client.responses, (), arguments)
+    assert read.params == {
+        "output_type": "json", "reasoning_level": "high", "previous_response_id": "r0", "conversation_id": "conv1", "api_type": "responses",
+    }  # fmt: skip
+    assert (read.max_output, read.content) == (9, ("hi", "be brief", Answer))
+    fetched = reader("openai", "Responses.retrieve").request(openai_client.responses, ("r1",), {"stream": True, "starting_after": 3})
+    assert (fetched.operation, fetched.stream, fetched.params["stream_cursor"]) == ("fetch_response", True, "3")
+    resumed = reader("openai", "Responses.stream").request(openai_client.responses, (), {"response_id": "r1"})
+    assert (resumed.operation, resumed.stream) == ("fetch_response", True)
+
+
+def test_embeddings_and_legacy_completions(reader: Any, openai_client: openai.OpenAI) -> None:
+    arguments = {"model": "e", "input": ["a", "b"], "dimensions": 64, "encoding_format": "float"}
+    read = reader("openai", "Embeddings.create").request(openai_client.embeddings, (), arguments)
+    assert (read.operation, read.activity, read.max_output) == ("embeddings", Activity.EMBEDDING, None)
+    assert read.params == {"dimension_count": 64, "encoding_formats": ["float"]}
+    legacy = reader("openai", "Completions.create", module="resources.completions").request
+    assert legacy(openai_client.completions, (), {"prompt": ["a", "b"], "n": 2, "best_of": 3}).choices == 6
+    assert legacy(openai_client.completions, (), {"prompt": [1, 2, 3]}).choices == 1
+    assert legacy(openai_client.completions, (), {"prompt": "a"}).operation == "text_completion"
+
+
+def test_messages(reader: Any, anthropic_client: anthropic.Anthropic) -> None:
+    arguments = {
+        "model": "claude-x", "messages": [{"role": "user", "content": "hi"}], "system": "be brief", "max_tokens": 9, "top_k": 3, "stop_sequences": ("a", "b"),
+        "speed": "fast", "inference_geo": "us", "output_config": {"effort": "low", "format": {"type": "json_schema"}}, "service_tier": "auto",
+    }  # fmt: skip
+    read = reader("anthropic", "Messages.create").request(anthropic_client.messages, (), arguments)
+    assert (read.provider, read.model, read.max_output, read.stream) == ("anthropic", "claude-x", 9, False)
+    assert read.params == {"top_k": 3, "stop_sequences": ["a", "b"], "output_type": "json", "reasoning_level": "low", "service_tier": "auto"}
+    assert read.context == {"speed": "fast", "inference_geo": "us", "service_tier": "auto"}
+    assert read.content == (arguments["messages"], "be brief", arguments["output_config"])
+    assert reader("anthropic", "Messages.stream").request(anthropic_client.messages, (), {}).stream
+
+
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("https://api.openai.com/v1", "openai"),
+        ("https://eu.api.openai.com/v1", "openai"),
+        ("https://r.openai.azure.com/openai/v1", "azure.ai.openai"),
+        ("https://r.cognitiveservices.azure.com/openai", "azure.ai.openai"),
+        ("https://r.services.ai.azure.com/openai/v1", "azure.ai.openai"),
+        ("https://r.services.ai.azure.com/models", "azure.ai.inference"),
+        ("https://api.x.ai/v1", "x_ai"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://api.mistral.ai/v1", "mistral_ai"),
+        ("https://api.perplexity.ai", "perplexity"),
+        ("https://api.moonshot.cn/v1", "moonshot_ai"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://api.together.xyz/v1", "together"),
+        ("https://api.fireworks.ai/inference/v1", "fireworks"),
+        ("https://api.cerebras.ai/v1", "cerebras"),
+        ("https://generativelanguage.googleapis.com/v1beta/openai/", "gcp.gemini"),
+        ("https://us-central1-aiplatform.googleapis.com/v1", "gcp.vertex_ai"),
+        ("https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1", "aws.bedrock"),
+        ("http://localhost:8000/v1", "openai"),
+    ],
+)
+def test_provider_by_host(reader: Any, url: str, provider: str) -> None:
+    with openai.OpenAI(api_key="test", base_url=url) as client:
+        read = reader(*CHAT).request(client.chat.completions, (), {})
+        assert read.provider == provider
+        assert (read.server_address, read.server_port) == (client.base_url.host, client.base_url.port or (443 if url.startswith("https") else 80))
+
+
+def test_provider_by_class_and_changed_address(reader: Any) -> None:
+    request = reader(*CHAT).request
+    with openai.AzureOpenAI(api_key="test", azure_endpoint="https://gateway.corp", api_version="2024-10-21") as client:
+        assert request(client.chat.completions, (), {}).provider == "azure.ai.openai"
+    with AnthropicVertex(region="us-east5", project_id="p", access_token="t") as vertex:  # noqa: S106
+        assert reader("anthropic", "Messages.create").request(vertex.messages, (), {}).provider == "gcp.vertex_ai"
+    with openai.OpenAI(api_key="test", base_url="https://api.openai.com/v1") as client:
+        assert request(client.chat.completions, (), {}).provider == "openai"
+        client.base_url = "https://api.x.ai/v1"
+        assert request(client.chat.completions, (), {}).provider == "x_ai"
+
+
+def test_a_resource_without_client_has_the_librarys_provider(reader: Any) -> None:
+    read = reader("anthropic", "Messages.create").request(SimpleNamespace(), (), {})
+    assert (read.provider, read.server_address, read.server_port) == ("anthropic", None, None)
+
+
+@given(kwargs=CALLS)
+def test_reading_a_request_never_raises_nor_changes_it(any_reader: Any, kwargs: dict[str, Any]) -> None:
+    before = copy.deepcopy({key: value for key, value in kwargs.items() if isinstance(value, (dict, list))})
+    read = any_reader.request(SimpleNamespace(), (), kwargs)
+    assert read.operation
+    prepared = any_reader.prepare(kwargs, True)  # noqa: FBT003
+    any_reader.request(SimpleNamespace(), (), prepared)
+    if any_reader.content is not None:
+        assert isinstance(any_reader.content(kwargs), dict)
+    assert {key: kwargs[key] for key in before} == before
+
+
+@given(messages=st.lists(st.integers(), max_size=5), kind=st.sampled_from(["list", "tuple", "iterator", "generator"]))
+def test_only_one_shot_iterators_are_made_lists(any_reader: Any, messages: list[int], kind: str) -> None:
+    value: Any = {"list": list, "tuple": tuple, "iterator": iter, "generator": lambda items: (item for item in items)}[kind](messages)
+    for name in ("messages", "input", "tools"):
+        kwargs = {name: value, "model": "m"}
+        prepared = any_reader.prepare(kwargs, False)  # noqa: FBT003
+        if prepared is not kwargs:
+            assert isinstance(value, Iterator)
+            assert prepared == {name: messages, "model": "m"}
+            assert kwargs[name] is value  # the caller's own mapping stays as it was
+            return
+        assert kwargs[name] is value
+    assert not isinstance(value, Iterator)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ({"stream": True}, True),
+        ({"stream": True, "stream_options": {"include_usage": False, "include_obfuscation": False}}, True),
+        ({"stream": True, "stream_options": openai.NOT_GIVEN}, True),
+        ({"stream": True, "stream_options": {"include_usage": True}}, False),
+        ({"stream": True, "extra_body": {"stream_options": {"include_usage": True}}}, False),
+        ({"stream": False}, False),
+        ({"stream": openai.NOT_GIVEN}, False),
+        ({}, False),
+    ],
+)
+def test_asking_for_usage(reader: Any, arguments: dict[str, Any], asked: bool) -> None:  # noqa: FBT001
+    chat = reader(*CHAT, module="chat")
+    before = copy.copy(arguments)
+    prepared = chat.prepare(arguments, True)  # noqa: FBT003
+    assert arguments == before
+    assert chat.request(SimpleNamespace(), (), prepared).ask_usage is asked
+    assert (prepared is not arguments) is asked
+    if asked:
+        given_options = arguments.get("stream_options")
+        options = given_options if isinstance(given_options, dict) else {}
+        assert prepared["stream_options"] == {**options, "include_usage": True}
+    assert chat.prepare(arguments, False) is arguments  # noqa: FBT003
+
+
+def test_the_stream_helper_asks_without_a_stream_argument(reader: Any) -> None:
+    chat = reader("openai", "Completions.stream")
+    assert chat.request(SimpleNamespace(), (), chat.prepare({}, True)).ask_usage  # noqa: FBT003
+
+
+def test_what_we_ask_reaches_the_wire(loopback: Any, openai_client: openai.OpenAI, reader: Any) -> None:
+    loopback.events([])
+    prepared = reader(*CHAT, module="chat").prepare({"model": "m", "messages": iter([{"role": "user", "content": "hi"}]), "stream": True}, True)  # noqa: FBT003
+    list(openai_client.chat.completions.create(**prepared))
+    assert loopback.requests[-1]["stream_options"] == {"include_usage": True}
+    assert loopback.requests[-1]["messages"] == [{"role": "user", "content": "hi"}]

@@ -1,0 +1,219 @@
+"""What providers mean by their usage fields, read through the real clients."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from spanledger.model import State, Usage
+
+
+def chat(usage: Any, **more: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "hello"}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    return {"id": "c1", "object": "chat.completion", "created": 1, "model": "m-1", "choices": choices, "usage": usage, **more}
+
+
+def response(usage: Any, output: list[Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {"id": "r1", "object": "response", "status": "completed", "model": "m-1", "output": output or [], "usage": usage, **more}
+
+
+def message(usage: Any) -> dict[str, Any]:
+    content = [{"type": "text", "text": "hello"}]
+    return {"id": "a1", "type": "message", "role": "assistant", "model": "m-1", "content": content, "stop_reason": "end_turn", "usage": usage}
+
+
+DETAILS = {"cached_tokens": 4, "audio_tokens": 3, "image_tokens": 2, "cache_write_tokens": 1}
+CASES: dict[str, tuple[str, Any, Usage]] = {
+    "openai chat": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29, "prompt_tokens_details": DETAILS,
+            "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 2, "image_tokens": 1},
+        }),
+        Usage(20, 9, 4, 1, reasoning=5, input_audio=3, output_audio=2, input_image=2, output_image=1),
+    ),
+    "openai responses": (
+        "responses",
+        response({
+            "input_tokens": 20, "output_tokens": 9, "total_tokens": 29,
+            "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 6}, "output_tokens_details": {"reasoning_tokens": 5},
+        }),
+        Usage(20, 9, 4, 6, reasoning=5),
+    ),
+    "details missing": ("chat", chat({"prompt_tokens": 20, "completion_tokens": 9}), Usage(20, 9)),
+    "details null": ("chat", chat({"prompt_tokens": 20, "completion_tokens": 9, "prompt_tokens_details": None}), Usage(20, 9)),
+    "xai: reasoning outside": (
+        "chat",
+        chat({"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 268, "completion_tokens_details": {"reasoning_tokens": 256}}),
+        Usage(10, 258, reasoning=256),
+    ),
+    "deepseek: hit and miss only": (
+        "chat",
+        chat({"completion_tokens": 2, "prompt_cache_hit_tokens": 64, "prompt_cache_miss_tokens": 36}),
+        Usage(100, 2, 64),
+    ),
+    "mistral: num_cached_tokens": ("chat", chat({"prompt_tokens": 10, "completion_tokens": 2, "num_cached_tokens": 8}), Usage(10, 2, 8)),
+    "mistral: audio outside": (
+        "chat",
+        chat({"prompt_tokens": 9, "completion_tokens": 201, "total_tokens": 585, "prompt_tokens_details": {"audio_tokens": 375}}),
+        Usage(384, 201, input_audio=375),
+    ),
+    "moonshot: cached_tokens on top": ("chat", chat({"prompt_tokens": 10, "completion_tokens": 2, "cached_tokens": 8}), Usage(10, 2, 8)),
+    "perplexity: deep research": (
+        "chat",
+        chat({
+            "prompt_tokens": 33, "completion_tokens": 7163, "total_tokens": 7196, "citation_tokens": 20016, "num_search_queries": 18,
+            "reasoning_tokens": 73997,
+        }),
+        Usage(33, 7163 + 20016 + 73997, reasoning=73997),
+    ),
+    "gemini's compatible endpoint: thoughts in the total only": (
+        "chat",
+        chat({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}),
+        Usage(35, 74, reasoning=62, state=State.ESTIMATED),
+    ),
+    "gateway before anthropic": (
+        "chat",
+        chat({"prompt_tokens": 90, "completion_tokens": 5, "cache_read_input_tokens": 50, "cache_creation_input_tokens": 30}),
+        Usage(90, 5, 50, 30),
+    ),
+    "more reasoning than output": (
+        "chat",
+        chat({"prompt_tokens": 5, "completion_tokens": 16, "total_tokens": 21, "completion_tokens_details": {"reasoning_tokens": 19}}),
+        Usage(5, 16, reasoning=16, clamped=True),
+    ),
+    "more cached than input": (
+        "chat",
+        chat({"prompt_tokens": 298, "completion_tokens": 14, "prompt_tokens_details": {"cached_tokens": 387, "cache_write_tokens": 1}}),
+        Usage(298, 14, 298, 0, clamped=True),
+    ),
+    "negative": ("chat", chat({"prompt_tokens": -1, "completion_tokens": 14}), Usage(None, 14, clamped=True)),
+    "embeddings have no output": (
+        "embeddings",
+        {"object": "list", "model": "m-1", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 8, "total_tokens": 8}},
+        Usage(8),
+    ),
+    "legacy completion": (
+        "completions",
+        {"id": "t1", "object": "text_completion", "created": 1, "model": "m-1", "choices": [{"index": 0, "text": "x", "finish_reason": "stop"}],
+         "usage": {"prompt_tokens": 8, "completion_tokens": 1, "total_tokens": 9}},
+        Usage(8, 1),
+    ),
+    "web searches of responses: only the action search": (
+        "responses",
+        response(
+            {"input_tokens": 1, "output_tokens": 1},
+            [{"type": "web_search_call", "id": "1", "status": "completed", "action": {"type": kind}} for kind in ("search", "open_page", "search")]
+            + [{"type": "file_search_call", "id": "2", "status": "completed", "queries": []}],
+        ),
+        Usage(1, 1, tools={"web_search": 2, "file_search": 1}),
+    ),
+    "anthropic without cache": ("messages", message({"input_tokens": 25, "output_tokens": 4}), Usage(25, 4)),
+    "anthropic: cache outside": (
+        "messages",
+        message({
+            "input_tokens": 25, "output_tokens": 9, "cache_read_input_tokens": 32, "cache_creation_input_tokens": 10,
+            "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 7}, "output_tokens_details": {"thinking_tokens": 6},
+            "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1},
+        }),
+        Usage(67, 9, 32, 3, 7, reasoning=6, tools={"web_search": 2}),
+    ),
+    "anthropic: compaction is billed on top": (
+        "messages",
+        message({
+            "input_tokens": 23, "output_tokens": 10, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
+            "iterations": [
+                {"type": "compaction", "input_tokens": 180, "output_tokens": 35, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 0},
+                {"type": "message", "input_tokens": 23, "output_tokens": 10, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0},
+            ],
+        }),
+        Usage(208, 45, 5, 0),
+    ),
+    "anthropic: an advisor has other prices": (
+        "messages",
+        message({
+            "input_tokens": 23, "output_tokens": 10,
+            "iterations": [{"type": "advisor_message", "model": "m-2", "input_tokens": 100, "output_tokens": 5}],
+        }),
+        Usage(123, 15, state=State.ESTIMATED),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_usage(ask: Any, name: str) -> None:
+    api, body, want = CASES[name]
+    told = ask.whole(api, body)
+    assert asdict(told.usage) == asdict(want)
+    assert told.complete
+    assert told.text == []  # nothing to estimate
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "12", "completion_tokens": [1]}, {"input_tokens": True}, "many", 7])
+@pytest.mark.parametrize(("api", "body"), [("chat", chat), ("responses", response), ("messages", message)])
+def test_without_a_count_there_is_no_usage(ask: Any, api: str, body: Any, usage: Any) -> None:
+    assert ask.whole(api, body(usage)).usage is None
+
+
+def test_text_is_collected_where_usage_is_missing(ask: Any) -> None:
+    calls = [{"id": "1", "type": "function", "function": {"name": "find", "arguments": "{}"}}]
+    body = chat(None)
+    body["choices"][0]["message"] |= {"tool_calls": calls, "reasoning_content": "hm", "refusal": "no"}
+    assert ask.whole("chat", body).text == ["hello", "hm", "no", "find", "{}"]
+    output = [
+        {"type": "message", "id": "1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "hello", "annotations": []}]},
+        {"type": "function_call", "id": "2", "call_id": "2", "name": "find", "arguments": "{}"},
+    ]  # fmt: skip
+    assert ask.whole("responses", response(None, output)).text == ["hello", "find", "{}"]
+    assert ask.whole("messages", message(None)).text == ["hello"]
+
+
+def test_identity_and_tier(ask: Any) -> None:
+    told = ask.whole("chat", chat({"prompt_tokens": 1, "completion_tokens": 1}, service_tier="flex", system_fingerprint="fp"))
+    assert (told.id, told.model, told.finish_reasons, told.fingerprint) == ("c1", "m-1", ["stop"], "fp")
+    assert told.context == {"service_tier": "flex"}
+    told = ask.whole("messages", message({"input_tokens": 1, "output_tokens": 1, "service_tier": "priority", "speed": "fast", "inference_geo": "us"}))
+    assert (told.id, told.model, told.finish_reasons) == ("a1", "m-1", ["end_turn"])
+    assert told.context == {"service_tier": "priority", "speed": "fast", "inference_geo": "us"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reasons", "error"),
+    [
+        (response(None, status="in_progress"), "in_progress", [], None),
+        (response(None, status="incomplete", incomplete_details={"reason": "max_output_tokens"}), "incomplete", ["max_output_tokens"], None),
+        (response(None, status="failed", error={"code": "server_error", "message": "the prompt"}), "failed", ["failed"], "server_error"),
+    ],
+)
+def test_status_of_a_response(ask: Any, body: Any, status: str, reasons: list[str], error: str | None) -> None:
+    told = ask.whole("responses", body)
+    assert (told.status, told.finish_reasons, told.error_type, told.usage) == (status, reasons, error, None)
+
+
+def test_an_error_inside_a_successful_answer(ask: Any) -> None:
+    told = ask.whole("chat", {"id": "c1", "choices": None, "error": {"code": 502, "message": "the prompt"}})
+    assert told.error_type == "502"
+
+
+@pytest.mark.parametrize(
+    ("usage", "nano_usd"),
+    [
+        ({"cost": 0.00256995, "is_byok": False}, 2_569_950),
+        ({"cost": 0.1 + 0.2, "is_byok": False}, 300_000_000),
+        ({"cost": 5e-07, "is_byok": False}, 500),
+        ({"cost": 0, "is_byok": False}, 0),
+        ({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.2}}, 210_000_000),
+        ({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}, None),
+        ({"cost": 0.01}, None),
+        ({"cost": -1, "is_byok": False}, None),
+        ({"cost": True, "is_byok": False}, None),
+        ({"cost": {"total_cost": 0.006, "request_cost": 0.005}}, 6_000_000),
+        ({"cost": {"total_cost": 0.006, "currency": "EUR"}}, None),
+        ({"cost_in_usd_ticks": 3950400}, 395_040),
+    ],
+)
+def test_cost_told_by_the_provider(ask: Any, usage: dict[str, Any], nano_usd: int | None) -> None:
+    assert ask.whole("chat", chat({"prompt_tokens": 1, "completion_tokens": 1, **usage})).cost_nano_usd == nano_usd

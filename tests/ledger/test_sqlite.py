@@ -1,0 +1,176 @@
+"""The SQLite ledger when things are in its way: other writers, a full disk, errors in the middle."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+import threading
+
+import pytest
+
+from spanledger.errors import LedgerBusy, LedgerError
+from spanledger.ledger import database
+from spanledger.ledger.sqlite import SqliteLedger
+from spanledger.model import Usage
+
+LATER = 2_000_000_000.0
+
+
+@pytest.fixture
+def other(sqlite_ledger):
+    """A connection of somebody else to the same file."""
+    sqlite_ledger.check()
+    connection = sqlite3.connect(sqlite_ledger.path, isolation_level=None, timeout=0)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("call", ["reserve", "settle"])
+def test_who_does_not_want_to_wait_for_another_process_does_not(sqlite_ledger, other, make_entry, make_hold, balance, call):
+    sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
+    arguments = (make_entry(), [make_hold(5)]) + ((LATER,) if call == "reserve" else ())
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LedgerBusy, match="another process"):
+        getattr(sqlite_ledger, call)(*arguments, wait=False)
+    assert balance(sqlite_ledger) == (1, 0)
+    other.execute("COMMIT")
+    getattr(sqlite_ledger, call)(*arguments, wait=False)
+    assert sum(balance(sqlite_ledger)) == 6
+
+
+def test_who_does_not_want_to_wait_for_another_thread_does_not(sqlite_ledger, make_entry):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def work(_: sqlite3.Connection) -> None:
+        inside.set()
+        assert go_on.wait(10)
+
+    writer = threading.Thread(target=sqlite_ledger._writer.write, args=(work,))
+    writer.start()
+    assert inside.wait(10)
+    with pytest.raises(LedgerBusy, match="another thread"):
+        sqlite_ledger.reserve(make_entry(), [], LATER, wait=False)
+    assert sqlite_ledger.open_leases() == 0, "reading goes on meanwhile"
+    go_on.set()
+    writer.join()
+    assert sqlite_ledger.reserve(make_entry(), [], LATER, wait=False) is None
+
+
+def test_waiting_ends_when_the_other_is_done(sqlite_ledger, other, make_entry):
+    other.execute("BEGIN IMMEDIATE")
+    waiter = threading.Thread(target=sqlite_ledger.settle, args=(make_entry(), []))
+    waiter.start()
+    assert sqlite_ledger.totals()[0].calls == 0
+    other.execute("COMMIT")
+    waiter.join(10)
+    assert sqlite_ledger.totals()[0].calls == 1
+
+
+def test_waiting_has_an_end(sqlite_ledger, other, make_entry, monkeypatch):
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.02)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LedgerError, match="other processes held it") as caught:
+        sqlite_ledger.settle(make_entry(), [])
+    assert not isinstance(caught.value, LedgerBusy), "it did wait"
+    other.execute("COMMIT")
+    sqlite_ledger.settle(make_entry(), [])
+    assert sqlite_ledger.totals()[0].calls == 1
+
+
+def test_a_full_disk_changes_nothing_and_passes(sqlite_ledger, make_entry, make_hold, balance):
+    sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
+    pages = "PRAGMA max_page_count"
+    sqlite_ledger._writer.read(lambda db: db.execute(f"{pages} = 1").fetchone())  # SQLite makes it the present size
+    with pytest.raises(LedgerError, match="the disk is full; free some space"):
+        for number in range(100):
+            sqlite_ledger.settle(make_entry(str(number), execution="x" * 500), [make_hold(1)])
+    settled = sqlite_ledger.totals()[0].calls
+    assert balance(sqlite_ledger) == (settled, 0), "accounts and entries agree"
+    sqlite_ledger._writer.read(lambda db: db.execute(f"{pages} = 100000").fetchone())
+    sqlite_ledger.settle(make_entry("after"), [make_hold(1)])
+    assert balance(sqlite_ledger) == (settled + 1, 0)
+
+
+WRITE_UNTIL_FULL = """
+import resource, sys
+from spanledger.errors import LedgerError
+from spanledger.ledger.sqlite import SqliteLedger
+from spanledger.model import Activity, Entry, Hold, Unit
+ledger = SqliteLedger(sys.argv[1])
+ledger.check()
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+entries = (Entry(f"{number}", 1.0, Activity.LLM, "openai", "chat", model="x" * 1000) for number in range(1000))
+try:
+    for settled, entry in enumerate(entries):
+        ledger.settle(entry, [Hold("A", "A", "", Unit.CALLS, 10**9, 1)])
+except LedgerError as error:
+    print(settled, error)
+"""
+
+
+def test_a_file_that_may_not_grow(tmp_path, start, finished):
+    out = finished(start(WRITE_UNTIL_FULL, tmp_path / "ledger.db"))
+    settled, message = out.split(" ", 1)
+    assert message.startswith(f"the ledger {tmp_path}/ledger.db cannot be used: the disk")
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    assert ledger.totals()[0].calls == ledger.balances(0)[0].spent == int(settled) > 0
+    ledger.close()
+
+
+def test_an_interrupt_in_the_middle_changes_nothing(sqlite_ledger, make_entry, make_hold, balance):
+    sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
+
+    def interrupted(db: sqlite3.Connection) -> None:
+        db.execute("UPDATE account SET spent = 99")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sqlite_ledger._writer.write(interrupted)
+    assert balance(sqlite_ledger) == (1, 0)
+    sqlite_ledger.settle(make_entry("second"), [make_hold(1)])
+    assert balance(sqlite_ledger) == (2, 0)
+
+
+def test_numbers_beyond_64_bits_do_not_break_the_books(sqlite_ledger, make_entry, make_hold, balance, now):
+    for number in range(20):
+        sqlite_ledger.settle(make_entry(str(number), usage=Usage(2**80, 2**80), nano=2**80), [make_hold(2**62, limit=2**90)])
+    assert balance(sqlite_ledger) == (2**63 - 1, 0)
+    total = sqlite_ledger.totals()[0]
+    assert (total.input_tokens, total.nano_usd, total.calls) == (20 * (2**53 - 1), 20 * (2**53 - 1), 20)
+    assert isinstance(total.nano_usd, int)
+    assert [one.limit for one in sqlite_ledger.balances(now)] == [2**63 - 1]
+
+
+def test_a_deleted_connection_s_damage_is_explained(tmp_path, make_entry):
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    for number in range(200):
+        ledger.settle(make_entry(str(number)), [])
+    ledger.close()
+    content = bytearray(ledger.path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    ledger.path.write_bytes(content)
+    with pytest.raises(LedgerError, match="it is damaged; move the file away or restore it"):
+        ledger.settle(make_entry("x"), [])
+
+
+def test_reading_waits_for_nobody(sqlite_ledger, other, make_entry):
+    sqlite_ledger.settle(make_entry(), [])
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("DELETE FROM entry")
+    assert sqlite_ledger.totals()[0].calls == 1
+    assert len(list(sqlite_ledger.entries())) == 1
+
+
+def test_a_slow_reader_keeps_nobody_waiting(sqlite_ledger, make_entry, now):
+    for number in range(600):
+        sqlite_ledger.settle(make_entry(str(number), time=now + number), [])
+    reader = sqlite_ledger.entries()
+    assert next(reader).id == "0"
+    sqlite_ledger.settle(make_entry("while reading", time=now + 1000), [], wait=False)
+    sqlite_ledger.close()
+    assert [entry.id for entry in reader][-1] == "while reading"
+
+
+def test_hold_limits_of_resources_are_back():
+    """The test of a file that may not grow limits its child only."""
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
