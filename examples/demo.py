@@ -78,7 +78,10 @@ def main() -> None:
     parser.add_argument("--ledger", type=Path, help="keep the books in this file")
     ledger = parser.parse_args().ledger
     with LocalProvider() as provider, tempfile.TemporaryDirectory() as folder:
-        play(provider, (ledger or Path(folder) / "ledger.db").absolute())
+        try:
+            play(provider, (ledger or Path(folder) / "ledger.db").absolute())
+        except subprocess.CalledProcessError as failure:
+            sys.exit(f"the demo stopped: {failure}")
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ def _try_installation(settings: Settings) -> dict[str, Any]:
 
     logging.getLogger("spanledger").setLevel(logging.CRITICAL)
     install.instrument(replace(settings, ledger="memory:"))
-    install.import_adapters()
+    install.import_libraries()
     try:
         return install.status()
     finally:

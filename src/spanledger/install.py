@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
+from spanledger import adapters as known_adapters
 from spanledger import plugins, settings
-from spanledger.adapters import ADAPTERS
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
 from spanledger.budgets.spool import Spool
@@ -46,9 +46,10 @@ VERSION = importlib.metadata.version("spanledger")
 
 @dataclass
 class Library:
-    """What became of one adapter."""
+    """What became of one client library. Its adapter is loaded when the library is imported."""
 
-    adapter: Adapter
+    name: str
+    adapter: Adapter | None = None
     patched: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
@@ -58,7 +59,7 @@ class Library:
     def version(self) -> str | None:
         """The installed version, None if the library is not installed."""
         try:
-            return importlib.metadata.version(self.adapter.name)
+            return importlib.metadata.version(self.name)
         except importlib.metadata.PackageNotFoundError:
             return None
 
@@ -77,6 +78,7 @@ class Installation:
 _lock = threading.RLock()
 _installation: Installation | None = None
 _redaction_counts: list[Metrics] = []
+_duplicates = Duplicates(lambda context: current_call(context) is not None)
 
 
 def instrument(
@@ -104,7 +106,7 @@ def instrument(
         guard = Guard(debug=config.debug)
         protect(config, tracer_provider, logger_provider, guard)
         _installation = _build(config, guard, tracer_provider, meter_provider, logger_provider)
-        _installation.libraries += [Library(adapter) for adapter in adapters]
+        _installation.libraries += [Library(adapter.name, adapter) for adapter in adapters]
         activate(_installation.runtime)
         _patch_adapters(_installation)
         _patch_plugins(_installation)
@@ -133,15 +135,12 @@ def protect(config: Settings | None = None, tracer_provider: Any = None, logger_
     guard = guard or Guard(debug=config.debug)
     if not config.enabled:
         return
-    duplicates = Duplicates(
-        [scope for adapter in ADAPTERS for scope in adapter.native_scopes], lambda context: current_call(context) is not None
-    )
     redactor = Redactor(config.redaction, config.redaction_key, _count_redaction)
     span_processor = processor.RedactingSpanProcessor(
         redactor,
         on_error=lambda error: guard.caught("redaction", error),
-        before=duplicates.on_ending,
-        on_start_hook=lambda span, context: guard.run("foreign", duplicates.on_start, span, context),
+        before=_duplicates.on_ending,
+        on_start_hook=lambda span, context: guard.run("foreign", _duplicates.on_start, span, context),
     )
     log_processor = processor.RedactingLogProcessor(redactor, on_error=lambda error: guard.caught("redaction", error))
     guard.run(
@@ -182,7 +181,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     runtime.reaper.start()
     for problem in [*problems, *book.problems]:
         log.warning("%s", problem)
-    return Installation(runtime, spool, [Library(adapter) for adapter in ADAPTERS], problems=problems)
+    return Installation(runtime, spool, [Library(name) for name in known_adapters.KNOWN], problems=problems)
 
 
 def _notify(notice: Notice) -> None:
@@ -215,11 +214,21 @@ def _notice_attributes(notice: Notice) -> dict[str, Any]:
 
 def _patch_adapters(installation: Installation) -> None:
     for library in installation.libraries:
-        by_module: dict[str, list[Target]] = {}
-        for target in library.adapter.targets:
-            by_module.setdefault(target.module, []).append(target)
-        for module, targets in by_module.items():
-            patching.when_imported(module, _patcher(installation, library, targets))
+        patching.when_imported(library.name, _loader(installation, library))
+
+
+def _loader(installation: Installation, library: Library) -> Any:
+    """Loads the adapter when its library is imported, and hooks the modules that define what is patched."""
+
+    def load(_module: ModuleType) -> None:
+        if installation is not _installation:
+            return
+        adapter = library.adapter = library.adapter or known_adapters.load(library.name)
+        _duplicates.know(adapter.native_scopes)
+        for module in dict.fromkeys(target.module for target in adapter.targets):
+            patching.when_imported(module, _patcher(installation, library, [t for t in adapter.targets if t.module == module]))
+
+    return lambda module: installation.runtime.guard.run("adapter", load, module)
 
 
 def _patcher(installation: Installation, library: Library, targets: list[Target]) -> Any:
@@ -239,7 +248,7 @@ def _patcher(installation: Installation, library: Library, targets: list[Target]
 def _patch(installation: Installation, library: Library, module: ModuleType, target: Target) -> None:
     place = f"{target.module}:{target.name}"
     try:
-        patch = patching.patch(module, target.name, lambda original: drive.wrap(original, library.adapter.name, target))
+        patch = patching.patch(module, target.name, lambda original: drive.wrap(original, library.name, target))
     except AttributeError:
         library.absent.append(place)
     else:
@@ -328,22 +337,22 @@ def status() -> dict[str, Any]:
 def _library_status(library: Library) -> dict[str, Any]:
     version = library.version
     return {
-        "library": library.adapter.name,
+        "library": library.name,
         "version": version,
-        "supported": library.adapter.requires,
+        "supported": library.adapter.requires if library.adapter is not None else None,
         "patched": library.patched,
         "absent": library.absent,
         "state": "not installed" if version is None else "patched" if library.patched else "not imported",
     }
 
 
-def import_adapters() -> None:
-    """Imports the modules that adapters patch, where their library is installed; only ``spanledger status`` wants that."""
-    for adapter in ADAPTERS:
-        if importlib.util.find_spec(adapter.name) is None:
+def import_libraries() -> None:
+    """Imports all supported client libraries that are installed, with the modules that are patched; for ``spanledger status``."""
+    for library in _installation.libraries if _installation is not None else ():
+        if importlib.util.find_spec(library.name) is None:
             continue
-        for module in {target.module for target in adapter.targets}:
+        for module in (library.name, *(target.module for target in known_adapters.load(library.name).targets)):
             try:
                 importlib.import_module(module)
-            except Exception as error:  # noqa: BLE001  # a library that cannot be imported is a finding, not our failure
-                log.warning("%s cannot be imported: %s", module, type(error).__name__)
+            except ImportError:  # a module of another version of the library
+                continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import inspect
@@ -145,7 +144,7 @@ def plugin(
 
 
 def _decorate(function: Callable[..., Any], *, name: str | None, price: str | None, timeout: float | None) -> Any:
-    tool: str = name or getattr(function, "__name__", type(function).__name__)
+    tool = name or str(getattr(function, "__name__", type(function).__name__))
     fixed: Price | None = None
     if price is not None:
         try:
@@ -157,6 +156,7 @@ def _decorate(function: Callable[..., Any], *, name: str | None, price: str | No
 
 def _timed(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
+        import asyncio  # noqa: PLC0415  # costs 20 ms, and only programs that have imported it come here
 
         @functools.wraps(function)
         async def asynchronous(*args: Any, **kwargs: Any) -> Any:

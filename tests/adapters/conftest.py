@@ -11,7 +11,7 @@ import anthropic
 import openai
 import pytest
 
-from spanledger.adapters import ADAPTERS
+from spanledger.adapters import load
 from spanledger.engine.adapter import Wire
 from spanledger.model import Response
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802  # http.server's naming
+    def do_POST(self) -> None:  # http.server's naming
         loopback: Loopback = self.server.loopback  # type: ignore[attr-defined]
         length = int(self.headers.get("content-length") or 0)
         loopback.requests.append(json.loads(self.rfile.read(length) or b"null"))
@@ -89,7 +89,7 @@ def anthropic_client(_server: Loopback) -> Iterator[anthropic.Anthropic]:
 
 
 def _reader(library: str, name: str, *, module: str = "") -> Reader:
-    adapter = next(adapter for adapter in ADAPTERS if adapter.name == library)
+    adapter = load(library)
     return next(target.reader for target in adapter.targets if target.name == name and module in target.module)
 
 

@@ -22,13 +22,16 @@ CALLS = st.dictionaries(
     st.sampled_from(["messages", "input", "tools", "model", "stream", "stream_options", "system", "prompt", "extra_body", "n", "stop", "text"]),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just(openai.NOT_GIVEN) | st.just(openai.omit if hasattr(openai, "omit") else None),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "include_usage", "id"]), inner, max_size=3),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "include_usage", "id"]), inner, max_size=3),
         max_leaves=6,
     ),
 )  # fmt: skip
 
 
-@pytest.fixture(params=[CHAT, ("openai", "Responses.create"), ("openai", "Embeddings.create"), ("anthropic", "Messages.create")], ids=lambda p: p[1])
+@pytest.fixture(
+    scope="session", params=[CHAT, ("openai", "Responses.create"), ("openai", "Embeddings.create"), ("anthropic", "Messages.create")]
+)
 def any_reader(request: Any, reader: Any) -> Any:
     return reader(*request.param)
 
@@ -41,7 +44,14 @@ def test_chat(reader: Any, openai_client: openai.OpenAI) -> None:
         "service_tier": "flex", "extra_body": {"top_k": 4}, "presence_penalty": openai.NOT_GIVEN, "frequency_penalty": None, "user": "u",
     }  # fmt: skip
     read = reader(*CHAT, module="chat").request(openai_client.chat.completions, (), arguments)
-    assert (read.operation, read.activity, read.model, read.stream, read.max_output, read.choices) == ("chat", Activity.LLM, "gpt-4o", True, 9, 2)
+    assert (read.operation, read.activity, read.model, read.stream, read.max_output, read.choices) == (
+        "chat",
+        Activity.LLM,
+        "gpt-4o",
+        True,
+        9,
+        2,
+    )
     assert read.params == {
         "temperature": 0, "top_p": 0.5, "seed": 7, "top_k": 4, "choice_count": 2, "stop_sequences": ["END"], "output_type": "json",
         "reasoning_level": "low", "service_tier": "flex", "api_type": "chat_completions",
@@ -90,7 +100,13 @@ def test_messages(reader: Any, anthropic_client: anthropic.Anthropic) -> None:
     }  # fmt: skip
     read = reader("anthropic", "Messages.create").request(anthropic_client.messages, (), arguments)
     assert (read.provider, read.model, read.max_output, read.stream) == ("anthropic", "claude-x", 9, False)
-    assert read.params == {"top_k": 3, "stop_sequences": ["a", "b"], "output_type": "json", "reasoning_level": "low", "service_tier": "auto"}
+    assert read.params == {
+        "top_k": 3,
+        "stop_sequences": ["a", "b"],
+        "output_type": "json",
+        "reasoning_level": "low",
+        "service_tier": "auto",
+    }
     assert read.context == {"speed": "fast", "inference_geo": "us", "service_tier": "auto"}
     assert read.content == (arguments["messages"], "be brief", arguments["output_config"])
     assert reader("anthropic", "Messages.stream").request(anthropic_client.messages, (), {}).stream
@@ -125,14 +141,17 @@ def test_provider_by_host(reader: Any, url: str, provider: str) -> None:
     with openai.OpenAI(api_key="test", base_url=url) as client:
         read = reader(*CHAT).request(client.chat.completions, (), {})
         assert read.provider == provider
-        assert (read.server_address, read.server_port) == (client.base_url.host, client.base_url.port or (443 if url.startswith("https") else 80))
+        assert (read.server_address, read.server_port) == (
+            client.base_url.host,
+            client.base_url.port or (443 if url.startswith("https") else 80),
+        )
 
 
 def test_provider_by_class_and_changed_address(reader: Any) -> None:
     request = reader(*CHAT).request
     with openai.AzureOpenAI(api_key="test", azure_endpoint="https://gateway.corp", api_version="2024-10-21") as client:
         assert request(client.chat.completions, (), {}).provider == "azure.ai.openai"
-    with AnthropicVertex(region="us-east5", project_id="p", access_token="t") as vertex:  # noqa: S106
+    with AnthropicVertex(region="us-east5", project_id="p", access_token="t") as vertex:
         assert reader("anthropic", "Messages.create").request(vertex.messages, (), {}).provider == "gcp.vertex_ai"
     with openai.OpenAI(api_key="test", base_url="https://api.openai.com/v1") as client:
         assert request(client.chat.completions, (), {}).provider == "openai"
@@ -147,14 +166,14 @@ def test_a_resource_without_client_has_the_librarys_provider(reader: Any) -> Non
 
 @given(kwargs=CALLS)
 def test_reading_a_request_never_raises_nor_changes_it(any_reader: Any, kwargs: dict[str, Any]) -> None:
-    before = copy.deepcopy({key: value for key, value in kwargs.items() if isinstance(value, (dict, list))})
+    before = repr(kwargs)
     read = any_reader.request(SimpleNamespace(), (), kwargs)
     assert read.operation
-    prepared = any_reader.prepare(kwargs, True)  # noqa: FBT003
+    prepared = any_reader.prepare(kwargs, True)
     any_reader.request(SimpleNamespace(), (), prepared)
     if any_reader.content is not None:
         assert isinstance(any_reader.content(kwargs), dict)
-    assert {key: kwargs[key] for key in before} == before
+    assert repr(kwargs) == before
 
 
 @given(messages=st.lists(st.integers(), max_size=5), kind=st.sampled_from(["list", "tuple", "iterator", "generator"]))
@@ -162,7 +181,7 @@ def test_only_one_shot_iterators_are_made_lists(any_reader: Any, messages: list[
     value: Any = {"list": list, "tuple": tuple, "iterator": iter, "generator": lambda items: (item for item in items)}[kind](messages)
     for name in ("messages", "input", "tools"):
         kwargs = {name: value, "model": "m"}
-        prepared = any_reader.prepare(kwargs, False)  # noqa: FBT003
+        prepared = any_reader.prepare(kwargs, False)
         if prepared is not kwargs:
             assert isinstance(value, Iterator)
             assert prepared == {name: messages, "model": "m"}
@@ -185,10 +204,10 @@ def test_only_one_shot_iterators_are_made_lists(any_reader: Any, messages: list[
         ({}, False),
     ],
 )
-def test_asking_for_usage(reader: Any, arguments: dict[str, Any], asked: bool) -> None:  # noqa: FBT001
+def test_asking_for_usage(reader: Any, arguments: dict[str, Any], asked: bool) -> None:
     chat = reader(*CHAT, module="chat")
     before = copy.copy(arguments)
-    prepared = chat.prepare(arguments, True)  # noqa: FBT003
+    prepared = chat.prepare(arguments, True)
     assert arguments == before
     assert chat.request(SimpleNamespace(), (), prepared).ask_usage is asked
     assert (prepared is not arguments) is asked
@@ -196,17 +215,19 @@ def test_asking_for_usage(reader: Any, arguments: dict[str, Any], asked: bool) -
         given_options = arguments.get("stream_options")
         options = given_options if isinstance(given_options, dict) else {}
         assert prepared["stream_options"] == {**options, "include_usage": True}
-    assert chat.prepare(arguments, False) is arguments  # noqa: FBT003
+    assert chat.prepare(arguments, False) is arguments
 
 
 def test_the_stream_helper_asks_without_a_stream_argument(reader: Any) -> None:
     chat = reader("openai", "Completions.stream")
-    assert chat.request(SimpleNamespace(), (), chat.prepare({}, True)).ask_usage  # noqa: FBT003
+    assert chat.request(SimpleNamespace(), (), chat.prepare({}, True)).ask_usage
 
 
 def test_what_we_ask_reaches_the_wire(loopback: Any, openai_client: openai.OpenAI, reader: Any) -> None:
     loopback.events([])
-    prepared = reader(*CHAT, module="chat").prepare({"model": "m", "messages": iter([{"role": "user", "content": "hi"}]), "stream": True}, True)  # noqa: FBT003
+    prepared = reader(*CHAT, module="chat").prepare(
+        {"model": "m", "messages": iter([{"role": "user", "content": "hi"}]), "stream": True}, True
+    )
     list(openai_client.chat.completions.create(**prepared))
     assert loopback.requests[-1]["stream_options"] == {"include_usage": True}
     assert loopback.requests[-1]["messages"] == [{"role": "user", "content": "hi"}]

@@ -114,7 +114,12 @@ def test_responses(ask: Any) -> None:
     assert (told.id, told.model, told.status, told.usage, told.complete) == ("r1", "m-1", "in_progress", None, False)
     assert told.text == ["hm", "he", "find", "{}"]
     told, hidden = ask.stream("responses", [*events, {"type": "response.completed", "response": DONE, "sequence_number": 7}])
-    assert (told.status, told.finish_reasons, told.complete, told.context) == ("completed", ["completed"], True, {"service_tier": "default"})
+    assert (told.status, told.finish_reasons, told.complete, told.context) == (
+        "completed",
+        ["completed"],
+        True,
+        {"service_tier": "default"},
+    )
     assert asdict(told.usage) == asdict(Usage(7, 3))
     assert told.text == ["hm", "he", "find", "{}"]
     assert not any(hidden)
@@ -167,7 +172,13 @@ def test_anthropic_counts_are_cumulative(ask: Any) -> None:
 def test_anthropic_input_may_grow_with_server_tools(ask: Any) -> None:
     split = {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 8}
     begin = start(input_tokens=25, output_tokens=1, cache_read_input_tokens=32, cache_creation_input_tokens=10, cache_creation=split)
-    end = delta(input_tokens=100, output_tokens=15, cache_read_input_tokens=40, cache_creation_input_tokens=10, server_tool_use={"web_search_requests": 1})
+    end = delta(
+        input_tokens=100,
+        output_tokens=15,
+        cache_read_input_tokens=40,
+        cache_creation_input_tokens=10,
+        server_tool_use={"web_search_requests": 1},
+    )
     told, _ = ask.stream("messages", [begin, end, STOP])
     assert asdict(told.usage) == asdict(Usage(150, 15, 40, 2, 8, tools={"web_search": 1}))
 
@@ -178,7 +189,13 @@ def test_anthropic_abandoned_stream_knows_its_input_but_not_its_output(ask: Any)
 
 
 def test_anthropic_compaction_in_a_stream_is_added_once(ask: Any) -> None:
-    compaction = {"type": "compaction", "input_tokens": 100, "output_tokens": 5, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+    compaction = {
+        "type": "compaction",
+        "input_tokens": 100,
+        "output_tokens": 5,
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
+    }
     end = delta(input_tokens=25, output_tokens=15, iterations=[compaction])
     told, _ = ask.stream("messages", [start(input_tokens=25, output_tokens=1), end, STOP])
     assert (told.usage.input, told.usage.output) == (125, 20)
@@ -211,6 +228,14 @@ def test_output_of_responses_is_the_final_one(ask: Any) -> None:
     piece = {"type": "response.output_text.delta", "delta": "he", "sequence_number": 0}
     told, _ = ask.stream("responses", [piece], capture=True)
     assert told.output == [{"role": "assistant", "parts": [{"type": "text", "content": "he"}], "finish_reason": ""}]
-    item = {"type": "message", "id": "1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "hello", "annotations": []}]}
-    told, _ = ask.stream("responses", [piece, {"type": "response.completed", "response": {**DONE, "output": [item]}, "sequence_number": 1}], capture=True)
+    item = {
+        "type": "message",
+        "id": "1",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": "hello", "annotations": []}],
+    }
+    told, _ = ask.stream(
+        "responses", [piece, {"type": "response.completed", "response": {**DONE, "output": [item]}, "sequence_number": 1}], capture=True
+    )
     assert told.output == [{"role": "assistant", "parts": [{"type": "text", "content": "hello"}], "finish_reason": "completed"}]

@@ -22,7 +22,15 @@ def response(usage: Any, output: list[Any] | None = None, **more: Any) -> dict[s
 
 def message(usage: Any) -> dict[str, Any]:
     content = [{"type": "text", "text": "hello"}]
-    return {"id": "a1", "type": "message", "role": "assistant", "model": "m-1", "content": content, "stop_reason": "end_turn", "usage": usage}
+    return {
+        "id": "a1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m-1",
+        "content": content,
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
 
 
 DETAILS = {"cached_tokens": 4, "audio_tokens": 3, "image_tokens": 2, "cache_write_tokens": 1}
@@ -175,7 +183,9 @@ def test_identity_and_tier(ask: Any) -> None:
     told = ask.whole("chat", chat({"prompt_tokens": 1, "completion_tokens": 1}, service_tier="flex", system_fingerprint="fp"))
     assert (told.id, told.model, told.finish_reasons, told.fingerprint) == ("c1", "m-1", ["stop"], "fp")
     assert told.context == {"service_tier": "flex"}
-    told = ask.whole("messages", message({"input_tokens": 1, "output_tokens": 1, "service_tier": "priority", "speed": "fast", "inference_geo": "us"}))
+    told = ask.whole(
+        "messages", message({"input_tokens": 1, "output_tokens": 1, "service_tier": "priority", "speed": "fast", "inference_geo": "us"})
+    )
     assert (told.id, told.model, told.finish_reasons) == ("a1", "m-1", ["end_turn"])
     assert told.context == {"service_tier": "priority", "speed": "fast", "inference_geo": "us"}
 
@@ -184,7 +194,12 @@ def test_identity_and_tier(ask: Any) -> None:
     ("body", "status", "reasons", "error"),
     [
         (response(None, status="in_progress"), "in_progress", [], None),
-        (response(None, status="incomplete", incomplete_details={"reason": "max_output_tokens"}), "incomplete", ["max_output_tokens"], None),
+        (
+            response(None, status="incomplete", incomplete_details={"reason": "max_output_tokens"}),
+            "incomplete",
+            ["max_output_tokens"],
+            None,
+        ),
         (response(None, status="failed", error={"code": "server_error", "message": "the prompt"}), "failed", ["failed"], "server_error"),
     ],
 )

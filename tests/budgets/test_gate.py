@@ -9,6 +9,7 @@ import pytest
 
 from spanledger.errors import BudgetExceeded, ConfigurationError, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, State, Unit, Usage
+from spanledger.pricing.book import PriceBook
 from spanledger.scopes import NOBODY
 
 if TYPE_CHECKING:
@@ -110,8 +111,9 @@ def test_a_call_without_budgets_is_reserved_and_written(ledger: Ledger, entry: N
     desk = open_desk(ledger, {"TOK": "1 token per customer per day"})
     draft = entry()
     admission = desk.admit(draft)
-    assert (admission.holds, ledger.open_leases()) == ([], 1)
+    assert (admission.holds, ledger.open_leases(), desk.gate.spool.leases) == ([], 1, {draft.id})
     desk.finish(draft, admission, used=5)
+    assert desk.gate.spool.leases == set()
     assert (ledger.open_leases(), [written.id for written in ledger.entries()]) == (0, [draft.id])
 
 
@@ -284,11 +286,19 @@ def test_a_busy_ledger_is_reported_or_spooled_if_the_caller_cannot_wait(ledger: 
 
 
 def test_budgets_over_real_prices(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
-    book_module = pytest.importorskip("spanledger.pricing.book")
     desk = open_desk(ledger, {"USD": "0.01 USD per day"})
-    desk.gate._book = book_module.PriceBook(None, 60.0)
+    desk.gate._book = PriceBook()
     draft = entry("gpt-4o", provider="openai", time=time.time())
     desk.admit(draft, max_output=1000)  # 10 USD a million output tokens
     assert (draft.cost.nano_usd, draft.cost.status) == (10_000_000, CostStatus.ESTIMATED)
     with pytest.raises(BudgetExceeded):
         desk.admit(entry("gpt-4o", provider="openai", time=time.time()), max_output=1)
+
+
+def test_embeddings_have_a_price_without_output(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
+    desk = open_desk(ledger, {"USD": "0.01 USD per day"}, on_unpriced="block")
+    desk.gate._book = PriceBook()
+    draft = entry("text-embedding-3-small", provider="openai", operation="embeddings", activity=Activity.EMBEDDING, time=time.time())
+    desk.admit(draft, max_output=None, content={"input": "some words to embed " * 100})
+    assert draft.usage.input is not None
+    assert (draft.usage.output, draft.cost.nano_usd) == (None, draft.usage.input * 20)

@@ -43,13 +43,24 @@ class Lock:
 
 
 class Counting(SqliteLedger):
-    """Counts how often it is asked to reserve."""
+    """Remembers how it was asked: to reserve, whether waiting; to settle, by which thread."""
 
-    asked = 0
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.waits: list[bool] = []
+        self.settlers: list[str] = []
 
-    def reserve(self, *args: Any, **options: Any) -> Any:
-        self.asked += 1
-        return super().reserve(*args, **options)
+    @property
+    def asked(self) -> int:
+        return len(self.waits)
+
+    def reserve(self, *args: Any, wait: bool = True) -> Any:
+        self.waits.append(wait)
+        return super().reserve(*args, wait=wait)
+
+    def settle(self, *args: Any, wait: bool = True) -> Any:
+        self.settlers.append(threading.current_thread().name)
+        return super().settle(*args, wait=wait)
 
 
 @pytest.fixture
@@ -102,7 +113,9 @@ def test_calls_are_refused_while_it_is_away_if_so_configured(
         desk.admit(entry())
     lock.give()
     assert desk.admit(entry()).reserved
-    assert file_ledger.asked == 3
+    assert file_ledger.waits == [True, False, False], "nobody waits for a ledger that is known to be away"
+    assert desk.admit(entry()).reserved
+    assert file_ledger.waits[-1]
 
 
 def test_a_caller_that_cannot_wait_is_let_pass_while_it_is_known_to_be_away(
@@ -128,9 +141,11 @@ def test_a_reserved_call_that_cannot_be_settled_is_settled_later(
     lock.take()
     desk.finish(first, admissions[0], used=10)
     desk.finish(second, admissions[1], used=20)
+    assert file_ledger.settlers.count(threading.current_thread().name) == 1, "the second did not wait for it again"
+    assert desk.gate.spool.leases == {first.id, second.id}
     lock.give()
     assert desk.gate.spool.flush(10.0)
-    assert (desk.balance("TOK"), file_ledger.open_leases()) == ((30, 0), 0)
+    assert (desk.balance("TOK"), file_ledger.open_leases(), desk.gate.spool.leases) == ((30, 0), 0, set())
     assert [written.usage for written in file_ledger.entries()] == [Usage(0, 10), Usage(0, 20)]
 
 

@@ -8,7 +8,6 @@ import logging
 import os
 import stat
 import threading
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanledger.budgets import spill
+from spanledger.budgets import spool as spools
 from spanledger.budgets.spool import Spool
 from spanledger.errors import LedgerError
 from spanledger.ledger.memory import MemoryLedger
@@ -25,6 +25,7 @@ from spanledger.model import Activity, Cost, CostStatus, Entry, Hold, State, Uni
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     NewEntry = Callable[..., Entry]
     OpenDesk = Callable[..., Any]
@@ -123,6 +124,19 @@ def test_keeps_what_the_ledger_does_not_take_and_tries_again(
     assert written(file_ledger) == [one.id for one in entries]
     assert spool.leases == set()
     assert sum("the ledger cannot be reached" in record.message for record in caplog.records) == 1, "one outage, one warning"
+
+
+def test_a_flush_does_not_wait_for_the_next_try(
+    file_ledger: Ledger, open_spool: Callable[..., Spool], entry: NewEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "_FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr(spools, "_LAST_PAUSE", 1000.0)
+    spool = open_spool()
+    file_ledger.reachable.clear()
+    spool.put(entry(), charge())
+    assert not spool.flush(0.2)
+    file_ledger.reachable.set()
+    assert spool.flush(5.0)
 
 
 def test_what_the_ledger_cannot_take_at_all_does_not_stop_the_others(

@@ -69,9 +69,9 @@ def test_hours_and_minutes_do_not_depend_on_the_zone() -> None:
 @given(
     st.sampled_from(CALENDAR),
     st.sampled_from(ZONES),
-    st.one_of(st.integers(-1_600_000_000, 4_000_000_000), st.floats(0, 4e9, allow_nan=False), st.integers(1162092000, 1162098000)),
+    st.one_of(st.integers(-1_600_000_000, 4_000_000_000), st.floats(0, 4e9, allow_nan=False), st.integers(1162085000, 1162096000)),
 )
-@example(Window.DAY, "America/St_Johns", 1162092660 + 600)  # in the second 23:01-23:59 of 2006-10-28
+@example(Window.DAY, "America/St_Johns", 1162089060 + 600)  # in the second 23:01-23:59 of 2006-10-28
 @example(Window.DAY, "America/Toronto", -1601753400 + 60)  # between the change of 1919-03-30 23:30 and the midnight it skipped
 def test_windows_contain_their_moment_and_tile(window: Window, zone: str, when: float) -> None:
     tz = ZoneInfo(zone)

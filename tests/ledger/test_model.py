@@ -122,9 +122,10 @@ class Books(RuleBasedStateMachine):
 
     @invariant()
     def sums_are_equal(self) -> None:
-        assert {one.account: (one.spent, one.reserved) for one in self.ledger.balances(self.now)} | {
+        balances = {one.account: (one.spent, one.reserved) for one in self.ledger.balances(self.now)}
+        assert {account: balances.get(account, (0, 0)) for account in ACCOUNTS} == {
             account: (self.spent(account), self.reserved(account)) for account in ACCOUNTS
-        } == {account: (self.spent(account), self.reserved(account)) for account in ACCOUNTS}
+        }
         assert self.ledger.open_leases() == len(self.leases)
         assert {entry.id: (entry.usage.total, entry.usage.state) for entry in self.ledger.entries()} == {
             id_: (sum(line.amounts.values()), line.state) for id_, line in self.lines.items()

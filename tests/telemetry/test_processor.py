@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SECRET = "jane.roe" + "@" + "corp.example.com"
 KEPT = {
-    s.ENTRY_ID: "01j9zabcdef4155550132",
+    s.ENTRY_ID: "a1j9zabcdef4155550132",
     s.RESPONSE_ID: "chatcmpl-9wQ2xkLm4155550132aBcDeFg",
     s.REQUEST_MODEL: "gpt-4o-2024-08-06",
     s.INPUT_TOKENS: 4155550132,
@@ -85,7 +85,7 @@ def span_with_secrets(tracers: TracerProvider) -> None:
     tracer = tracers.get_tracer("app")
     with pytest.raises(ValueError, match="no such user"):
         with tracer.start_as_current_span(f"GET /users/{SECRET}", links=[Link(context, {"of": SECRET})]) as span:
-            span.set_attributes({"note": SECRET, f"by.{SECRET}": 1, "json": f'{{"a": ["{SECRET}"]}}', **KEPT})
+            span.set_attributes({"note": SECRET, f"by {SECRET}": 1, "json": f'{{"a": ["{SECRET}"]}}', **KEPT})
             span.set_attribute("nested", [{"a": ("b", SECRET)}, {SECRET: "c"}])
             span.add_event(f"asked {SECRET}", {"who": SECRET, "several": ["x", SECRET]})
             raise ValueError(f"no such user {SECRET}")  # noqa: EM102, TRY003
@@ -99,7 +99,7 @@ def test_no_place_in_a_span_leaks(position: str, exporting: Any) -> None:
     assert span.name == "GET /users/[EMAIL]"
     assert span.attributes["nested"] == ({"a": ("b", "[EMAIL]")}, {"[EMAIL]": "c"})
     assert span.attributes["json"] == '{"a": ["[EMAIL]"]}'
-    assert span.attributes["by.[EMAIL]"] == 1
+    assert span.attributes["by [EMAIL]"] == 1
     assert [event.name for event in span.events] == ["asked [EMAIL]", "exception"]
     assert span.events[1].attributes["exception.message"] == "no such user [EMAIL]"
     assert "[EMAIL]" in span.events[1].attributes["exception.stacktrace"]
@@ -160,7 +160,7 @@ def test_span_limits_and_drop_counts_stay() -> None:
     (done,) = spans_of(chain)
     assert (done.dropped_attributes, done.dropped_events) == (2, 3)
     assert list(done.attributes) == ["a2", "a3"]
-    assert done.attributes.max_value_len == 60  # noqa: PLR2004
+    assert done._attributes.max_value_len == 60  # noqa: PLR2004
     assert leaks([done.to_json(), wire([done])]) == []
     with pytest.raises(TypeError):
         done._attributes["new"] = 1
@@ -202,7 +202,7 @@ def test_a_bug_of_ours_costs_the_contents_and_nothing_else(method: str, position
     assert [type(error) for error in errors] == [RuntimeError]
     assert (span.name, span.events, span.links, span.status.status_code) == ("internal", (), (), StatusCode.ERROR)
     assert span.attributes[s.INPUT_TOKENS] == KEPT[s.INPUT_TOKENS]
-    assert span.attributes[s.ENTRY_ID] == KEPT[s.ENTRY_ID] if KEPT[s.ENTRY_ID][0].isalpha() else s.ENTRY_ID not in span.attributes
+    assert span.attributes[s.ENTRY_ID] == KEPT[s.ENTRY_ID]
 
 
 def test_an_interrupt_while_redacting_exports_nothing() -> None:

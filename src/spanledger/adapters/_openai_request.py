@@ -89,11 +89,11 @@ def _prompts(prompt: Any) -> int:
 def chat_prepare(kwargs: dict[str, Any], ask_usage: bool, *, streaming: bool = False) -> dict[str, Any]:
     """The usage of a stream is sent only on request: https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options."""
     kwargs = lists_for_iterators(kwargs, "messages", "tools", "functions", "prompt")
-    options = given(kwargs).get("stream_options")
-    asked = "stream_options" in fields(kwargs.get("extra_body")) or fields(options).get("include_usage")
-    if ask_usage and not asked and (streaming or kwargs.get("stream")):
-        return {**kwargs, "stream_options": _Asked({**fields(options), "include_usage": True})}
-    return kwargs
+    if not ask_usage or not (streaming or kwargs.get("stream")) or "stream_options" in fields(kwargs.get("extra_body")):
+        return kwargs
+    options = kwargs.get("stream_options")
+    options = options if isinstance(options, dict) else {}
+    return kwargs if options.get("include_usage") else {**kwargs, "stream_options": _Asked({**options, "include_usage": True})}
 
 
 def prepare(kwargs: dict[str, Any], _ask_usage: bool) -> dict[str, Any]:

@@ -121,4 +121,5 @@ def plain(value: Any, depth: int = 0) -> Any:
         return None
     if isinstance(value, (list, tuple)):
         return [plain(item, depth + 1) for item in value]
-    return {str(key): plain(item, depth + 1) for key, item in fields(value).items()} or None
+    seen = fields(value)
+    return {str(key): plain(item, depth + 1) for key, item in seen.items()} if seen or isinstance(value, dict) else None

@@ -54,7 +54,7 @@ def responses_response(result: Any, into: Response) -> None:
 def responses_chunk(event: Any, into: Response) -> None:
     """One typed event of a stream."""
     seen = known(event)
-    kind = seen.get("type")
+    kind = text(seen.get("type"))
     if kind in _TEXT:
         _say(seen, _TEXT[kind], into)
     elif kind in _ARGUMENTS:

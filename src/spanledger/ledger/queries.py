@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spanledger.ledger import rows, stored
 from spanledger.ledger.ledger import GROUPS
@@ -30,8 +29,7 @@ _COLUMNS = {name: f'"{name}"' for name in (*GROUPS, *rows.KEYS)} | {"day": "date
 _OTHER_KEY = "(SELECT value FROM json_each(other_keys) WHERE key = ?)"
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """Which entries: ``since <= time < until``, of one execution, of one trace; None does not restrict."""
 
     since: float | None = None

@@ -17,7 +17,9 @@ UNKNOWN_FILE = 2_000
 
 _UNKNOWN_SIZE = (1920, 1080)
 _HEAD = 4_096
-_LONG_HEAD = 131_072  # a JPEG's size may come after 64 kB of EXIF data, a PDF's pages anywhere
+ENOUGH = 131_072
+"""How much of a file is looked at: a JPEG's size may come after 64 kB of EXIF data, a PDF's pages anywhere."""
+
 _AUDIO_FRAME = 80  # tokens any recording costs, seen in recorded calls
 _AUDIO_PER_SECOND = {FAMILY_OPENAI: 10, FAMILY_GEMINI: 32}
 _AUDIO_BYTES_PER_SECOND = 8_000  # 64 kbit/s: most compressed speech is above it
@@ -85,17 +87,16 @@ def from_base64(text: str, family: str, model: str, detail: str | None = None) -
     if kind is None:
         return UNKNOWN_FILE if start else None
     if kind == "pdf" or (kind == "image" and _size(head) is None):
-        head = _decode(text, start, _LONG_HEAD)
+        head = _decode(text, start, ENOUGH)
     return _tokens(kind, head, (len(text) - start) * 3 // 4, family, model, detail)
 
 
-def from_bytes(data: bytes, family: str, model: str) -> int:
-    """Tokens of a file given as bytes; text or an unknown format counts as a third of a token per byte, up to ``UNKNOWN_FILE``."""
-    head = bytes(data[:_LONG_HEAD])
+def from_bytes(head: bytes, length: int, family: str, model: str) -> int:
+    """Tokens of a file of ``length`` bytes that begins with ``head`` (``ENOUGH`` bytes do); a third of a token per byte if it is none we know."""
     kind = _kind(head)
     if kind is None:
-        return min(len(data) // 3, UNKNOWN_FILE)
-    return _tokens(kind, head, len(data), family, model, None)
+        return min(length // 3, UNKNOWN_FILE)
+    return _tokens(kind, head, length, family, model, None)
 
 
 def image(size: tuple[int, int] | None, family: str, model: str, detail: str | None = None) -> int:

@@ -67,7 +67,7 @@ _DATED = re.compile(r"(?:[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{2}-\d{4}|\d{2}-\d{2}|
 _FINE_TUNED = re.compile(r"^ft:([^:]+):", re.IGNORECASE)
 _ROUTED = re.compile(r":(?:nitro|floor|exacto|online|extended|thinking)$", re.IGNORECASE)
 _CLAUDE = re.compile(r"claude-?(?:(?:[a-z]+)-)?v?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)", re.IGNORECASE)
-_OPENAI = re.compile(r"gpt|^o[1-9](?:-|$)|davinci|babbage|text-embedding-|codex", re.IGNORECASE)
+_OPENAI = re.compile(r"gpt(?!-oss)|^o[1-9](?:-|$)|davinci|babbage|text-embedding-|codex", re.IGNORECASE)
 _CLAUDE_NEW_TOKENIZER = (4, 7)
 
 FAMILY_OPENAI, FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_GEMINI, FAMILY_DEFAULT = "openai", "claude", "claude-4.7", "gemini", "default"

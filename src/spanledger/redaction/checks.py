@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from spanledger.redaction.text import among
+
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _ORD_0 = ord("0")
 
@@ -67,10 +69,10 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(sign, 36)) for sign in text[4:] + text[:4])) % 97 == 1
 
 
-_TWO_DIGIT_CODES = frozenset(
-    "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98".split()
+_TWO_DIGIT_CODES = among(
+    "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98"
 )
-_THREE_DIGIT_STARTS = frozenset("21 22 23 24 25 26 29 35 37 38 42 50 59 67 68 69 80 85 87 88 96 97 99".split())
+_THREE_DIGIT_STARTS = among("21 22 23 24 25 26 29 35 37 38 42 50 59 67 68 69 80 85 87 88 96 97 99")
 
 
 def is_country_code(digits: str) -> bool:

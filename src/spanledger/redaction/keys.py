@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
+
+from spanledger.redaction.text import among
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -38,18 +41,18 @@ _ENDINGS = (("password", "PASSWORD"), ("passwd", "PASSWORD"), ("apikey", "API_KE
 _MAYBE = {"token": "API_KEY", "auth": "API_KEY", "pass": "PASSWORD", "pin": "PASSWORD", "otp": "PASSWORD", "mobile": "PHONE"}
 """Words that name a secret or something harmless: only text is masked, and only without a word of ``_COUNTING`` beside them."""
 
-_COUNTING = frozenset(
+_COUNTING = among(
     "count counts counter usage used max min limit limits total num input output prompt completion cache cached reasoning time first last per "
-    "budget cost price rate type kind size length latency duration tokens ratio attempts retries".split()
+    "budget cost price rate type kind size length latency duration tokens ratio attempts retries"
 )
-_ABOUT = frozenset(
+_ABOUT = among(
     "count total size length type kind arn enabled disabled required policy expires expiry expiration expired ttl verified valid status "
-    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms".split()
+    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms"
 )
 """A last word that makes the name one of a property of the secret, not of the secret."""
-_IDENTIFIER = frozenset(
+_IDENTIFIER = among(
     "id ids uuid guid trace span parent model version hash sha sha1 sha256 digest etag fingerprint arn time timestamp nano nanos ts date "
-    "revision commit count total seq sequence offset port pid tid seed".split()
+    "revision commit count total seq sequence offset port pid tid seed"
 )
 _SERVERS = frozenset({"server address", "local address", "host ip"})
 """Names of the conventions for hosts of the service itself, not of a person."""
@@ -71,7 +74,7 @@ def label(name: str) -> str | None:
     parts = [word for word in words(name) if word not in _OF]
     if not parts:
         return None
-    pairs = [f"{first} {second}" for first, second in zip(parts, parts[1:], strict=False)]
+    pairs = [f"{first} {second}" for first, second in pairwise(parts)]
     if pairs and pairs[-1] in _TOGETHER:
         return _TOGETHER[pairs[-1]]
     if parts[-1] in _ABOUT or "tokens" in parts[-1:] or parts[-1] in {"id", "ids"}:

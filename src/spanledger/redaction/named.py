@@ -6,13 +6,12 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from spanledger.redaction import keys
-from spanledger.redaction.text import Span, Text
+from spanledger.redaction.labels import MASK
+from spanledger.redaction.text import Span, Text, among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MASK = re.compile(r"\[[A-Z][A-Z_]{1,30}(?::[a-f][0-9a-f]{9}|:[a-z]{4,8})?\]")
-"""What redaction itself writes; left alone when it is read again."""
 _NAME = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
 _LONGEST_NAME = 64
 _ASSIGNED = re.compile(
@@ -25,10 +24,10 @@ _ASSIGNED = re.compile(
     re.VERBOSE,
 )
 _SECRETS = frozenset({"PASSWORD", "SECRET", "API_KEY", "AUTHORIZATION", "COOKIE", "JWT", "PRIVATE_KEY"})
-_NO_VALUE = frozenset(
+_NO_VALUE = among(
     "none null nil true false undefined str string int integer bytes bool boolean any object optional required empty missing invalid wrong "
     "secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are was were for in on of the a "
-    "to with field fields must should will may can has have from type".split()
+    "to with field fields must should will may can has have from type"
 )
 _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
 """``os.environ``, ``****``, ``${TOKEN}``, ``%s``: no secret, but where one would be."""
@@ -39,9 +38,9 @@ _TOKEN = re.compile(r" {0,3}([0-9A-Za-z._~+/=|\-]{8,4096})")
 _CREDENTIAL = re.compile(r"[^\s\"',;]{6,4096}")
 _USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']{1,256})")
 _COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]{1,4096}")
-_ROLES = frozenset(
+_ROLES = among(
     "cache partition primary foreign public idempotency sort routing lookup group dict dedup hash row index range object s3 unique natural map "
-    "sub config registry translation message storage redis kv json label i18n query header field attribute press".split()
+    "sub config registry translation message storage redis kv json label i18n query header field attribute press"
 )
 """What a key can be that opens nothing."""
 _LONG = 24

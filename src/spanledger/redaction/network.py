@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from spanledger.redaction import checks
-from spanledger.redaction.text import Span, Text
+from spanledger.redaction.text import Span, Text, among
 from spanledger.redaction.view import LETTER, SIGN
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _DOMAIN = re.compile(
 )
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253
 """https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1"""
-_NOT_TLDS = frozenset("png jpg jpeg gif svg webp py js ts css json md txt".split())
+_NOT_TLDS = among("png jpg jpeg gif svg webp py js ts css json md txt")
 """``icon@2x.png`` is a file."""
 _ROBOTS = frozenset({"git", "hg", "svn"})
 """User names of ``git@github.com:owner/name``."""

@@ -35,6 +35,11 @@ _BEFORE = 48
 _NEAR = 24
 
 
+def among(words: str) -> frozenset[str]:
+    """A set of words, written as a sentence without commas."""
+    return frozenset(words.split())
+
+
 class Exhausted(Exception):  # noqa: N818  # not an error: a bound reached
     """The value would take too much work; it is dropped instead."""
 

@@ -10,35 +10,43 @@ from spanledger.redaction.text import Span, Text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_WORD = "[0-9A-Za-z_-]"
-_MIXED = r"(?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_[A-Za-z]{0,40}[0-9])"
-_PREFIXES = (
-    # language models
-    r"sk-(?:ant|proj|svcacct|admin|or|lf|None)?-?" + _WORD + "{20,}", r"(?:sess|pplx|xai|nvapi|tvly|csk|fc)-" + _WORD + "{16,}",
-    r"(?:hf|gsk|r8|jina|e2b|fw|pcsk|hfp)_[0-9A-Za-z_]{20,}", r"api_org_[0-9A-Za-z]{20,}", r"lsv2_(?:pt|sk)_[0-9a-z_]{24,}", r"pylf_v[0-9]_[0-9A-Za-z_]{20,}",
-    # clouds
-    r"(?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA|A3T[0-9A-Z])[0-9A-Z]{16}(?![0-9A-Za-z])", r"AIza" + _WORD + "{30,}", r"GOCSPX-" + _WORD + "{20,}",
-    r"LTAI[0-9A-Za-z]{16,24}", r"AKID[0-9A-Za-z]{28,}", r"do[opr]_v1_[0-9a-f]{32,}", r"dapi[0-9A-Fa-f]{32}(?:-[0-9])?", r"tskey-[a-z]{2,10}-" + _WORD + "{12,}",
-    r"HRKU-" + _WORD + "{20,}", r"pscale_(?:tkn|pw|oauth)_" + _WORD + "{20,}", r"cf(?:ut|at|k)_[0-9A-Za-z]{32,}", r"vc[apkri]_[0-9A-Za-z]{20,}",
-    # code hosts and registries
-    r"gh[pousr]_[0-9A-Za-z]{20,}", r"github_pat_[0-9A-Za-z_]{22,}", r"gl(?:pat|dt|rt|rtr|cbt|ptt|ft|soat|imt|agent|oas|ffct|wt)-" + _WORD + "{16,}",
-    r"npm_[0-9A-Za-z]{30,}", r"pypi-" + _WORD + "{32,}", r"rubygems_[0-9a-f]{32,}", r"dckr_(?:pat|oat)_" + _WORD + "{20,}", r"oy2[0-9a-z]{43}", r"CLOJARS_[0-9A-Za-z]{40,}",
-    r"AT(?:ATT|CTT)3" + _WORD + "{20,}", r"ATBB[0-9A-Za-z]{24,}", r"bkua_[0-9a-f]{32,}", r"CCI(?:PAT|PRJ)_" + _WORD + "{20,}", r"sgp_" + _WORD + "{32,}", r"lin_(?:api|oauth)_[0-9A-Za-z]{32,}",
-    # services
-    r"xox[a-z]-" + _WORD + "{10,}", r"xapp-[0-9]-" + _WORD + "{16,}", r"(?:sk|rk|pk)_(?:live|test|prod)_[0-9A-Za-z]{10,}", r"whsec_[0-9A-Za-z+/]{20,}",
-    r"(?:SK|AC)[0-9a-f]{32}(?![0-9A-Za-z])", r"key-[0-9a-zA-Z]{32}(?![0-9A-Za-z])", r"[0-9a-f]{32}-us[0-9]{1,2}(?![0-9A-Za-z])", r"shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}", r"sq0[a-z]{3}-" + _WORD + "{20,}",
-    r"EAA[0-9A-Za-z]{30,}", r"gl(?:sa|c)_" + _WORD + "{20,}", r"sntry[su]_" + _WORD + "{30,}", r"ph[cx]_[0-9A-Za-z]{32,}", r"NR(?:AK|II|JS|RA)-[0-9A-Za-z-]{19,}", r"PMAK-[0-9A-Za-z-]{40,}",
-    r"figd_" + _WORD + "{30,}", r"ntn_[0-9A-Za-z]{40,}", r"duffel_(?:test|live)_" + _WORD + "{20,}", r"FLW(?:PUB|SEC)K(?:_TEST)?-[0-9A-Za-z]{12,}", r"EZ[AT]K[0-9A-Za-z]{40,}", r"CFPAT-" + _WORD + "{40,}",
-    r"pul-[0-9a-f]{40}", r"pnu_[0-9A-Za-z]{36}", r"rdme_[0-9a-z]{60,}", r"aio_[0-9A-Za-z]{28}", r"fio-u-" + _WORD + "{40,}", r"AQVN" + _WORD + "{35,}", r"sb[ap]_[0-9a-f]{40}", r"ops_eyJ" + _WORD + "{50,}",
-    r"AGE-SECRET-KEY-1[0-9A-Z]{50,}", r"django-insecure-[^\s\"'<>]{20,}", r"apify_api_[0-9A-Za-z]{30,}", r"fm[12]_" + _WORD + "{20,}", r"(?:sdk|mob|api)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-    r"GR1348941" + _WORD + "{20,}", r"shippo_(?:live|test)_[0-9a-fA-F]{40}", r"pk_[0-9]{6,}_[0-9A-Z]{20,}", r"sk_[0-9a-f]{40,}", r"mdb_sa_sk_" + _WORD + "{30,}",
-    # anything that calls itself a key
-    r"[0-9A-Za-z]{2,16}[_-](?:live|prod|pat|secret|tok|token|apikey|api[_-]key|sk)[_-](?=[0-9A-Za-z]{0,30}[0-9])[0-9A-Za-z]{24,}",
-    _MIXED + "[a-z]{2,10}_[0-9A-Za-z]{32,}",
-)  # fmt: skip
-"""Published by the vendors for secret scanners (https://docs.github.com/code-security/secret-scanning/introduction/supported-secret-scanning-patterns)."""
-
-_KEY = re.compile("(?<![0-9A-Za-z])(?:" + "|".join(_PREFIXES) + ")")
+_MODELS = r"""
+    sk-(?:ant|proj|svcacct|admin|or|lf|None)?-?WORD{20,} (?:sess|pplx|xai|nvapi|tvly|csk|fc)-WORD{16,} sk_[0-9a-f]{40,}
+    (?:hf|gsk|r8|jina|e2b|fw|pcsk|hfp)_[0-9A-Za-z_]{20,} api_org_[0-9A-Za-z]{20,} lsv2_(?:pt|sk)_[0-9a-z_]{24,} pylf_v[0-9]_[0-9A-Za-z_]{20,}
+"""
+_CLOUDS = r"""
+    (?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA|A3T[0-9A-Z])[0-9A-Z]{16}END AIzaWORD{30,} GOCSPX-WORD{20,} LTAI[0-9A-Za-z]{16,24}
+    AKID[0-9A-Za-z]{28,} AQVNWORD{35,} do[opr]_v1_[0-9a-f]{32,} dapi[0-9A-Fa-f]{32}(?:-[0-9])? tskey-[a-z]{2,10}-WORD{12,} HRKU-WORD{20,}
+    pscale_(?:tkn|pw|oauth)_WORD{20,} cf(?:ut|at|k)_[0-9A-Za-z]{32,} vc[apkri]_[0-9A-Za-z]{20,} sb[ap]_[0-9a-f]{40} fm[12]_WORD{20,}
+    mdb_sa_sk_WORD{30,} pul-[0-9a-f]{40} NR(?:AK|II|JS|RA)-[0-9A-Za-z-]{19,}
+"""
+_CODE = r"""
+    gh[pousr]_[0-9A-Za-z]{20,} github_pat_[0-9A-Za-z_]{22,} gl(?:pat|dt|rt|rtr|cbt|ptt|ft|soat|imt|agent|oas|ffct|wt)-WORD{16,}
+    GR1348941WORD{20,} npm_[0-9A-Za-z]{30,} pypi-WORD{32,} rubygems_[0-9a-f]{32,} dckr_(?:pat|oat)_WORD{20,} oy2[0-9a-z]{43}
+    CLOJARS_[0-9A-Za-z]{40,} AT(?:ATT|CTT)3WORD{20,} ATBB[0-9A-Za-z]{24,} bkua_[0-9a-f]{32,} CCI(?:PAT|PRJ)_WORD{20,} sgp_WORD{32,}
+    lin_(?:api|oauth)_[0-9A-Za-z]{32,} django-insecure-[^\s"'<>]{20,} PMAK-[0-9A-Za-z-]{40,} pnu_[0-9A-Za-z]{36} rdme_[0-9a-z]{60,}
+"""
+_SERVICES = r"""
+    xox[a-z]-WORD{10,} xapp-[0-9]-WORD{16,} (?:sk|rk|pk)_(?:live|test|prod)_[0-9A-Za-z]{10,} whsec_[0-9A-Za-z+/]{20,} (?:SK|AC)[0-9a-f]{32}END
+    key-[0-9a-zA-Z]{32}END [0-9a-f]{32}-us[0-9]{1,2}END shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32} sq0[a-z]{3}-WORD{20,} EAA[0-9A-Za-z]{30,}
+    gl(?:sa|c)_WORD{20,} sntry[su]_WORD{30,} ph[cx]_[0-9A-Za-z]{32,} figd_WORD{30,} ntn_[0-9A-Za-z]{40,} duffel_(?:test|live)_WORD{20,}
+    FLW(?:PUB|SEC)K(?:_TEST)?-[0-9A-Za-z]{12,} EZ[AT]K[0-9A-Za-z]{40,} CFPAT-WORD{40,} aio_[0-9A-Za-z]{28} fio-u-WORD{40,} ops_eyJWORD{50,}
+    AGE-SECRET-KEY-1[0-9A-Z]{50,} apify_api_[0-9A-Za-z]{30,} shippo_(?:live|test)_[0-9a-fA-F]{40} pk_[0-9]{6,}_[0-9A-Z]{20,}
+    (?:sdk|mob|api)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
+"""
+_UNNAMED = r"""
+    [0-9A-Za-z]{2,16}[_-](?:live|prod|pat|secret|tok|token|apikey|api[_-]key|sk)[_-](?=[0-9A-Za-z]{0,30}[0-9])[0-9A-Za-z]{24,}
+    (?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_[A-Za-z]{0,40}[0-9])[a-z]{2,10}_[0-9A-Za-z]{32,}
+"""
+"""Of no vendor we know: what calls itself a key, and a prefix before 32 letters of both cases and digits."""
+# Published by the vendors for scanners: https://docs.github.com/code-security/secret-scanning/introduction/supported-secret-scanning-patterns
+_KEY = re.compile(
+    "(?<![0-9A-Za-z])(?:"
+    + "|".join((_MODELS + _CLOUDS + _CODE + _SERVICES + _UNNAMED).split())
+    .replace("WORD", "[0-9A-Za-z_-]")
+    .replace("END", "(?![0-9A-Za-z])")
+    + ")"
+)
 _DOTTED_KEYS = re.compile(
     r"SG\.[\w-]{16,}\.[\w-]{16,}|hv[bsr]\.[\w-]{20,}|dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z_-]{1,40}\.)?[\w]{40,}|ya29\.[\w-]{20,}|"
     r"dt0[a-z][0-9]{2}\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}|[psta]k\.eyJ[\w-]{10,}(?:\.[\w-]{10,})?|xoxe\.xox[a-z]-[\w-]{16,}",

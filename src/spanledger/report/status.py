@@ -103,8 +103,13 @@ _LEDGER_FIX = "set SPANLEDGER_LEDGER to a place that can be written, as in sqlit
 
 def _prices(settings: Settings) -> list[Check]:
     book = PriceBook(settings.prices, settings.prices_ttl)
-    told = ", ".join(f"{name} {value}" for name, value in book.status().items() if value is not None)
-    return [Check("prices", ok=True, text=told), *(_problem(problem) for problem in book.problems)]
+    found = book.status()
+    told = ", ".join(f"{name} {value}" for name, value in found.items() if value not in ("none", "never") and name != "file problems")
+    usable = not found["version"].startswith("not usable")
+    check = Check(
+        "prices", usable, told, "install the version of genai-prices that Spanledger asks for: pip install --force-reinstall spanledger"
+    )
+    return [check, *(_problem(problem) for problem in book.problems)]
 
 
 def _in_force(settings: Settings) -> list[dict[str, Any]]:

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 class Duplicates:
     """Recognises native spans when they start and strips their usage when they end."""
 
-    def __init__(self, native_scopes: Collection[str], inside_call: Callable[[Context | None], bool]) -> None:
-        self._scopes = tuple(native_scopes)
+    def __init__(self, inside_call: Callable[[Context | None], bool]) -> None:
+        self._scopes: tuple[str, ...] = ()
         self._inside_call = inside_call
+
+    def know(self, scopes: Collection[str]) -> None:
+        """Adds instrumentation scopes under which a client library traces itself."""
+        self._scopes = (*self._scopes, *(scope for scope in scopes if scope not in self._scopes))
 
     def on_start(self, span: Any, context: Context | None) -> None:
         """Marks a native span that starts inside one of our calls."""

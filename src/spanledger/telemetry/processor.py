@@ -36,7 +36,7 @@ _FIELDS = ("_name", "_attributes", "_events", "_links", "_status")
 _KEPT = frozenset({s.OPERATION, s.PROVIDER, s.ENTRY_ID, s.ACTIVITY, s.USAGE_STATE, s.COST_STATUS})
 """Texts that a span keeps when redaction fails; they are ours, and only kept if they look like names."""
 _KEPT_NUMBERS = (s.USAGE_PREFIX, s.COST_NANO_USD, s.COUNTED)
-_PLAIN = re.compile(r"[a-z][0-9a-z_.-]{0,63}")
+_PLAIN = re.compile(r"[0-9a-z][0-9a-z_.-]{0,63}")
 
 
 class RedactingSpanProcessor(SpanProcessor):

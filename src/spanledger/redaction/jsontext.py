@@ -1,0 +1,49 @@
+"""JSON inside texts, which is redacted as what it means: its escapes hide values from a pattern, and its keys tell what values are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from spanledger.redaction.text import among
+
+
+def looks_like_json(text: str) -> bool:
+    """Whether it is worth trying to parse: an object, an array or a string from end to end."""
+    first, last = text[0], text[-1]
+    if first.isspace() or last.isspace():
+        stripped = text.strip()
+        first, last = (stripped[0], stripped[-1]) if stripped else (" ", " ")
+    return first + last in {"{}", "[]", '""'}
+
+
+def parse(text: str) -> Any:
+    """``None`` for what is no JSON, and for objects with a key twice: a parser would hide the first of them from us."""
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def dump(value: Any, before: str) -> str:
+    """JSON text in the style of the text that ``value`` was parsed from."""
+    spaced = '": ' in before or ", " in before
+    return json.dumps(value, ensure_ascii=before.isascii(), separators=(", ", ": ") if spaced else (",", ":"))
+
+
+_SCHEMA_WORDS = among(
+    "type description title format minLength maxLength pattern nullable items properties required anyOf additionalProperties readOnly "
+    "writeOnly deprecated"
+)
+
+
+def is_schema(value: Any) -> bool:
+    """A JSON schema of a parameter called ``password`` holds no password (https://json-schema.org/understanding-json-schema/reference)."""
+    return isinstance(value, dict) and "type" in value and _SCHEMA_WORDS.issuperset(value)

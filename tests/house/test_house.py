@@ -1,0 +1,81 @@
+"""Rules of the house that a linter does not know."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src" / "spanledger").rglob("*.py"))
+
+
+def _strings(path: Path) -> list[tuple[int, str]]:
+    """String constants that are not docstrings."""
+    tree = ast.parse(path.read_text())
+    documentation = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }  # fmt: skip
+    return [
+        (node.lineno, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
+    ]
+
+
+def test_attribute_names_are_spelled_in_one_file() -> None:
+    spelled = [
+        f"{path.relative_to(ROOT)}:{line} {text!r}"
+        for path in SOURCES
+        if path.name != "semconv.py"
+        for line, text in _strings(path)
+        if re.match(r"(gen_ai|spanledger|openai\.(request|response|api))\.[a-z_.]+$", text) and not text.startswith("spanledger.adapters")
+    ]
+    assert [place for place in spelled if not re.search(r"'spanledger\.(db|cli|ledger|install)", place)] == []
+
+
+def test_the_environment_is_read_in_one_file() -> None:
+    readers = [str(path.relative_to(ROOT)) for path in SOURCES if re.search(r"os\.environ|os\.getenv", path.read_text())]
+    assert readers == ["src/spanledger/settings.py"]
+
+
+def test_adapters_import_neither_their_library_nor_opentelemetry_nor_each_other() -> None:
+    for path in sorted((ROOT / "src" / "spanledger" / "adapters").glob("*.py")):
+        imported = re.findall(r"^\s*(?:from|import) ([\w.]+)", path.read_text(), re.MULTILINE)
+        for name in imported:
+            assert name.split(".")[0] not in ("openai", "anthropic", "opentelemetry", "wrapt"), f"{path.name} imports {name}"
+            assert not re.match(r"spanledger\.adapters\.[a-z]", name), f"{path.name} imports {name}"
+
+
+def test_sizes() -> None:
+    lengths: list[int] = []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        assert len(path.read_text().splitlines()) <= 400, path
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 60, f"{path.name}:{node.lineno} {node.name} has {length} lines"
+                lengths.append(length)
+    assert statistics.median(lengths) < 10
+
+
+@pytest.mark.parametrize("statement", ["import spanledger", "import spanledger; spanledger.workflow", "import spanledger.otel"])
+def test_importing_imports_no_client_and_nothing_heavy(statement: str) -> None:
+    heavy = ("openai", "anthropic", "pydantic", "rich", "click", "yaml", "genai_prices", "httpx", "httpx2", "asyncio", "requests")
+    program = f"import sys; {statement}; print([m for m in {heavy!r} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_public_names_are_documented_and_few() -> None:
+    import spanledger
+
+    assert len(spanledger.__all__) <= 15
+    for name in spanledger.__all__:
+        assert getattr(spanledger, name).__doc__, name
