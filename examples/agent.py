@@ -86,7 +86,7 @@ async def reply(claude: anthropic.AsyncAnthropic, summary: str) -> None:
         seen = 0
         async for event in stream:
             seen += event.type == "content_block_delta"
-            if seen == 3:  # noqa: PLR2004  # somewhere in the middle
+            if seen == 3:  # somewhere in the middle
                 break
         await stream.close()
 
@@ -99,7 +99,7 @@ async def answer_ticket(customer: str, ticket: str) -> None:
         await consult_tool(gpt, ticket)
         await reply(claude, await summarise(gpt, list(facts)))
         for activity, total in spanledger.totals().items():
-            print(f"  {activity:15} {total.calls} calls, {total.input_tokens + total.output_tokens} tokens, {total.nano_usd / 1e9:.6f} USD")
+            print(f"  {activity:15} {total.calls} calls, {total.input_tokens + total.output_tokens} tokens, {total.nano_usd / 1e9:.9f} USD")
 
 
 async def main() -> None:

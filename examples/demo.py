@@ -36,7 +36,7 @@ def show(title: str, shown: dict[str, str], *command: str, base: dict[str, str])
         print(f'  export {name}="{value}"')
     print(f"  $ {' '.join(command)}\n", flush=True)
     program = BIN / command[0]
-    subprocess.run([str(program), *command[1:]], cwd=HERE, env={**base, **shown}, check=True)  # noqa: S603  # our own commands
+    subprocess.run([str(program), *command[1:]], cwd=HERE, env={**base, **shown}, check=True)  # our own commands
 
 
 def environment(provider: LocalProvider, ledger: Path) -> dict[str, str]:
@@ -64,7 +64,7 @@ def play(provider: LocalProvider, ledger: Path) -> None:
     dear = sum(request["body"].get("model") == DEAR_MODEL for request in provider.requests)
     print(f"\nThe provider got {len(provider.requests)} requests, {dear} of them for {DEAR_MODEL}: the refused call was never sent.")
     base |= settings
-    show("Its newest trace (the e-mail address was masked before it was stored)", {}, "spanledger", "trace", base=base)
+    show("Its traces: the e-mail address was masked before it was stored", {}, "spanledger", "trace", "--last", "5", base=base)
     show("An agent with a workflow for each customer", {}, *python, "agent.py", base=base)
     show("What was used, by model", {}, "spanledger", "report", "--by", "model", base=base)
     show("By customer and activity", {}, "spanledger", "report", "--by", "customer", "--by", "activity", base=base)

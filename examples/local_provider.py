@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class names it so
+    def log_message(self, format: str, *args: Any) -> None:  # the base class names it so
         """Silent: requests are in ``LocalProvider.requests``."""
 
     def do_POST(self) -> None:  # the base class names it so
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for number, (name, data) in enumerate(events):
-            if cut and number == 5:  # noqa: PLR2004  # after the first words of the answer, in every wire format
+            if cut and number == 5:  # after the first words of the answer, in every wire format
                 return self._hang_up()
             self._chunk(f"event: {name}\n" if name else "", json.dumps(data))
             time.sleep(pause)

@@ -67,7 +67,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 def _settings(url: str | None) -> Settings:
     settings = config.load()
-    return replace(settings, ledger=url) if url else settings
+    return replace(settings, ledger=url, sources={**settings.sources, "ledger": "--ledger"}) if url else settings
 
 
 def _print(view: Callable[[int], RenderableType]) -> None:
@@ -154,21 +154,20 @@ def report(by: tuple[str, ...], since: str | None, until: str | None, execution:
 
 @main.command()
 @click.argument("trace_id", required=False)
+@click.option("--last", default=1, metavar="N", type=click.IntRange(1, 1000), help="Without TRACE_ID: the N newest traces, newest last.")
 @_ledger_option
 @_json_option
-def trace(trace_id: str | None, url: str | None, as_json: bool) -> None:
+def trace(trace_id: str | None, last: int, url: str | None, as_json: bool) -> None:
     """The spans of one trace as a tree; TRACE_ID may be its first digits, default is the newest trace."""
     from spanledger.report import tree  # noqa: PLC0415  # rich takes 50 ms
 
     settings = _settings(url)
     with _books(settings) as ledger:
-        spans = tree.find(_span_store(settings), trace_id)
-        found = spans[0].trace_id
-        roots = tree.grow(spans, ledger.entries(trace_id=found))
+        traces = [tree.grow(spans, ledger) for spans in tree.find(_span_store(settings), trace_id, last)]
     if as_json:
-        _print_json(tree.tree_json(found, roots))
+        _print_json([tree.trace_json(found) for found in traces])
     else:
-        _print(lambda _: tree.tree_view(found, roots))
+        _print(lambda _: tree.traces_view(traces))
 
 
 def _span_store(settings: Settings) -> SpanStore:

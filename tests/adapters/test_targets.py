@@ -20,7 +20,7 @@ TARGETS = [(adapter, target) for adapter in ADAPTERS for target in adapter.targe
 USAGE_BEARING = ("ChatCompletion", "Response", "Completion", "Message", "Embedding", "Decision")
 # Helpers that call the named methods, readings of what is stored already, and what costs nothing.
 NOT_SENT = {"tool_runner", "thread", "with_raw_response", "with_streaming_response", "connect"}
-NOT_BILLED = {"Completions.retrieve", "Completions.update", "Completions.list", "Responses.cancel", "Messages.count_tokens"}
+NOT_BILLED = {f"Completions.{name}" for name in ("retrieve", "update", "list", "delete")} | {"Responses.cancel", "Messages.count_tokens"}
 
 
 def number(text: str) -> tuple[int, ...]:

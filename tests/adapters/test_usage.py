@@ -104,6 +104,11 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
         {"object": "list", "model": "m-1", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 8, "total_tokens": 8}},
         Usage(8),
     ),
+    "voyage: embeddings with a total only": (
+        "embeddings",
+        {"object": "list", "model": "m-1", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "usage": {"total_tokens": 8}},
+        Usage(8),
+    ),
     "legacy completion": (
         "completions",
         {"id": "t1", "object": "text_completion", "created": 1, "model": "m-1", "choices": [{"index": 0, "text": "x", "finish_reason": "stop"}],

@@ -124,7 +124,7 @@ def test_report_groups_by_several_and_by_scope_keys(ledger: Ledger) -> None:
 
     groups = {(row["group"]["customer"], row["group"]["activity"]) for row in rows}
     assert groups == {("acme", "llm"), ("acme", "embedding"), (None, "llm")}
-    assert "(none)" in spanledger("report", "--by", "customer").stdout
+    assert "(no customer)" in spanledger("report", "--by", "customer").stdout
 
 
 def test_days_are_in_their_order_and_a_misspelt_group_is_told(ledger: Ledger) -> None:
@@ -231,7 +231,7 @@ def test_a_trace_is_a_tree_with_the_numbers_of_the_books(ledger: Ledger, spans: 
     )
 
     lines = spanledger("trace", TRACE[:6]).stdout.splitlines()
-    tree = in_json("trace")
+    (tree,) = in_json("trace")
 
     assert lines[0] == f"trace {TRACE} of desk"
     assert "invoke_workflow answer  200 ms" in lines[1]
@@ -266,6 +266,13 @@ def test_a_refused_call_and_captured_content_are_shown(spans: SpanStore) -> None
     assert "input: user: Write to [EMAIL]" in shown
     assert "error: KeyError" in shown
     assert "arguments: no json" in shown
+
+
+def test_the_newest_traces_are_shown_newest_last(spans: SpanStore) -> None:
+    spans.save([span(f"span {number}", f"{number:016x}", trace=f"{number:032x}", start_ns=10**18 + number) for number in (1, 2, 3)])
+
+    assert [trace["spans"][0]["name"] for trace in in_json("trace", "--last", "2")] == ["span 2", "span 3"]
+    assert "no spans are kept here yet" not in spanledger("trace").stderr
 
 
 @pytest.mark.parametrize(

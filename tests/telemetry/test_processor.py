@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,12 +84,11 @@ def span_with_secrets(tracers: TracerProvider) -> None:
     """Nine places: name, attribute, nested attribute, event name, event attribute, link, status, exception message, stack."""
     context = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1))
     tracer = tracers.get_tracer("app")
-    with pytest.raises(ValueError, match="no such user"):
-        with tracer.start_as_current_span(f"GET /users/{SECRET}", links=[Link(context, {"of": SECRET})]) as span:
-            span.set_attributes({"note": SECRET, f"by {SECRET}": 1, "json": f'{{"a": ["{SECRET}"]}}', **KEPT})
-            span.set_attribute("nested", [{"a": ("b", SECRET)}, {SECRET: "c"}])
-            span.add_event(f"asked {SECRET}", {"who": SECRET, "several": ["x", SECRET]})
-            raise ValueError(f"no such user {SECRET}")  # noqa: EM102, TRY003
+    with suppress(ValueError), tracer.start_as_current_span(f"GET /users/{SECRET}", links=[Link(context, {"of": SECRET})]) as span:
+        span.set_attributes({"note": SECRET, f"by {SECRET}": 1, "json": f'{{"a": ["{SECRET}"]}}', **KEPT})
+        span.set_attribute("nested", [{"a": ("b", SECRET)}, {SECRET: "c"}])
+        span.add_event(f"asked {SECRET}", {"who": SECRET, "several": ["x", SECRET]})
+        raise ValueError(f"no such user {SECRET}")  # noqa: EM102  # as applications do
 
 
 def test_no_place_in_a_span_leaks(position: str, exporting: Any) -> None:
@@ -160,7 +160,7 @@ def test_span_limits_and_drop_counts_stay() -> None:
     (done,) = spans_of(chain)
     assert (done.dropped_attributes, done.dropped_events) == (2, 3)
     assert list(done.attributes) == ["a2", "a3"]
-    assert done._attributes.max_value_len == 60  # noqa: PLR2004
+    assert done._attributes.max_value_len == 60
     assert leaks([done.to_json(), wire([done])]) == []
     with pytest.raises(TypeError):
         done._attributes["new"] = 1
@@ -193,7 +193,9 @@ class Broken(Redactor):
 
 
 @pytest.mark.parametrize("method", ["text", "attributes"])
-def test_a_bug_of_ours_costs_the_contents_and_nothing_else(method: str, position: str, exporting: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_of_ours_costs_the_contents_and_nothing_else(
+    method: str, position: str, exporting: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     errors: list[BaseException] = []
     chain = chain_of(RedactingSpanProcessor(Broken(method), on_error=errors.append), exporting, position)
     span_with_secrets(chain[0])
@@ -252,7 +254,7 @@ def test_an_error_of_the_hook_is_told_and_the_span_is_redacted() -> None:
 
 def test_the_start_hook_can_stop_a_span() -> None:
     def stop(_: Any, __: Any) -> None:
-        raise PermissionError("too dear")  # noqa: EM101
+        raise PermissionError("too dear")  # noqa: EM101  # as applications do
 
     chain = chain_of(RedactingSpanProcessor(Redactor(), on_start_hook=stop))
     with pytest.raises(PermissionError):

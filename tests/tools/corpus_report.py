@@ -77,14 +77,18 @@ def expected(provider: str, endpoint: str, usage: dict[str, Any] | None) -> dict
     """Inclusive totals and parts, by the table of what providers mean; None if the provider told nothing."""
     if not usage:
         return None
+    if set(usage) == {"total_tokens"}:  # of embeddings, where all tokens are input
+        return {"input": usage["total_tokens"]}
     numbers = _anthropic(usage) if endpoint == "messages" else _openai(provider, usage)
-    if numbers["input"] is not None:
-        for part in ("cache_read", "cache_write"):
-            if numbers[part] is not None:
-                numbers[part] = min(numbers[part], numbers["input"])
-    if numbers["reasoning"] is not None:
-        numbers["reasoning"] = min(numbers["reasoning"], numbers["output"])
+    if numbers["input"] is not None:  # parts are disjoint, and no larger than their total
+        numbers["cache_read"] = _at_most(numbers["input"], numbers["cache_read"])
+        numbers["cache_write"] = _at_most(numbers["input"] - (numbers["cache_read"] or 0), numbers["cache_write"])
+    numbers["reasoning"] = _at_most(numbers["output"], numbers["reasoning"])
     return {key: value for key, value in numbers.items() if value is not None}
+
+
+def _at_most(limit: int | None, value: int | None) -> int | None:
+    return value if value is None or limit is None else min(limit, value)
 
 
 def _anthropic(usage: dict[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,9 @@ def main() -> int:
         zygote(*options.zygote)
         return 0
     sent, entries, unknown, missing, double = run(options.times, options.seed)
-    print(f"{options.times} kills: {sent} calls seen by the provider, {entries} entries ({unknown} unknown), {missing} missing, {double} double")
+    print(
+        f"{options.times} kills: {sent} calls seen by the provider, {entries} entries ({unknown} unknown), {missing} missing, {double} double"
+    )
     return 1 if missing or double else 0
 
 

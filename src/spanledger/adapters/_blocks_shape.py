@@ -119,7 +119,7 @@ def blocks_chunk(event: Any, into: Response) -> None:
     seen = known(event)
     kind = seen.get("type")
     if kind == "content_block_delta":
-        _delta(known(seen.get("delta")), into)
+        _delta(seen.get("delta"), into)
     elif kind == "content_block_start":
         _begin(fields(seen.get("content_block")), into)
     elif kind == "message_start":
@@ -145,9 +145,15 @@ def _finish(seen: Mapping[str, Any], into: Response) -> None:
         into.finish_reasons = [reason]
 
 
-def _delta(delta: Mapping[str, Any], into: Response) -> None:
-    kind = delta.get("type")
-    piece = delta.get(_WRITTEN.get(kind, "")) if isinstance(kind, str) else None
+def _delta(delta: Any, into: Response) -> None:
+    seen = known(delta)
+    kind = text(seen.get("type"))
+    name = _WRITTEN.get(kind or "")
+    if name is None:
+        return
+    piece = seen.get(name)
+    if piece is None:  # a kind of delta that this version of the SDK does not know
+        piece = fields(delta).get(name)
     if not isinstance(piece, str):
         return
     into.text.append(piece)

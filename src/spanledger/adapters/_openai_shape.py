@@ -109,7 +109,7 @@ def error_of(seen: Mapping[str, Any]) -> str | None:
 
 
 def chat_response(result: Any, into: Response) -> None:
-    """A whole chat completion, legacy completion or list of embeddings."""
+    """A whole chat or legacy completion."""
     seen = fields(result)
     identify(seen, into)
     take_usage(seen.get("usage"), into)
@@ -122,6 +122,14 @@ def chat_response(result: Any, into: Response) -> None:
         if into.output is not None:
             into.output.append(chat_choice(parts))
     into.complete = True
+
+
+def embeddings_response(result: Any, into: Response) -> None:
+    """A list of embeddings: all tokens are input, so a total alone (Voyage) says it too."""
+    chat_response(result, into)
+    total = Counts()(fields(fields(result).get("usage")).get("total_tokens"))
+    if into.usage is None and total is not None:
+        into.usage = Usage(input=total)
 
 
 def chat_chunk(event: Any, into: Response) -> bool:

@@ -83,7 +83,7 @@ ADAPTER = Adapter(
         *_messages("anthropic.resources.beta.messages.messages", parse="0.75"),
         # These classes hold the functions of the beta class as they were when the module was imported.
         *_messages("anthropic.lib.bedrock._beta_messages", stream="2.12", parse="2.12"),
-        *_messages("anthropic.lib.vertex._beta_messages", parse="2.12"),
+        *_messages("anthropic.lib.vertex._beta_messages", stream="0.75", parse="2.12"),
     ),
     native_scopes=("com.anthropic.sdk.python",),
 )

@@ -93,7 +93,7 @@ class Gate:
 
     # --- before the call
 
-    def admit(self, draft: Entry, request: Request, scope: Scope, *, wait: bool = True) -> Admission:
+    def admit(self, draft: Entry, request: Request, scope: Scope, *, wait: bool = True) -> Admission:  # noqa: ARG002  # see the docstring
         """Reserves what the call may cost in all its budgets, or refuses it.
 
         Writes the estimate into the draft's usage and cost. A draft that has numbers already (a plugin's price, a response that is only
@@ -183,7 +183,7 @@ class Gate:
         else:
             self.spool.put(entry, charges)
 
-    def settle_unreserved(self, entry: Entry, scope: Scope, *, wait: bool = True) -> None:
+    def settle_unreserved(self, entry: Entry, scope: Scope, *, wait: bool = True) -> None:  # noqa: ARG002  # see the docstring
         """Settles a call that is seen only now: it is charged to its budgets as they match the entry. Never raises.
 
         ``scope`` is what the entry is booked to; the entry carries it, and only the entry is read.

@@ -23,7 +23,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -73,10 +72,11 @@ MAX_LIMIT = 10**18
 """A billion USD in nano-USD. Ledgers keep sums in 64 bits; spent and reserved together stay far below."""
 
 _EXAMPLE = "as in '5 USD per customer per day, warn at 80%'"
-_AMOUNT = re.compile(r"(\$?)(\d[\d_]*(?:\.\d+)?|\.\d+)([kmb]?)([a-z]*)", re.IGNORECASE | re.ASCII)
-_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
-_FILTER = re.compile(r"([A-Za-z_][\w.-]*)=(.+)", re.ASCII | re.DOTALL)
-_PERCENT = re.compile(r"(\d{1,3})%", re.ASCII)
+# Compiled by their first use: a program without budgets need not wait for them.
+_AMOUNT = r"(?ai)(\$?)(\d[\d_]*(?:\.\d+)?|\.\d+)([kmb]?)([a-z]*)"
+_NAME = r"(?a)[A-Za-z_][\w.-]*"
+_FILTER = r"(?as)([A-Za-z_][\w.-]*)=(.+)"
+_PERCENT = r"(?a)(\d{1,3})%"
 _TIMES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 _UNITS = {"usd": Unit.USD, "token": Unit.TOKENS, "tokens": Unit.TOKENS, "call": Unit.CALLS, "calls": Unit.CALLS}
 _WINDOWS = {**{window.value: window for window in Window}, "execution": Window.RUN}
@@ -154,7 +154,7 @@ class _Reader:
 
     def _amount(self) -> tuple[int, Unit]:
         expected = f"an amount such as 200, 0.5, 1_000, 50k or 2M, {_EXAMPLE}"
-        match = _AMOUNT.fullmatch(self._words.take(expected))
+        match = re.fullmatch(_AMOUNT, self._words.take(expected))
         if match is None:
             self._words.fail_taken(expected)
         dollar, digits, times, word = match.groups()
@@ -195,7 +195,7 @@ class _Reader:
             self._words.fail_taken(f"one window; it already has '{self._window}'")
 
     def _key(self, word: str) -> str:
-        if not _NAME.fullmatch(word) or word.lower() in _RESERVED or word.lower().rstrip("s") in _NO_WINDOWS:
+        if not re.fullmatch(_NAME, word) or word.lower() in _RESERVED or word.lower().rstrip("s") in _NO_WINDOWS:
             self._words.fail_taken(f"{_KEY_EXPECTED}, {_EXAMPLE}")
         return self._name_of(word, KEYS, _WINDOWS)
 
@@ -205,6 +205,8 @@ class _Reader:
         A word that nearly is one of ours is refused: taken as a name that no call has, the budget would silently never apply. One of
         several parts, such as ``session_id``, is meant as it is.
         """
+        from difflib import get_close_matches  # noqa: PLC0415  # takes a millisecond to import, and is needed only here
+
         lower = word.lower()
         if lower in ours:
             return lower
@@ -216,7 +218,7 @@ class _Reader:
     def _for(self) -> None:
         expected = f"<attribute>=<glob>, as in 'for model=claude-opus-*'; an attribute is one of {', '.join(_ATTRIBUTES)} or a scope key"
         for word in self._list(expected):
-            match = _FILTER.fullmatch(word)
+            match = re.fullmatch(_FILTER, word)
             glob = unquote(match.group(2)) if match else ""
             if match is None or not glob:
                 self._words.fail_taken(expected)
@@ -227,8 +229,8 @@ class _Reader:
         if not self._words.take_if("at"):
             self._words.fail(expected)
         for word in self._list(expected):
-            match = _PERCENT.fullmatch(word)
-            if match is None or not 1 <= int(match.group(1)) <= 100:  # noqa: PLR2004  # per cent
+            match = re.fullmatch(_PERCENT, word)
+            if match is None or not 1 <= int(match.group(1)) <= 100:
                 self._words.fail_taken(expected)
             self._warn_at.add(int(match.group(1)))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,7 +57,7 @@ class Folder:
 
     def __init__(self, path: Path | None, ledger_url: str) -> None:
         self._path = path
-        self._prefix = f"spill-{hashlib.sha256(ledger_url.encode()).hexdigest()[:8]}"
+        self._prefix = f"spill-{zlib.crc32(ledger_url.encode()):08x}"
 
     def files(self) -> list[Path]:
         """What ended processes left, oldest name first."""

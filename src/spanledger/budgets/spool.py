@@ -30,6 +30,8 @@ log = logging.getLogger("spanledger")
 BOUND = 10_000
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
 _SHORTEST_ROUND = 0.05
+_GRACE = 0.5
+"""Seconds in which a thread that does not hang in the ledger surely ends, so that it takes nothing more from the queue."""
 
 
 class Spool:
@@ -116,7 +118,7 @@ class Spool:
         if worker is not None:
             worker.stopping = True
             self.inbox.put(None)
-            worker.join(max(0.0, ends - time.monotonic()))
+            worker.join(max(_GRACE, ends - time.monotonic()))
             # A worker that still hangs in the ledger may settle its first one after all: settling twice changes nothing.
             left = [item for item in list(worker.waiting) if isinstance(item, Settlement)]
         left += [item for item in drain(self.inbox) if isinstance(item, Settlement)]

@@ -7,9 +7,10 @@ from typing import NoReturn
 
 from spanledger.errors import ConfigurationError
 
-_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s,'"])+|['"]""")
-_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
-_PLAIN = re.compile(r"""[^\s,'"]+""")
+# Compiled by their first use: a program without budgets need not wait for them.
+_WORD = r"""(?:'[^']*'|"[^"]*"|[^\s,'"])+|['"]"""
+_QUOTED = r"""'([^']*)'|"([^"]*)\""""
+_PLAIN = r"""[^\s,'"]+"""
 
 
 class Words:
@@ -22,7 +23,7 @@ class Words:
 
     def __init__(self, where: str, text: str) -> None:
         self._where, self._text = where, text
-        self._words: list[str] = _WORD.findall(text)
+        self._words: list[str] = re.findall(_WORD, text)
         self.at = 0
         """Index of the next word."""
 
@@ -56,9 +57,9 @@ class Words:
 
 def quote(text: str) -> str:
     """The text as one word or part of one."""
-    return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
+    return text if re.fullmatch(_PLAIN, text) else "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def unquote(word: str) -> str:
     """What a word says without its quotes."""
-    return _QUOTED.sub(lambda quoted: quoted.group(1) or quoted.group(2) or "", word)
+    return re.sub(_QUOTED, lambda quoted: quoted.group(1) or quoted.group(2) or "", word)

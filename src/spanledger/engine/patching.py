@@ -64,21 +64,21 @@ def _static(parent: Any, name: str) -> Any:
     raise AttributeError(message)
 
 
-_hooked: set[str] = set()
 _wanted: dict[str, list[Callable[[ModuleType], None]]] = {}
+"""Modules with a hook that has not fired yet, and what to do then."""
 _lock = threading.Lock()
 
 
 def when_imported(module: str, action: Callable[[ModuleType], None]) -> None:
     """Runs ``action(module)`` now if the module is imported, else when it is. ``action`` must not raise."""
-    with _lock:
-        _wanted.setdefault(module, []).append(action)
-        first = module not in _hooked
-        _hooked.add(module)
     loaded = sys.modules.get(module)
     if loaded is not None and not _initialising(loaded):
         action(loaded)
-    elif first:
+        return
+    with _lock:
+        first = module not in _wanted
+        _wanted.setdefault(module, []).append(action)
+    if first:
         wrapt.register_post_import_hook(_run_wanted, module)
 
 
@@ -87,11 +87,15 @@ def _initialising(module: ModuleType) -> bool:
 
 
 def _run_wanted(module: ModuleType) -> None:
-    for action in list(_wanted.get(module.__name__, ())):
-        action(module)
+    actions = _wanted.get(module.__name__, [])
+    while actions:  # an action may want more of the same module
+        actions.pop(0)(module)
+    with _lock:
+        _wanted.pop(module.__name__, None)
 
 
 def forget_wanted() -> None:
-    """Hooks that run from now on do nothing."""
+    """Hooks that fire from now on do nothing."""
     with _lock:
-        _wanted.clear()
+        for actions in _wanted.values():
+            actions.clear()

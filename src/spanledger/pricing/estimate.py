@@ -25,14 +25,17 @@ _MARGIN = {FAMILY_OPENAI: 1250, FAMILY_CLAUDE: 1300, FAMILY_CLAUDE_NEW: 1300, FA
 """Thousandths by which an input estimate leans upwards, so that about 95 of 100 are not below the truth."""
 
 _MESSAGE = {FAMILY_OPENAI: 4, FAMILY_CLAUDE: 7, FAMILY_CLAUDE_NEW: 8, FAMILY_GEMINI: 4, FAMILY_DEFAULT: 8}
-_REQUEST = {FAMILY_OPENAI: 6, FAMILY_CLAUDE: 12, FAMILY_CLAUDE_NEW: 16, FAMILY_GEMINI: 6, FAMILY_DEFAULT: 200}
+_REQUEST = {FAMILY_OPENAI: 6, FAMILY_CLAUDE: 30, FAMILY_CLAUDE_NEW: 40, FAMILY_GEMINI: 6, FAMILY_DEFAULT: 32}
 _TOOL = {FAMILY_OPENAI: 12, FAMILY_CLAUDE: 20, FAMILY_CLAUDE_NEW: 30, FAMILY_GEMINI: 12, FAMILY_DEFAULT: 30}
-_TOOLS = {FAMILY_OPENAI: 20, FAMILY_CLAUDE: 550, FAMILY_CLAUDE_NEW: 700, FAMILY_GEMINI: 40, FAMILY_DEFAULT: 500}
-"""Tokens around each message, the request, each tool and all tools, hidden prompts included (seen in recorded calls: Claude with tools about
-500, Grok 190, DeepSeek with tools 200, Llama 4 with tools 600)."""
+_TOOLS = {FAMILY_OPENAI: 20, FAMILY_CLAUDE: 550, FAMILY_CLAUDE_NEW: 700, FAMILY_GEMINI: 40, FAMILY_DEFAULT: 100}
+_FORMATS, _FORMAT = frozenset(("output_format", "output_config", "outputConfig")), {FAMILY_CLAUDE: 150, FAMILY_CLAUDE_NEW: 200}
+"""Tokens around each message, the request, each tool, all tools, and an output format (Claude has hidden prompts for the last three)."""
 
-_ANSWER = {FAMILY_OPENAI: 2_000, FAMILY_CLAUDE: 2_500, FAMILY_CLAUDE_NEW: 3_000, FAMILY_GEMINI: 0, FAMILY_DEFAULT: 1_000}
-_FIRST_CALL = {FAMILY_OPENAI: 8_000, FAMILY_CLAUDE: 40_000, FAMILY_CLAUDE_NEW: 40_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 15_000}
+_HIDDEN = (("grok", 200, 250), ("gpt-oss", 70, 150), ("deepseek", 80, 250), ("llama-4", 20, 650), ("nova", 40, 550))
+"""Hidden prompts of other models, by a part of their name: tokens of any request, and of one with tools, as seen in recorded calls."""
+
+_ANSWER = {FAMILY_OPENAI: 1_500, FAMILY_CLAUDE: 2_500, FAMILY_CLAUDE_NEW: 3_000, FAMILY_GEMINI: 0, FAMILY_DEFAULT: 1_000}
+_FIRST_CALL = {FAMILY_OPENAI: 8_000, FAMILY_CLAUDE: 44_000, FAMILY_CLAUDE_NEW: 44_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 15_000}
 _NEXT_CALL = {FAMILY_OPENAI: 28_000, FAMILY_CLAUDE: 40_000, FAMILY_CLAUDE_NEW: 40_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 20_000}
 """Thousandths of tokens around an answer, and for the unseen name and frame of the first and every further tool call."""
 
@@ -44,7 +47,7 @@ _NOT_TEXT = frozenset(
 _JSON = frozenset(
     "tools functions function parameters input_schema json_schema schema response_format text_format output_format toolConfig tool_config"
     " toolSpec function_declarations functionDeclarations args response json functionCall function_call functionResponse function_response"
-    " toolUse".split()
+    " toolUse output_config outputConfig".split()
 )
 """Keys below which the prompt has JSON or its like: names and numbers count, too."""
 
@@ -115,7 +118,7 @@ class _Walk:
 
     def __init__(self, provider: str, model: str | None) -> None:
         self.family = _family(provider, model)
-        self.model = str(model or "").rpartition("/")[2].removeprefix("openai.")
+        self.model = str(model or "").lower().rpartition("/")[2].removeprefix("openai.")
         self.pieces: list[str] = []
         self.stack: list[tuple[Any, bool]] = []
         self.extra = self.milli = self.messages = self.tools = self.characters = self.values = self.unseen = 0
@@ -126,9 +129,10 @@ class _Walk:
         milli = self.milli + tokens.count("\n".join(self.pieces), family)
         if self.values and (self.stack or self.unseen):
             milli = milli * (self.values + len(self.stack) + self.unseen) // self.values
-        framing = self.messages * _MESSAGE[family] + _REQUEST[family]
+        hidden, hidden_tools = next(((plain, tools) for part, plain, tools in _HIDDEN if part in self.model), (0, 0))
+        framing = self.messages * _MESSAGE[family] + _REQUEST[family] + hidden
         if self.tools:
-            framing += self.tools * _TOOL[family] + _TOOLS[family]
+            framing += self.tools * _TOOL[family] + _TOOLS[family] + hidden_tools
         return -(-milli * _MARGIN[family] // _MILLI**2) + self.extra + framing
 
     def through(self, content: Any) -> None:
@@ -170,12 +174,15 @@ class _Walk:
             json = True
         if json:
             for key, item in value.items():
-                self.pieces.append(f'"{key}":')
-                self.stack.append((item, True))
+                if item is not None:
+                    self.pieces.append(f'"{key}":')
+                    self.stack.append((item, True))
             return
         for key, item in value.items():
             if item is None or key in _NOT_TEXT:
                 continue
+            if key in _FORMATS:
+                self.extra += _FORMAT.get(self.family, 0)
             if key in _LINKS or (key == "url" and ("detail" in value or value.get("type") == "url")):
                 self._link(item, value.get("detail"))
             elif key in _SEALED and isinstance(item, str | bytes):

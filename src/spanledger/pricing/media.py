@@ -24,7 +24,7 @@ _AUDIO_FRAME = 80  # tokens any recording costs, seen in recorded calls
 _AUDIO_PER_SECOND = {FAMILY_OPENAI: 10, FAMILY_GEMINI: 32}
 _AUDIO_BYTES_PER_SECOND = 8_000  # 64 kbit/s: most compressed speech is above it
 _VIDEO_BYTES_PER_TOKEN = 200  # 300 tokens a second at 0.5 Mbit/s
-_PDF_PAGE = {FAMILY_CLAUDE: 2_200, FAMILY_CLAUDE_NEW: 3_000, FAMILY_OPENAI: 1_100}
+_PDF_PAGE = {FAMILY_CLAUDE: 3_500, FAMILY_CLAUDE_NEW: 4_000, FAMILY_OPENAI: 1_100}
 _PDF_BYTES_PER_PAGE = 30_000
 
 _MAGIC = {

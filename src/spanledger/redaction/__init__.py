@@ -1,1 +1,4 @@
-"""Keeps personal data and secrets out of telemetry: what a name says (``keys``), what a text holds (``detectors``), what is written instead (``redactor``)."""
+"""Keeps personal data and secrets out of telemetry.
+
+``keys`` knows what a name says, ``detectors`` what a text holds, ``redactor`` puts labels in their place.
+"""

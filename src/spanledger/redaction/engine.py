@@ -57,7 +57,7 @@ PLACES: tuple[Place, ...] = (
     Place(rf":{_HEX}{{0,4}}:", (":",)),
     Place(rf"-{_HEX}{_HEX}-{_HEX}{_HEX}-{_HEX}{_HEX}-", ("-",)),
     Place(r"[A-Z][A-Z][0-9][0-9][ \-]?[A-Z0-9]{4}", DIGITS),
-    Place(r"[0-9A-Za-z_\-]{%d,}" % _LONG, ()),
+    Place(rf"[0-9A-Za-z_\-]{{{_LONG},}}", ()),
     Place("|".join(_STEMS), _STEMS, lower=True),
     Place("-----BEGIN ", ("-----BEGIN ",)),
     Place("://", ("://",)),
@@ -82,7 +82,7 @@ class Standard:
     """The standard library's ``re``; substring searches tell which patterns are worth running."""
 
     name = "re"
-    _SHAPE = bytes(ord("a") if chr(code).isalnum() and code < 0x80 or chr(code) in "_-" else ord(" ") for code in range(256))  # noqa: PLR2004, RUF021  # ASCII
+    _SHAPE = bytes(ord("a") if chr(code).isalnum() and code < 0x80 or chr(code) in "_-" else ord(" ") for code in range(256))  # noqa: RUF021  # ASCII
 
     def __init__(self) -> None:
         self._patterns = [re.compile(place.pattern) for place in PLACES]

@@ -11,29 +11,31 @@ from spanledger.redaction.text import among
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 _ALONE = {
-    "password": "PASSWORD", "passwd": "PASSWORD", "passwrd": "PASSWORD", "pwd": "PASSWORD", "pswd": "PASSWORD", "passphrase": "PASSWORD",
-    "passcode": "PASSWORD", "secret": "SECRET", "secrets": "SECRET", "clientsecret": "SECRET", "credential": "SECRET", "credentials": "SECRET",
-    "authorization": "AUTHORIZATION", "cookie": "COOKIE", "cookies": "COOKIE", "apikey": "API_KEY", "jwt": "JWT", "privatekey": "PRIVATE_KEY",
-    "accesstoken": "API_KEY", "authtoken": "API_KEY", "accesskey": "API_KEY", "secretkey": "API_KEY",
-    "ssn": "US_SSN", "email": "EMAIL", "emails": "EMAIL", "phone": "PHONE", "phones": "PHONE", "telephone": "PHONE", "msisdn": "PHONE",
-    "phonenumber": "PHONE", "emailaddress": "EMAIL", "fullname": "PERSON", "firstname": "PERSON", "lastname": "PERSON", "surname": "PERSON",
-    "cvv": "CARD_CODE", "cvc": "CARD_CODE", "cvv2": "CARD_CODE", "creditcard": "CREDIT_CARD", "cardnumber": "CREDIT_CARD", "iban": "IBAN",
-    "dob": "BIRTH_DATE", "birthday": "BIRTH_DATE", "birthdate": "BIRTH_DATE", "passport": "PASSPORT",
+    "password": "PASSWORD", "passwd": "PASSWORD", "passwrd": "PASSWORD", "pwd": "PASSWORD", "pswd": "PASSWORD",
+    "passphrase": "PASSWORD", "passcode": "PASSWORD", "secret": "SECRET", "secrets": "SECRET", "clientsecret": "SECRET",
+    "credential": "SECRET", "credentials": "SECRET", "authorization": "AUTHORIZATION", "cookie": "COOKIE", "cookies": "COOKIE",
+    "apikey": "API_KEY", "jwt": "JWT", "privatekey": "PRIVATE_KEY", "accesstoken": "API_KEY", "authtoken": "API_KEY",
+    "accesskey": "API_KEY", "secretkey": "API_KEY", "ssn": "US_SSN", "email": "EMAIL", "emails": "EMAIL", "phone": "PHONE",
+    "phones": "PHONE", "telephone": "PHONE", "msisdn": "PHONE", "phonenumber": "PHONE", "emailaddress": "EMAIL", "fullname": "PERSON",
+    "firstname": "PERSON", "lastname": "PERSON", "surname": "PERSON", "cvv": "CARD_CODE", "cvc": "CARD_CODE", "cvv2": "CARD_CODE",
+    "creditcard": "CREDIT_CARD", "cardnumber": "CREDIT_CARD", "iban": "IBAN", "dob": "BIRTH_DATE", "birthday": "BIRTH_DATE",
+    "birthdate": "BIRTH_DATE", "passport": "PASSPORT",
 }  # fmt: skip
 _TOGETHER = {
     "api key": "API_KEY", "api keys": "API_KEY", "api token": "API_KEY", "api secret": "API_KEY", "access key": "API_KEY",
     "access token": "API_KEY", "access tokens": "API_KEY", "refresh token": "API_KEY", "id token": "API_KEY", "auth token": "API_KEY",
-    "bearer token": "API_KEY", "session token": "API_KEY", "security token": "API_KEY", "csrf token": "API_KEY", "xsrf token": "API_KEY",
-    "reset token": "API_KEY", "bot token": "API_KEY", "personal token": "API_KEY", "service token": "API_KEY", "user token": "API_KEY",
-    "secret key": "API_KEY", "auth key": "API_KEY", "account key": "API_KEY", "master key": "API_KEY", "encryption key": "API_KEY",
-    "signing key": "API_KEY", "shared key": "API_KEY", "license key": "API_KEY", "subscription key": "API_KEY", "private key": "PRIVATE_KEY",
-    "ssh key": "PRIVATE_KEY", "pass phrase": "PASSWORD", "pass word": "PASSWORD", "user pass": "PASSWORD", "db pass": "PASSWORD",
-    "card number": "CREDIT_CARD", "credit card": "CREDIT_CARD", "debit card": "CREDIT_CARD", "card cvv": "CARD_CODE",
-    "security code": "CARD_CODE", "social security": "US_SSN", "mobile number": "PHONE", "cell number": "PHONE", "fax number": "PHONE",
-    "full name": "PERSON", "first name": "PERSON", "last name": "PERSON", "given name": "PERSON", "family name": "PERSON",
-    "maiden name": "PERSON", "date birth": "BIRTH_DATE", "birth date": "BIRTH_DATE", "bank account": "ACCOUNT", "account number": "ACCOUNT",
-    "routing number": "ACCOUNT", "passport number": "PASSPORT", "driver license": "GOV_ID", "drivers license": "GOV_ID", "tax id": "GOV_ID",
-    "national id": "GOV_ID", "street address": "ADDRESS", "home address": "ADDRESS", "postal address": "ADDRESS", "mailing address": "ADDRESS",
+    "bearer token": "API_KEY", "session token": "API_KEY", "security token": "API_KEY", "csrf token": "API_KEY",
+    "xsrf token": "API_KEY", "reset token": "API_KEY", "bot token": "API_KEY", "personal token": "API_KEY", "service token": "API_KEY",
+    "user token": "API_KEY", "secret key": "API_KEY", "auth key": "API_KEY", "account key": "API_KEY", "master key": "API_KEY",
+    "encryption key": "API_KEY", "signing key": "API_KEY", "shared key": "API_KEY", "license key": "API_KEY",
+    "subscription key": "API_KEY", "private key": "PRIVATE_KEY", "ssh key": "PRIVATE_KEY", "pass phrase": "PASSWORD",
+    "pass word": "PASSWORD", "user pass": "PASSWORD", "db pass": "PASSWORD", "card number": "CREDIT_CARD", "credit card": "CREDIT_CARD",
+    "debit card": "CREDIT_CARD", "card cvv": "CARD_CODE", "security code": "CARD_CODE", "social security": "US_SSN",
+    "mobile number": "PHONE", "cell number": "PHONE", "fax number": "PHONE", "full name": "PERSON", "first name": "PERSON",
+    "last name": "PERSON", "given name": "PERSON", "family name": "PERSON", "maiden name": "PERSON", "date birth": "BIRTH_DATE",
+    "birth date": "BIRTH_DATE", "bank account": "ACCOUNT", "account number": "ACCOUNT", "routing number": "ACCOUNT",
+    "passport number": "PASSPORT", "driver license": "GOV_ID", "drivers license": "GOV_ID", "tax id": "GOV_ID", "national id": "GOV_ID",
+    "street address": "ADDRESS", "home address": "ADDRESS", "postal address": "ADDRESS", "mailing address": "ADDRESS",
     "client address": "IP", "client ip": "IP", "remote addr": "IP", "forwarded for": "IP",
 }  # fmt: skip
 _ENDINGS = (("password", "PASSWORD"), ("passwd", "PASSWORD"), ("apikey", "API_KEY"), ("secret", "SECRET"), ("secretkey", "API_KEY"),
@@ -42,8 +44,8 @@ _MAYBE = {"token": "API_KEY", "auth": "API_KEY", "pass": "PASSWORD", "pin": "PAS
 """Words that name a secret or something harmless: only text is masked, and only without a word of ``_COUNTING`` beside them."""
 
 _COUNTING = among(
-    "count counts counter usage used max min limit limits total num input output prompt completion cache cached reasoning time first last per "
-    "budget cost price rate type kind size length latency duration tokens ratio attempts retries"
+    "count counts counter usage used max min limit limits total num input output prompt completion cache cached reasoning time first "
+    "last per budget cost price rate type kind size length latency duration tokens ratio attempts retries"
 )
 _ABOUT = among(
     "count total size length type kind arn enabled disabled required policy expires expiry expiration expired ttl verified valid status "

@@ -15,7 +15,7 @@ _ANY_CASE = frozenset({"EMAIL", "IP", "MAC"})
 
 
 class Labels:
-    """Writes ``[EMAIL]``, ``[EMAIL:ab12cd34ef]`` or ``[REDACTED]``, as ``mode`` says. Without a key, hashes differ from process to process."""
+    """Writes ``[EMAIL]``, ``[EMAIL:ab12cd34ef]`` or ``[REDACTED]``, as ``mode`` says. Raises ``ValueError`` for an unknown mode."""
 
     def __init__(self, mode: str, key: str | None) -> None:
         if mode not in MODES:

@@ -25,9 +25,9 @@ _ASSIGNED = re.compile(
 )
 _SECRETS = frozenset({"PASSWORD", "SECRET", "API_KEY", "AUTHORIZATION", "COOKIE", "JWT", "PRIVATE_KEY"})
 _NO_VALUE = among(
-    "none null nil true false undefined str string int integer bytes bool boolean any object optional required empty missing invalid wrong "
-    "secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are was were for in on of the a "
-    "to with field fields must should will may can has have from type"
+    "none null nil true false undefined str string int integer bytes bool boolean any object optional required empty missing invalid "
+    "wrong secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are was were for in "
+    "on of the a to with field fields must should will may can has have from type"
 )
 _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
 """``os.environ``, ``****``, ``${TOKEN}``, ``%s``: no secret, but where one would be."""
@@ -39,8 +39,8 @@ _CREDENTIAL = re.compile(r"[^\s\"',;]{6,4096}")
 _USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']{1,256})")
 _COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]{1,4096}")
 _ROLES = among(
-    "cache partition primary foreign public idempotency sort routing lookup group dict dedup hash row index range object s3 unique natural map "
-    "sub config registry translation message storage redis kv json label i18n query header field attribute press"
+    "cache partition primary foreign public idempotency sort routing lookup group dict dedup hash row index range object s3 unique "
+    "natural map sub config registry translation message storage redis kv json label i18n query header field attribute press"
 )
 """What a key can be that opens nothing."""
 _LONG = 24
@@ -106,7 +106,10 @@ def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
     quoted = found[3] is not None
     first, last = found.span(4 if quoted else 5)
     if not quoted:
-        last = first + len(text.text[first:last].rstrip(".:!?\\"))
+        value = text.text[first:last]
+        if text.char(begin - 1) in "?&":  # the query of a URL
+            value = value.split("&", 1)[0]
+        last = first + len(value.rstrip(".:\\"))
     name = text.text[begin : found.end(1)].rstrip(".-")
     return _Assigned(name, (found[2] or "").strip(" \t\n"), text.text[first:last], first, last, quoted, found.end(1))
 
@@ -132,7 +135,7 @@ def _judge(text: Text, it: _Assigned) -> Span | None:
 def _key_of(name: str) -> str | None:
     """``tomtom_key`` names a secret, ``cache_key`` a place."""
     parts = keys.words(name)
-    if len(parts) < 2 or parts[-1] not in {"key", "keys", "login", "sig", "signature", "api"}:  # noqa: PLR2004
+    if len(parts) < 2 or parts[-1] not in {"key", "keys", "login", "sig", "signature", "api"}:
         return None
     return None if not _ROLES.isdisjoint(parts) else "API_KEY"
 
@@ -164,7 +167,7 @@ def _is_odd(value: str) -> bool:
     """Not a word of any language: a digit or a sign among letters."""
     return (
         len(value) >= _SHORT_SECRET
-        and any(sign.isdigit() or sign in "!@#$%^&*+=~" for sign in value)
+        and any(sign.isdigit() or sign in "!@#$%^&*+~" for sign in value)
         and any(sign.isalpha() for sign in value)
     )
 

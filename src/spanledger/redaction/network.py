@@ -64,11 +64,11 @@ def ipv4(text: Text, start: int, end: int) -> Iterator[Span]:
     size = len(left) - len(left.rstrip("0123456789"))
     begin = start - size
     before, after = text.char(begin - 1), text.char(end)
-    if not 1 <= size <= 3 or before.isalnum() or before in "._-" + LETTER:  # noqa: PLR2004
+    if not 1 <= size <= 3 or before.isalnum() or before in "._-" + LETTER:
         return
     if after.isalnum() or after in "_" + LETTER or (after in ".-" and text.char(end + 1).isalnum()):
         return
-    if any(len(part) > 1 and part[0] == "0" or int(part) > 255 for part in text.text[begin:end].split(".")) or text.says_version(begin):  # noqa: PLR2004, RUF021
+    if any(len(part) > 1 and part[0] == "0" or int(part) > 255 for part in text.text[begin:end].split(".")) or text.says_version(begin):  # noqa: RUF021
         return
     yield Span(begin, _with_prefix(text, end), "IP")
 
@@ -104,12 +104,12 @@ def colons(text: Text, start: int, end: int) -> Iterator[Span]:
     if _MAC.match(trimmed):
         if trimmed.strip("0:"):
             yield Span(begin, begin + len(trimmed), "MAC")
-    elif _is_ipv6(trimmed) and (len(trimmed) > _SHORT_IPV6 and not trimmed.isalpha() or text.says_host(begin)):
+    elif _is_ipv6(trimmed) and ((len(trimmed) > _SHORT_IPV6 and not trimmed.isalpha()) or text.says_host(begin)):
         yield Span(begin, _with_prefix(text, begin + len(trimmed)), "IP")
 
 
 def _is_ipv6(value: str) -> bool:
-    if value.count(":") < 2:  # noqa: PLR2004
+    if value.count(":") < 2:
         return False
     try:
         ip_address(value)

@@ -110,7 +110,7 @@ def _begins(text: Text, start: int, separator: str) -> bool:
     before, earlier = text.char(start - 1), text.char(start - 2)
     if before.isalnum() or before in "_#$%@\\" + LETTER:
         return False
-    return not (before in "-./," and (earlier.isalnum() or earlier == "_") or before in ":&" and earlier.isdigit())
+    return not ((before in "-./," and (earlier.isalnum() or earlier == "_")) or (before in ":&" and earlier.isdigit()))
 
 
 def _ends(text: Text, end: int) -> bool:
@@ -120,7 +120,7 @@ def _ends(text: Text, end: int) -> bool:
         return False
     if after == "-" and then.isalpha():
         return text.text[end + 1 : end + 4].isalpha()
-    return not (after in "-./:" and then.isdigit())
+    return not (after in "-.:" and then.isdigit())
 
 
 def _ends_or_extends(text: Text, end: int) -> bool:
@@ -155,8 +155,8 @@ def _embossed(some: list[Group]) -> bool:
     return (
         separator in {" ", "-", "."}
         and some[0].size == _CARD_GROUP
-        and len(some) > 2  # noqa: PLR2004
-        and all(group.before == separator and 3 <= group.size <= 6 for group in some[1:-1])  # noqa: PLR2004
+        and len(some) > 2
+        and all(group.before == separator and 3 <= group.size <= 6 for group in some[1:-1])
         and some[-1].before == separator
     )
 
@@ -212,28 +212,30 @@ def _lead(text: Text, start: int) -> str:
     for lead in _LEADS:
         if text.text.endswith(lead, 0, start):
             before = text.char(start - len(lead) - 1)
-            return "" if before.isalnum() or before in "_)]+-*/" and before != "/" else lead
+            return "" if before.isalnum() or (before in "_)]+-*/" and before != "/") else lead
     return ""
 
 
 def _is_phone(text: Text, some: list[Group], lead: str) -> bool:
     digits = _digits(text, some)
-    sizes = [group.size for group in some]
-    separators = [group.before for group in some[1:]]
     if "+" in lead:
         return checks.is_country_code(digits)
-    if _is_formed(text, some, digits, sizes, separators, lead):
+    if _is_formed(text, some, digits, lead):
         return not text.says_other(some[0].start) or text.says_phone(some[0].start, some[-1].end)
     return text.says_phone(some[0].start, some[-1].end)
 
 
-def _is_formed(text: Text, some: list[Group], digits: str, sizes: list[int], separators: list[str], lead: str) -> bool:
+def _is_formed(text: Text, some: list[Group], digits: str, lead: str) -> bool:
     """Whether the digits are written as only phone numbers are."""
+    sizes = [group.size for group in some]
+    separators = [group.before for group in some[1:]]
     if _is_north_american(sizes, separators, digits):
         return True
     if len(some) == 1:
         beside = SIGN in (text.char(some[0].start - 1), text.char(some[0].end))
         return bool(_TRUNK.match(digits)) or (beside and bool(_MOBILE_CN.match(digits)))
+    if digits[0] == "0" and text.char(some[0].start - 1) == " " and text.char(some[0].start - 2).isdigit():
+        return False  # the middle of a longer number
     if digits.startswith("00"):
         return digits[2] != "0" and len(digits) > 10 and checks.is_country_code(digits[2:])
     if lead == "(" and separators[0].startswith(")"):

@@ -115,8 +115,8 @@ def _meaning(found: re.Match[str]) -> str:
     if group == _ENTITY_GROUP:
         return _ENTITY[found[group]]
     code = int(found[group], _BASES[group - 1])
-    if group == _PERCENT_GROUP and not 0x20 <= code < 0x80:  # noqa: PLR2004  # printable; "100%beta" is no escape
+    if group == _PERCENT_GROUP and not 0x20 <= code < 0x80:  # printable; "100%beta" is no escape
         return found[0]
-    if code < 0x80:  # noqa: PLR2004  # ASCII
+    if code < 0x80:  # ASCII
         return chr(code)
-    return _FOLD[code] if code <= 0x10FFFF else SIGN  # noqa: PLR2004  # the last code point
+    return _FOLD[code] if code <= 0x10FFFF else SIGN  # the last code point

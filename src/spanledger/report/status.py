@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -158,10 +159,10 @@ def status_view(status: Status) -> RenderableType:
     )
 
 
-def _check(check: Check) -> list[Text]:
+def _check(check: Check) -> list[RenderableType]:
     mark = Text("ok      ", style="green") if check.ok else Text("broken  ", style="bold red")
-    lines = [Text.assemble(mark, (check.name, "bold"), f"  {check.text}")]
-    return lines if check.ok else [*lines, Text(f"        to mend it: {check.fix}", style="yellow")]
+    line = Text.assemble(mark, (check.name, "bold"), f"  {check.text}")
+    return [line] if check.ok else [line, Padding(Text(f"to mend it: {check.fix}", style="yellow"), (0, 0, 0, 8))]
 
 
 def _libraries(libraries: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -182,8 +183,6 @@ def _settings(settings: Sequence[Mapping[str, Any]]) -> Table:
     for name in ("variable", "value", "from"):
         table.add_column(name, overflow="fold")
     for setting in settings:
-        given = setting["source"] != "default"
-        table.add_row(
-            Text(setting["variable"]), Text(setting["value"] or "-"), "environment" if given else "default", style="" if given else "dim"
-        )
+        source = "environment" if setting["source"] == setting["variable"] else setting["source"]
+        table.add_row(Text(setting["variable"]), Text(setting["value"] or "-"), source, style="dim" if source == "default" else "")
     return table

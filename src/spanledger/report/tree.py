@@ -6,18 +6,20 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
 from spanledger.errors import ConfigurationError
-from spanledger.model import CostStatus, State, Unit
+from spanledger.model import Activity, CostStatus, State, Unit
 from spanledger.report import words
 from spanledger.report.queries import money_json
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from spanledger.ledger.ledger import Ledger
     from spanledger.ledger.spans import SpanRow, SpanStore
     from spanledger.model import Entry
 
@@ -29,6 +31,7 @@ _CONTENT = {
     s.TOOL_RESULT: "result",
 }
 _TRACE = "TRACE_ID"
+_KEPT = "a trace of a program that ran with `spanledger run` or OTEL_TRACES_EXPORTER=spanledger"
 _LONGEST = 240
 """Characters of captured content shown in the tree; ``--json`` has all of it."""
 
@@ -47,42 +50,54 @@ class Node:
         return (self.span.end_ns - self.span.start_ns) / 1e9 if self.span.end_ns else None
 
 
-def find(store: SpanStore, prefix: str | None) -> list[SpanRow]:
-    """The spans of the trace whose id starts with ``prefix``, or of the newest one.
+@dataclass(frozen=True)
+class Trace:
+    """The spans of one trace; ``roots`` have no parent, or one that was not exported here (another service, an unsampled span)."""
 
-    Raises ConfigurationError if there is none, or more than one.
+    id: str
+    roots: list[Node]
+
+
+def find(store: SpanStore, prefix: str | None, last: int) -> list[list[SpanRow]]:
+    """The spans of the trace whose id starts with ``prefix``, or of the ``last`` newest traces, newest last.
+
+    Raises ConfigurationError if there is none, or the prefix fits more than one.
     """
-    given = (prefix or "").strip().lower().removeprefix("0x")
-    if given and not set(given) <= set("0123456789abcdef"):
+    if not prefix:
+        found = [store.trace(trace_id) for trace_id, _, _ in reversed(store.recent(last))]
+        if not found:
+            raise ConfigurationError(_TRACE, "no spans are kept here yet", _KEPT)
+        return found
+    if not set(prefix.lower()) <= set("0123456789abcdef"):
         raise ConfigurationError(_TRACE, f"{prefix!r} is no trace id", "hexadecimal digits, the first few are enough")
-    spans = store.trace(given) if given else _newest(store)
+    spans = store.trace(prefix)
     if not spans:
-        where = f"no trace here starts with {prefix!r}" if given else "no spans are kept here yet"
-        raise ConfigurationError(_TRACE, where, "a trace that was run with `spanledger run` or OTEL_TRACES_EXPORTER=spanledger")
+        raise ConfigurationError(_TRACE, f"no trace here starts with {prefix!r}", _KEPT)
     if len({span.trace_id for span in spans}) > 1:
         raise ConfigurationError(_TRACE, f"several traces start with {prefix!r}", "more digits")
-    return spans
+    return [spans]
 
 
-def _newest(store: SpanStore) -> list[SpanRow]:
-    return [span for trace_id, _, _ in store.recent(1) for span in store.trace(trace_id)]
-
-
-def grow(spans: Sequence[SpanRow], entries: Iterable[Entry]) -> list[Node]:
-    """The roots: spans without a parent, and those whose parent was not exported here (another service, an unsampled span)."""
-    booked = {entry.span_id: entry for entry in entries}
+def grow(spans: Sequence[SpanRow], ledger: Ledger) -> Trace:
+    """Puts the spans of one trace below their parents, each with its entry in the books."""
+    trace_id = spans[0].trace_id
+    booked = {entry.span_id: entry for entry in ledger.entries(trace_id=trace_id)}
     nodes = {span.span_id: Node(span, booked.get(span.span_id)) for span in sorted(spans, key=lambda span: span.start_ns)}
     roots: list[Node] = []
     for node in nodes.values():
         parent = nodes.get(node.span.parent_id or "")
         (parent.children if parent is not None and parent is not node else roots).append(node)
-    return roots
+    return Trace(trace_id, roots)
 
 
-def tree_view(trace_id: str, roots: Sequence[Node]) -> Tree:
-    """The tree for the terminal."""
-    top = Tree(Text.assemble("trace ", (trace_id, "bold"), _service(roots)), guide_style="dim")
-    for root in roots:
+def traces_view(traces: Sequence[Trace]) -> Group:
+    """The trees for the terminal."""
+    return Group(*(_tree(trace) for trace in traces))
+
+
+def _tree(trace: Trace) -> Tree:
+    top = Tree(Text.assemble("trace ", (trace.id, "bold"), _service(trace.roots)), guide_style="dim")
+    for root in trace.roots:
         _add(top, root)
     return top
 
@@ -118,7 +133,12 @@ def _headline(node: Node) -> Text:
 
 def _figures(entry: Entry) -> Iterator[str]:
     usage = entry.usage
-    if usage.input is not None or usage.output is not None:
+    if entry.activity is Activity.PLUGIN:  # has a price in one of two units
+        yield f"{words.count(usage.total)} tokens" if usage.total else words.usd(entry.cost.nano_usd)
+        return
+    if usage.output is None and usage.state is State.EXACT:  # embeddings have no output
+        yield f"{words.count(usage.input)} tokens"
+    elif usage.input is not None or usage.output is not None:
         yield f"{words.count(usage.input)} → {words.count(usage.output)} tokens"
     if usage.cache_read:
         yield f"{words.count(usage.cache_read)} from cache"
@@ -186,9 +206,9 @@ def _shorten(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
-def tree_json(trace_id: str, roots: Sequence[Node]) -> dict[str, Any]:
-    """The tree for programs."""
-    return {"trace_id": trace_id, "spans": [_node_json(root) for root in roots]}
+def trace_json(trace: Trace) -> dict[str, Any]:
+    """A tree for programs."""
+    return {"trace_id": trace.id, "spans": [_node_json(root) for root in trace.roots]}
 
 
 def _node_json(node: Node) -> dict[str, Any]:

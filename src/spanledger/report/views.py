@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from spanledger.budgets.rule import Window
 from spanledger.ledger.ledger import GROUPS
 from spanledger.report import words
 from spanledger.report.accounts import left
@@ -64,7 +65,7 @@ def _table(found: Report) -> Table:
 
 
 def _group(found: Report, row: Total) -> Sequence[str]:
-    return [row.group.get(name) or "(none)" for name in found.by] or [""]
+    return [row.group.get(name) or f"(no {name})" for name in found.by] or [""]
 
 
 def _numbers(total: Total) -> tuple[str, str, str, str, str]:
@@ -106,20 +107,24 @@ def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableTyp
     parts: list[RenderableType] = []
     for line in lines:
         parts.append(Text.assemble((line.name, "bold"), "  ", (line.text, "dim")))
-        parts.extend(part for balance in line.accounts for part in _account(balance, zone))
+        once = line.rule is not None and line.rule.window is Window.RUN
+        parts.extend(part for balance in line.accounts for part in _account(balance, "for this run" if once else _anew(balance, zone)))
         if not line.accounts:
             parts.append(Text(f"  {'░' * _BAR}  nothing spent yet"))
     return Group(*parts)
 
 
-def _account(balance: Balance, zone: dt.tzinfo) -> Iterator[Text]:
+def _anew(balance: Balance, zone: dt.tzinfo) -> str:
+    return f"starts anew {words.moment(balance.ends, zone)}" if balance.ends is not None else "never starts anew"
+
+
+def _account(balance: Balance, period: str) -> Iterator[Text]:
     percent = round(100 * balance.spent / balance.limit) if balance.limit else 100
     yield Text.assemble("  ", _bar(balance), f"  {percent}%", f"  {balance.scope}" if balance.scope else "")
     amounts = {"spent": balance.spent, "reserved": balance.reserved, "left": max(0, left(balance)), "of": balance.limit}
     sentence = ", ".join(f"{name} {words.amount(value, balance.unit)}" for name, value in amounts.items())
     yield Text(f"  {sentence.replace(', of', ' of')}", style="" if left(balance) > 0 else "red")
-    ends = f"starts anew {words.moment(balance.ends, zone)}" if balance.ends is not None else "never starts anew"
-    yield Text(f"  {ends}{'' if balance.blocking else '; warns, does not block'}", style="dim")
+    yield Text(f"  {period}{'' if balance.blocking else '; warns, does not block'}", style="dim")
 
 
 def _bar(balance: Balance) -> Text:

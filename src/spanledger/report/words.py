@@ -18,7 +18,7 @@ def usd(nano: int | None) -> str:
     """Nano-USD as a decimal: six digits after the point, nine where six would show a cost as nothing."""
     if nano is None:
         return UNKNOWN
-    digits = 9 if 0 < abs(nano) < 1_000 else 6  # noqa: PLR2004  # 1,000 nano-USD are 0.000001 USD
+    digits = 9 if 0 < abs(nano) < 1_000 else 6  # 1,000 nano-USD are 0.000001 USD
     return f"{decimal(nano, digits)} USD"
 
 
@@ -46,10 +46,10 @@ def seconds(value: float | None) -> str:
         return UNKNOWN
     if value < 1:
         return f"{value * 1000:.0f} ms"
-    if value < 120:  # noqa: PLR2004  # two minutes
+    if value < 120:  # two minutes
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def moment(epoch: float, zone: dt.tzinfo = dt.UTC) -> str:

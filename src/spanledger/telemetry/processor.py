@@ -214,7 +214,7 @@ def _attributes(redactor: Redactor, attributes: Mapping[str, Any] | None, *, imm
     return redacted
 
 
-def _each(redactor: Redactor, items: Any, redact: Callable[[Redactor, Any], Any]) -> BoundedList | None:
+def _each(redactor: Redactor, items: Any, redact: Callable[[Redactor, Any], Any]) -> BoundedList[Any] | None:
     """A list with the same limit and count of dropped items, some of them replaced; ``None`` if none is."""
     if not items:
         return None
@@ -222,7 +222,7 @@ def _each(redactor: Redactor, items: Any, redact: Callable[[Redactor, Any], Any]
     new = [redact(redactor, item) for item in old]
     if all(safe is item for safe, item in zip(new, old, strict=True)):
         return None
-    redacted: BoundedList = BoundedList.from_seq(None, new)
+    redacted: BoundedList[Any] = BoundedList.from_seq(None, new)
     redacted.dropped = getattr(items, "dropped", 0)
     return redacted
 

@@ -1,0 +1,195 @@
+"""What is found in a text, and what is left alone, with both engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spanledger.redaction import detectors
+from spanledger.redaction.text import Budget
+
+if TYPE_CHECKING:
+    from spanledger.redaction.engine import Engine
+
+AT = "@"
+HEX = "0123456789abcdef"
+B62 = "aB3dE5gH7jK9mN1pQ2sT4vW6yZ8xC0bF"
+CARD = "4111 1111" + " 1111 1111"
+SSN = "536-90" + "-4399"
+IBAN = "DE89 3704 0044" + " 0532 0130 00"
+DASHES = "-----"
+PEM = f"{DASHES}BEGIN RSA PRIVATE KEY{DASHES}\nMIIEow{B62}\n{B62}\n{DASHES}END RSA PRIVATE KEY{DASHES}"
+JWT = "ey" + "JhbGciOiJIUzI1NiJ9." + "ey" + "JzdWIiOiIxMjM0In0." + B62
+
+FOUND = [
+    ("mail {} now", "jane.roe+x" + AT + "mail.example.co.uk", "EMAIL"),
+    ("<{}>", "JANE" + AT + "EXAMPLE.ORG", "EMAIL"),
+    ("email={}&x=1", "jane%40example.com", "EMAIL"),
+    ("mail {} now", "jane&#64;example.com", "EMAIL"),
+    ("mail {} now", "jane at example dot com", "EMAIL"),
+    ("mail {}", "jane" + AT + "soci\u00e9t\u00e9.fr", "EMAIL"),
+    ("mail {}", "jane\uff20example.com", "EMAIL"),
+    ("mail {} now", "ja\u200bne" + AT + "exam\u00adple.com", "EMAIL"),
+    ("call {} now", "+44 20 7946 0958", "PHONE"),
+    ("call {} now", "+1 (415) 555-0132", "PHONE"),
+    ("office {}", "(415) 555-0132 ext. 12", "PHONE"),
+    ("x {} y", "415-555-0132", "PHONE"),
+    ("x {} y", "415.555.0132x99", "PHONE"),
+    ("x {} y", "089/12345678", "PHONE"),
+    ("x {}, y", "01 23 45 67 89", "PHONE"),
+    ("phone: {}", "4155550132", "PHONE"),
+    ("my mobile is {}.", "612 34 56 78", "PHONE"),
+    ("\u7535\u8bdd\uff1a{}\u3002", "13812345678", "PHONE"),
+    ("x {} y", "\uff14\uff11\uff15-555-0132", "PHONE"),
+    ("x {} y", "\u0664\u0661\u0665-\u0665\u0665\u0665-\u0660\u0661\u0663\u0662", "PHONE"),
+    ("x {} y", "415\u2013555\u20130132", "PHONE"),
+    ("pay {} now", CARD, "CREDIT_CARD"),
+    ("pay {} now", CARD.replace(" ", ""), "CREDIT_CARD"),
+    ("pay {} now", CARD.replace(" ", "-"), "CREDIT_CARD"),
+    ("pay {} now", CARD.replace(" ", "\u00a0"), "CREDIT_CARD"),
+    ("pay {} now", "3714 496353" + " 98431", "CREDIT_CARD"),
+    ("my card {}", "4222222" + "222222", "CREDIT_CARD"),
+    ("is {}.", SSN, "US_SSN"),
+    ("ssn {}", SSN.replace("-", " "), "US_SSN"),
+    ("social security number {}", SSN.replace("-", ""), "US_SSN"),
+    ("to {} please", IBAN, "IBAN"),
+    ("to {}.", IBAN.replace(" ", ""), "IBAN"),
+    ("from {} to", "203.0.113.7", "IP"),
+    ("http://{}:8080/", "203.0.113.7", "IP"),
+    ("net {}", "10.0.0.0/8", "IP"),
+    ("from {}.", "2001:db8::8a2e:370:7334", "IP"),
+    ("my ip {}", "::1", "IP"),
+    ("dev {} up", "0a:23:f5:67:89:ac", "MAC"),
+    ("dev {} up", "0A-23-F5-67-89-AC", "MAC"),
+    ("t={}", JWT, "JWT"),
+    ("key\n{}\nend", PEM, "PRIVATE_KEY"),
+    ("x {}", PEM[:60], "PRIVATE_KEY"),
+    ("use {} here", "s" + "k-proj-" + B62, "API_KEY"),
+    ("use {} here", "s" + "k-ant-api03-" + B62, "API_KEY"),
+    ("use {} here", "AK" + "IAIOSFODNN7EXAMPLE", "API_KEY"),
+    ("use {} here", "AI" + "zaSy" + B62 + "1", "API_KEY"),
+    ("use {} here", "gh" + "p_" + B62 + "abcd", "API_KEY"),
+    ("use {} here", "git" + "hub_pat_11" + B62, "API_KEY"),
+    ("use {} here", "gl" + "pat-" + B62[:20], "API_KEY"),
+    ("use {} here", "xo" + "xb-123456789012-" + B62, "API_KEY"),
+    ("use {} here", "s" + "k_live_" + B62, "API_KEY"),
+    ("use {} here", "h" + "f_" + B62, "API_KEY"),
+    ("use {} here", "S" + "G." + B62[:22] + "." + B62 + B62[:11], "API_KEY"),
+    ("use {} here", "S" + "K" + HEX * 2, "API_KEY"),
+    ("use {} here", "np" + "m_" + B62 + "abcd", "API_KEY"),
+    ("use {} here", "dap" + "i" + HEX * 2, "API_KEY"),
+    ("use {} here", "hv" + "s." + B62, "API_KEY"),
+    ("password={}", "hunter2!", "PASSWORD"),
+    ("password: {}\n", "correcthorse", "PASSWORD"),
+    ("PASSWORD='{}'", "open sesame", "PASSWORD"),
+    ('{{"dbPassword": "{}", ', "x9!kkq", "PASSWORD"),
+    ("--password {}", "s3cr3t!x", "PASSWORD"),
+    ("with password {}.", "8nZ!kV4%beta", "PASSWORD"),
+    ("AWS_SECRET_ACCESS_KEY={}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY", "API_KEY"),
+    ("?api_key={}&x", HEX * 2, "API_KEY"),
+    ("?token={}&x", B62, "API_KEY"),
+    ("X-Api-Key: {}", HEX, "API_KEY"),
+    ("{{'access_token': '{}'}}", B62, "API_KEY"),
+    ("Authorization: Bearer {}", B62, "AUTHORIZATION"),
+    ("Authorization: Basic {}", "dXNlcjpwYXNzd29yZA==", "AUTHORIZATION"),
+    ("sent bearer {} twice", B62, "AUTHORIZATION"),
+    ("Cookie: {}\n", "sid=abc123; theme=dark", "COOKIE"),
+    ("curl -u {} https://x.io", "jane:hunter2", "URL_CREDS"),
+    ("postgres://{}@db/x", "jane:hunter2", "URL_CREDS"),
+    ("hash {}", "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", "PASSWORD"),
+    ("post {} ok", "https://hooks.sl" + "ack.com/services/T00000000/B00000000/" + B62, "URL_CREDS"),
+]
+
+KEPT = [
+    "trace 7149a59db7a7cc170b3d0a1deba7323e span 5dff24a9602f9af2",
+    "id 123e4567-e89b-12d3-a456-426655440000 and 20120102-3456-7890",
+    "at 1811343658438380167 ns, 1772634850 s, 1772634850123 ms",
+    "2026-02-27T07:56:56.508445Z 27/02/2026 2026-02-27 07:56 1979-2011",
+    "score 0.769228416588082 took 769.8782642177823 ms, 35236450.6 total, 1,032,923 rows, $7414.67",
+    "isbn 978-2-41-009201-4, order ORD-29597220, sku 7755035502396, NPI: 2156818207, part number 555-123-4567-A",
+    "snowflake 669689240179801445 and 348611586709194",
+    "version 1.2.3.4, v10.0.0.1, release=2.3.4.5, 1.2.3, 256.1.1.1, 1.2.3.4.5",
+    "std::vector<int>::iterator a::b x[::2] 12:34:56",
+    "chatcmpl-xJ5l8SxPueUxGE3UbKCC0zD3BEFZP req_724w22fm3njw57ec56ssram3 toolu_01A09q90qw90lq917835lq9",
+    "gpt-4o-2024-08-06 claude-3-5-sonnet-20241022 us.anthropic.claude-3-5-sonnet-20241022-v2:0",
+    "icon@2x.png @app.route user@ @scope/package git@github.com:owner/name",
+    "def login(password: str, token: Optional[str] = None, api_key=os.environ['KEY']) -> bool:",
+    "password is required; token expired; the secret of success; invalid password for user; max_tokens=4096",
+    "cache_key=abcdef1234567890abcdef1234567890 primary_key: 3d16964f-5a33-4642-81bd-180ccf9251e1",
+    "total_tokens: 123456789012345678 token_count=4155550132 input_tokens: 4155550132",
+    "password=${DB_PASSWORD} token={{ token }} secret=%s api_key=<your key>",
+    "sk-learn and ask-me-anything, a risk-free-task-force-with-many-words-in-it",
+    "9/11, 24/7, 50-60, 3-5-2020, 192 168, 100%25, a&b &amp; c:\\new\\temp\\x41",
+    f"{DASHES}BEGIN CERTIFICATE{DASHES}\nMIIC{B62}\n{DASHES}END CERTIFICATE{DASHES}",
+    "the basic idea, the bearer of news, basic authentication, a token of appreciation",
+]
+
+
+def find(engine: Engine, text: str, *, identifier: bool = False) -> list[tuple[str, str]]:
+    return [(text[span.start : span.end], span.label) for span in detectors.find(engine, text, Budget(10_000), identifier=identifier)]
+
+
+@pytest.mark.parametrize(("frame", "value", "label"), FOUND)
+def test_found(engine: Engine, frame: str, value: str, label: str) -> None:
+    assert find(engine, frame.format(value)) == [(value, label)]
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_left_alone(engine: Engine, text: str) -> None:
+    assert find(engine, text) == []
+
+
+def test_several_in_one_text(engine: Engine) -> None:
+    text = f"Jane ({SSN}, tel. +1 415 555 0132) paid with {CARD} from 203.0.113.7; mail jane{AT}example.com or 415-555-0199."
+    assert [label for _, label in find(engine, text)] == ["US_SSN", "PHONE", "CREDIT_CARD", "IP", "EMAIL", "PHONE"]
+
+
+def test_lists_of_numbers(engine: Engine) -> None:
+    assert [value for value, _ in find(engine, "415-555-0132, 415-555-0133/415-555-0134 (415) 555-0135")] == [
+        "415-555-0132", "415-555-0133", "415-555-0134", "(415) 555-0135",
+    ]  # fmt: skip
+
+
+def test_digits_of_an_identifier_are_no_number_but_an_address_stays_one(engine: Engine) -> None:
+    assert find(engine, f"{CARD} 203.0.113.7 415-555-0132", identifier=True) == []
+    assert find(engine, "session-of-jane" + AT + "example.com", identifier=True) == [("session-of-jane" + AT + "example.com", "EMAIL")]
+
+
+def test_checksums_decide(engine: Engine) -> None:
+    assert find(engine, "pay " + CARD[:-1] + "2 now") == []
+    assert find(engine, "is 000-12-3456, 666-12-3456, 900-12-3456, 536-00-4399, 536-90-0000") == []
+    assert find(engine, "to " + IBAN[:-2] + "01 please") == []
+
+
+def test_the_words_that_are_nearest_decide(engine: Engine) -> None:
+    assert find(engine, "Phone: none\nNPI: 2156818207") == []
+    assert find(engine, "NPI: none\nPhone: 2156818207") == [("2156818207", "PHONE")]
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *"@.:-/+( )0159aZ=\"'%&\\\n\t_$[]{}", "\u00e9", "\u4e2d", "\u200b", "\uff11", "\u2013", "%40", "&#64;", "\\u0040", "415-555-0132", CARD, SSN, IBAN,
+        "203.0.113.7", "jane", "example.com", "password", "token", "Bearer ", "api_key=", "://", "::", "ab:", "-----BEGIN ", "PRIVATE KEY", "eyJ", B62, " dot ",
+        " at ", "phone ", "card ", "ssn ", "$2b$", "0a-23-f5-", "DE89", "[EMAIL]", "[PHONE:a123456789]", "Authorization: ", "Cookie: ", " -u ", "xoxb-",
+    ]
+)  # fmt: skip
+TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=24).map("".join), st.text(max_size=80))
+
+
+@given(text=TEXTS)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_engines_agree_span_for_span(engines: tuple[Engine, Engine], text: str) -> None:
+    fast, standard = (find(engine, text) for engine in engines)
+    assert fast == standard
+
+
+@given(text=TEXTS)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_spans_are_in_order_inside_the_text_and_apart(engines: tuple[Engine, Engine], text: str) -> None:
+    spans = detectors.find(engines[1], text, Budget(10_000))
+    edges = [edge for span in spans for edge in (span.start, span.end)]
+    assert edges == sorted(edges)
+    assert all(0 <= span.start < span.end <= len(text) for span in spans)
