@@ -164,7 +164,8 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     book = PriceBook(config.prices, config.prices_ttl)
     names = semconv.generation(config.semconv)
     meter = metrics.get_meter("spanledger", VERSION, meter_provider)
-    instruments = Metrics(meter, names, lambda: guard.run("balances", ledger.balances, time.time()) or ())
+    reaper = Reaper()
+    instruments = Metrics(meter, names, lambda: guard.run("balances", ledger.balances, time.time()) or (), reaper.put)
     _redaction_counts[:] = [instruments]
     guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
     events = Events(_logs.get_logger("spanledger", VERSION, logger_provider=logger_provider), guard.caught)
@@ -175,7 +176,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
         notify=lambda notice: guard.run("notify", _notify, notice), spool=spool,
     )  # fmt: skip
     runtime = Runtime(
-        config, ledger, gate, book, trace.get_tracer("spanledger", VERSION, tracer_provider), instruments, events, guard, Reaper(), names,
+        config, ledger, gate, book, trace.get_tracer("spanledger", VERSION, tracer_provider), instruments, events, guard, reaper, names,
         capture_spans=config.capture in ("SPAN_ONLY", "SPAN_AND_EVENT"), capture_events=config.capture in ("EVENT_ONLY", "SPAN_AND_EVENT"),
     )  # fmt: skip
     runtime.reaper.start()

@@ -67,6 +67,14 @@ def test_no_bound_means_the_assumed_output_for_what_generates(ledger: Ledger, en
     assert desk.balance("TOK") == (0, 2000)
 
 
+def test_bounds_that_are_none_do_not_enlarge_a_budget_or_overflow_it(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
+    desk = open_desk(ledger, {"TOK": "1000 tokens per day"}, assumed_output=500)
+    desk.admit(entry(), max_output=-1, choices=0)
+    assert desk.balance("TOK") == (0, 500)
+    with pytest.raises(BudgetExceeded):
+        desk.admit(entry(), max_output=2**80)
+
+
 def test_the_input_is_estimated_from_the_content(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
     desk = open_desk(ledger, {"TOK": "100000 tokens per day"})
     draft = entry()

@@ -34,6 +34,8 @@ log = logging.getLogger("spanledger")
 
 _GENERATING = frozenset({"chat", "generate_content", "text_completion", "invoke_agent"})
 """Operations whose output is bounded by an assumption where the request sets no bound itself."""
+_MOST_OUTPUT = 10**9
+"""More tokens than any model writes; keeps an absurd bound from overflowing the ledger's 64 bits."""
 _PAUSE = 1.0
 """Seconds between looks at a ledger that could not be reached. These do not wait: every call would be held up by its time-out."""
 
@@ -119,11 +121,14 @@ class Gate:
         if draft.plugin is not None:
             return
         tokens = 0 if request.content is None else estimate_input(request.content, request.provider, request.model)
-        bound = request.max_output
-        if bound is None and request.operation in _GENERATING:
-            bound = self._assumed_output
-        draft.usage = Usage(tokens, None if bound is None else bound * request.choices, state=State.ESTIMATED)
+        draft.usage = Usage(tokens, self._output(request), state=State.ESTIMATED)
         draft.cost = self._book.price(draft.provider, draft.model, draft.usage, when=draft.time, context=request.context)
+
+    def _output(self, request: Request) -> int | None:
+        bound = request.max_output
+        if bound is None or bound < 0:  # -1 is "no limit" in several APIs
+            bound = self._assumed_output if request.operation in _GENERATING else None
+        return None if bound is None else min(bound, _MOST_OUTPUT) * max(1, request.choices)
 
     def _amounts(self, holds: list[Hold], draft: Entry) -> list[Hold]:
         """The holds with what the call is estimated to need."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -98,6 +99,8 @@ class Call:
 
     def start(self) -> None:
         """Starts the span; from here on the call is open and must end."""
+        if not self.runtime.reaper.running:  # a forked child
+            self.runtime.reaper.start()
         self._started = time.perf_counter()
         self._open.append(True)
         self.runtime.guard.run("start", self._start)
@@ -151,7 +154,7 @@ class Call:
     def abandon(self, outcome: str) -> None:
         """Ends the call from a finaliser: queues it, does no I/O."""
         if self._open:
-            self.runtime.reaper.put(self, outcome)
+            self.runtime.reaper.put(partial(self.end, outcome=outcome))
 
     def end(self, error: BaseException | None = None, outcome: str | None = None) -> None:
         """Settles, records and ends the span; every call but the first does nothing. Never raises."""
@@ -176,7 +179,7 @@ class Call:
         finally:  # the books' failure must not cost us the span, nor the span's the metrics
             runtime.guard.run("span", self._record, outcome)
         if counted:
-            runtime.metrics.record(entry, self.request, self.context)
+            runtime.metrics.record(entry, self.request.server_address, self.request.server_port, self.span.get_span_context())
             if self.scope.run is not None:
                 self.scope.run.add(entry)
             if entry.plugin is not None:

@@ -1,10 +1,11 @@
-"""Ends calls that finalisers found abandoned.
+"""Does later what must not be done now: ends calls that finalisers found abandoned, records metrics in batches.
 
-A ``__del__`` may run anywhere, inside a lock of the span exporter or of SQLite included, so it does no I/O: it queues the call here.
+A ``__del__`` may run anywhere, inside a lock of the span exporter or of SQLite included, so it does no I/O: it queues its work here.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -12,23 +13,24 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spanledger.engine.call import Call
+    from collections.abc import Callable
 
 _reapers: weakref.WeakSet[Reaper] = weakref.WeakSet()
+log = logging.getLogger("spanledger")
 
 
 class Reaper:
-    """A daemon thread that ends queued calls; started with the first one, and again in a forked child."""
+    """A daemon thread that runs queued work in order; a forked child starts one of its own."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[Call, str] | threading.Event] = SimpleQueue()
+        self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         _reapers.add(self)
 
-    def put(self, call: Call, outcome: str) -> None:
-        """Queues a call to be ended; safe in a finaliser (``SimpleQueue.put`` is reentrant)."""
-        self._queue.put((call, outcome))
+    def put(self, work: Callable[[], object]) -> None:
+        """Queues work; safe in a finaliser (``SimpleQueue.put`` is reentrant)."""
+        self._queue.put(work)
 
     def start(self) -> None:
         """Starts the thread if it does not run; not from a finaliser."""
@@ -38,25 +40,29 @@ class Reaper:
                 self._thread.start()
 
     def drain(self, timeout: float = 5.0) -> bool:
-        """Waits until all that was queued before is ended; False if that took longer than ``timeout`` seconds."""
-        self.start()
+        """Waits until all that was queued before is done; False if that took longer than ``timeout`` seconds."""
         done = threading.Event()
-        self._queue.put(done)
+        self._queue.put(done.set)
+        self.start()
         return done.wait(timeout)
 
     def forget(self) -> None:
-        """In a forked child: the parent ends what was queued."""
+        """In a forked child: the parent does what was queued. The thread starts with the next call."""
         self._queue, self._thread, self._starting = SimpleQueue(), None, threading.Lock()
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread was started in this process."""
+        return self._thread is not None
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
-            if isinstance(item, threading.Event):
-                item.set()
-            else:
-                call, outcome = item
-                call.end(outcome=outcome)
-                del item, call
+            work = self._queue.get()
+            try:
+                work()
+            except Exception:
+                log.exception("internal error in the background; it goes on")
+            del work
 
 
 def _after_fork() -> None:

@@ -131,7 +131,7 @@ class PriceBook:
                 if self._catalogue is None and self._broken is None:
                     try:
                         self._catalogue = catalogue.Catalogue()
-                    except Exception as error:  # whatever a missing or foreign version raises
+                    except Exception as error:  # noqa: BLE001  # whatever a missing or foreign version raises
                         self._broken = error
                         _logger.warning("no built-in prices: genai-prices cannot be used (%r)", error)
         return self._catalogue

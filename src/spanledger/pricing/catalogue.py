@@ -1,8 +1,8 @@
 """Prices as genai-prices ships them: finding a model's row and turning it into ``Rates``.
 
-https://github.com/pydantic/genai-prices has dated rows, tiers and variants for some 2,300 models. Importing it and its data takes half a second,
-and its own calculation 60-140 us a call, so its data is compiled once per model, context and date. Its global snapshot is not
-touched: other libraries in the process share it.
+https://github.com/pydantic/genai-prices has dated rows, tiers and variants for some 2,300 models. Importing it and its data takes half
+a second, and its own calculation 60-140 us a call, so its data is compiled once per model, context and date. Its global snapshot is
+not touched: other libraries in the process share it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ _STANDARD = {
 """Context values that ask for nothing special: the plain price holds."""
 
 _US_ONLY = Fraction(11, 10)
-"""https://platform.claude.com/docs/en/manage-claude/data-residency: 1.1 times all token prices, Claude 4.6 and later, Anthropic's own API."""
+"""1.1 times all token prices for Claude 4.6 and later on Anthropic's own API:
+https://platform.claude.com/docs/en/manage-claude/data-residency."""
 
 
 class Found(NamedTuple):
@@ -202,11 +203,11 @@ def _rate_at(found: Found, tokens: Mapping[str, Decimal | TieredPrices], size: i
     return rate(own)
 
 
-def _price(price: Decimal | TieredPrices, size: int) -> Decimal:
+def _price(price: Decimal | TieredPrices, size: int) -> Any:
     """The price for a call with ``size`` input tokens: above a threshold all tokens cost the tier's price."""
     tiers: list[Any] = getattr(price, "tiers", [])
     reached = [tier.price for tier in tiers if size > tier.start]
-    plain: Decimal = getattr(price, "base", price)
+    plain: Any = getattr(price, "base", price)
     return reached[-1] if reached else plain
 
 

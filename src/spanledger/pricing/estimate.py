@@ -39,16 +39,17 @@ _FIRST_CALL = {FAMILY_OPENAI: 8_000, FAMILY_CLAUDE: 44_000, FAMILY_CLAUDE_NEW: 4
 _NEXT_CALL = {FAMILY_OPENAI: 28_000, FAMILY_CLAUDE: 40_000, FAMILY_CLAUDE_NEW: 40_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 20_000}
 """Thousandths of tokens around an answer, and for the unseen name and frame of the first and every further tool call."""
 
-_NOT_TEXT = frozenset(
-    "role type id call_id tool_call_id tool_use_id status cache_control media_type mime_type mimeType detail model object signature".split()
-)
+_NOT_TEXT = frozenset((
+    "role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "status", "cache_control", "media_type", "mime_type", "mimeType",
+    "detail", "model", "object", "signature",
+))  # fmt: skip
 """Keys of messages whose values are not part of the prompt."""
 
-_JSON = frozenset(
-    "tools functions function parameters input_schema json_schema schema response_format text_format output_format toolConfig tool_config"
-    " toolSpec function_declarations functionDeclarations args response json functionCall function_call functionResponse function_response"
-    " toolUse output_config outputConfig".split()
-)
+_JSON = frozenset((
+    "tools", "functions", "function", "parameters", "input_schema", "json_schema", "schema", "response_format", "text_format",
+    "output_format", "output_config", "outputConfig", "toolConfig", "tool_config", "toolSpec", "toolUse", "function_declarations",
+    "functionDeclarations", "functionCall", "function_call", "functionResponse", "function_response", "args", "response", "json",
+))  # fmt: skip
 """Keys below which the prompt has JSON or its like: names and numbers count, too."""
 
 _SEALED = frozenset(("encrypted_content", "thought_signature", "thoughtSignature"))
@@ -62,8 +63,8 @@ _LINKS = frozenset(("image_url", "file_id", "file_uri", "fileUri", "file_url", "
 def estimate_input(content: Any, provider: str, model: str | None) -> int:
     """Input tokens of a request, rather too many than too few: the estimate is at least the truth in about 95 of 100 requests.
 
-    Pictures, recordings and documents count by their providers' rules. Work is bounded: after 20,000 values or a million characters the rest
-    is extrapolated, long texts are sampled. Never raises, never consumes an iterator (it counts as 1,000 tokens).
+    Pictures, recordings and documents count by their providers' rules. Work is bounded: after 20,000 values or a million characters
+    the rest is extrapolated, long texts are sampled. Never raises, never consumes an iterator (it counts as 1,000 tokens).
 
     Args:
         content: messages, tools and system prompt as given to an SDK: any nesting of strings, containers and SDK objects.
@@ -114,11 +115,11 @@ def _family(provider: str, model: str | None) -> str:
 class _Walk:
     """One look at a request. Collects texts, to be counted together, and tokens of all else."""
 
-    __slots__ = ("characters", "extra", "family", "messages", "milli", "model", "pieces", "stack", "tools", "unseen", "values")
+    __slots__ = ("characters", "extra", "family", "messages", "milli", "pieces", "stack", "tools", "unseen", "values", "viewer")
 
     def __init__(self, provider: str, model: str | None) -> None:
         self.family = _family(provider, model)
-        self.model = str(model or "").lower().rpartition("/")[2].removeprefix("openai.")
+        self.viewer = media.Viewer(self.family, str(model or "").lower().rpartition("/")[2].removeprefix("openai."))
         self.pieces: list[str] = []
         self.stack: list[tuple[Any, bool]] = []
         self.extra = self.milli = self.messages = self.tools = self.characters = self.values = self.unseen = 0
@@ -129,7 +130,7 @@ class _Walk:
         milli = self.milli + tokens.count("\n".join(self.pieces), family)
         if self.values and (self.stack or self.unseen):
             milli = milli * (self.values + len(self.stack) + self.unseen) // self.values
-        hidden, hidden_tools = next(((plain, tools) for part, plain, tools in _HIDDEN if part in self.model), (0, 0))
+        hidden, hidden_tools = next(((plain, tools) for part, plain, tools in _HIDDEN if part in self.viewer.model), (0, 0))
         framing = self.messages * _MESSAGE[family] + _REQUEST[family] + hidden
         if self.tools:
             framing += self.tools * _TOOL[family] + _TOOLS[family] + hidden_tools
@@ -155,7 +156,7 @@ class _Walk:
     def _text(self, text: str, detail: str | None = None) -> None:
         size = len(text)
         if size > _MAYBE_FILE and text.find(" ", 0, _MAYBE_FILE) < 0:
-            file = media.from_base64(text, self.family, self.model, detail)
+            file = media.from_base64(text, self.viewer._replace(detail=detail))
             if file is not None:
                 self.extra += file
                 return
@@ -166,7 +167,7 @@ class _Walk:
             self.pieces.append(text)
             self.characters += size
 
-    def _mapping(self, value: Mapping[Any, Any], json: bool) -> None:  # noqa: FBT001
+    def _mapping(self, value: Mapping[Any, Any], json: bool) -> None:
         if "role" in value:
             self.messages += 1
         if not _SCHEMAS.isdisjoint(value):
@@ -197,23 +198,23 @@ class _Walk:
         if isinstance(link, str) and link.startswith("data:"):
             self._text(link, detail)
         else:
-            self.extra += max(media.UNKNOWN_FILE, media.image(None, self.family, self.model, detail))
+            self.extra += max(media.UNKNOWN_FILE, media.image(None, self.viewer._replace(detail=detail)))
 
-    def _sequence(self, value: Sequence[Any], json: bool) -> None:  # noqa: FBT001
+    def _sequence(self, value: Sequence[Any], json: bool) -> None:
         if value and type(value[0]) is int and not json:  # a prompt of token ids
             self.extra += len(value)
             return
         self.unseen += max(0, len(value) - _MOST_VALUES)
         self.stack.extend([(item, json) for item in value[:_MOST_VALUES]])
 
-    def _other(self, value: Any, json: bool) -> None:  # noqa: FBT001
+    def _other(self, value: Any, json: bool) -> None:
         if isinstance(value, str):
             self._text(str.__str__(value))
         elif isinstance(value, int | float):
             if json:
                 self.pieces.append(str(value))
         elif isinstance(value, bytes | bytearray):
-            self.extra += media.from_bytes(bytes(value[: media.ENOUGH]), len(value), self.family, self.model)
+            self.extra += media.from_bytes(bytes(value[: media.ENOUGH]), len(value), self.viewer)
         elif isinstance(value, Mapping):
             self._mapping(dict(islice(value.items(), _MOST_VALUES)), json)
         elif isinstance(value, list | tuple | Set):
@@ -232,9 +233,9 @@ class _Walk:
         for name in getattr(value, "__annotations__", ()):
             self.pieces.append(f'"{name}": {{"title": "{name}", "type": "string"}},')
 
-    def _object(self, value: Any, json: bool) -> None:  # noqa: FBT001
+    def _object(self, value: Any, json: bool) -> None:
         if type(value).__module__.partition(".")[0] == "PIL":
-            self.extra += media.image(value.size, self.family, self.model)
+            self.extra += media.image(value.size, self.viewer)
             return
         fields = getattr(value, "__dict__", None) or {
             name: getattr(value, name, None) for name in getattr(type(value), "__slots__", ()) if isinstance(name, str)

@@ -39,6 +39,14 @@ _MAGIC = {
 }
 
 
+class Viewer(NamedTuple):
+    """Who looks at a file: a tokenizer family (see ``names``), the model's name, and OpenAI's ``detail``: ``low``, ``high`` or ``auto``."""
+
+    family: str
+    model: str
+    detail: str | None = None
+
+
 class _Tiles(NamedTuple):
     """A fixed part, and so much per tile of 512 pixels, after scaling to 2048 by 2048 and the short side to 768."""
 
@@ -72,14 +80,10 @@ _OPENAI: tuple[tuple[str, _Tiles | _Patches], ...] = (
 """Rules by the beginning of the model's name; the first match holds."""
 
 
-def from_base64(text: str, family: str, model: str, detail: str | None = None) -> int | None:
+def from_base64(text: str, viewer: Viewer) -> int | None:
     """Tokens of a file given as base64, with or without ``data:...;base64,``; None if this is no such file.
 
-    Args:
-        text: the whole string; at most 128 kB of it are decoded.
-        family: a tokenizer family, see ``names.family``.
-        model: the model's name; image prices differ within a family.
-        detail: OpenAI's ``low``, ``high`` or ``auto``.
+    At most 128 kB of it are decoded.
     """
     start = text.find(",", 0, 200) + 1 if text.startswith("data:") else 0
     head = _decode(text, start, _HEAD)
@@ -88,25 +92,26 @@ def from_base64(text: str, family: str, model: str, detail: str | None = None) -
         return UNKNOWN_FILE if start else None
     if kind == "pdf" or (kind == "image" and _size(head) is None):
         head = _decode(text, start, ENOUGH)
-    return _tokens(kind, head, (len(text) - start) * 3 // 4, family, model, detail)
+    return _tokens(kind, head, (len(text) - start) * 3 // 4, viewer)
 
 
-def from_bytes(head: bytes, length: int, family: str, model: str) -> int:
-    """Tokens of a file of ``length`` bytes that begins with ``head`` (``ENOUGH`` bytes do); a third of a token per byte if it is none we know."""
+def from_bytes(head: bytes, length: int, viewer: Viewer) -> int:
+    """Tokens of a file of ``length`` bytes that begins with ``head`` (``ENOUGH`` bytes do).
+
+    A third of a token per byte, up to ``UNKNOWN_FILE``, if it is of no kind we know.
+    """
     kind = _kind(head)
-    if kind is None:
-        return min(length // 3, UNKNOWN_FILE)
-    return _tokens(kind, head, length, family, model, None)
+    return min(length // 3, UNKNOWN_FILE) if kind is None else _tokens(kind, head, length, viewer)
 
 
-def image(size: tuple[int, int] | None, family: str, model: str, detail: str | None = None) -> int:
+def image(size: tuple[int, int] | None, viewer: Viewer) -> int:
     """Tokens of an image of this width and height in pixels; of a full-HD one if the size is not known."""
     width, height = size or _UNKNOWN_SIZE
-    if family == FAMILY_OPENAI:
-        return _openai_image(width, height, model, detail)
-    if family == FAMILY_GEMINI:
-        return _gemini_image(width, height, model)
-    return min(ceil(width / 28) * ceil(height / 28), 1_600 if family == FAMILY_CLAUDE else 4_800) + 5
+    if viewer.family == FAMILY_OPENAI:
+        return _openai_image(width, height, viewer)
+    if viewer.family == FAMILY_GEMINI:
+        return _gemini_image(width, height, viewer.model)
+    return min(ceil(width / 28) * ceil(height / 28), 1_600 if viewer.family == FAMILY_CLAUDE else 4_800) + 5
 
 
 def _decode(text: str, start: int, length: int) -> bytes:
@@ -128,9 +133,10 @@ def _kind(head: bytes) -> str | None:
     return "audio" if head[:1] == b"\xff" and head[1:2] >= b"\xe0" else None  # an MPEG audio frame
 
 
-def _tokens(kind: str, head: bytes, length: int, family: str, model: str, detail: str | None) -> int:
+def _tokens(kind: str, head: bytes, length: int, viewer: Viewer) -> int:
+    family = viewer.family
     if kind == "image":
-        return image(_size(head), family, model, detail)
+        return image(_size(head), viewer)
     if kind == "pdf":
         pages = head.count(b"/Type/Page") + head.count(b"/Type /Page") - head.count(b"/Type/Pages") - head.count(b"/Type /Pages")
         return max(pages * length // len(head), length // _PDF_BYTES_PER_PAGE, 1) * _PDF_PAGE.get(family, 1_500)
@@ -167,7 +173,7 @@ def _webp_size(head: bytes) -> tuple[int, int]:
 def _jpeg_size(head: bytes) -> tuple[int, int]:
     """Walks the segments to the frame header (SOF0-SOF15, but not DHT, JPG, DAC): https://www.w3.org/Graphics/JPEG/itu-t81.pdf B.2.2."""
     place = 2
-    while place + 9 < len(head) and head[place] == 0xFF:  # noqa: PLR2004
+    while place + 9 < len(head) and head[place] == 0xFF:
         marker = head[place + 1]
         if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
             return int.from_bytes(head[place + 7 : place + 9], "big"), int.from_bytes(head[place + 5 : place + 7], "big")
@@ -175,13 +181,13 @@ def _jpeg_size(head: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _openai_image(width: int, height: int, model: str, detail: str | None) -> int:
-    name = model.lower()
-    rule = next(rule for prefix, rule in _OPENAI if name.startswith(prefix))
+def _openai_image(width: int, height: int, viewer: Viewer) -> int:
+    low = viewer.detail == "low"
+    rule = next(rule for prefix, rule in _OPENAI if viewer.model.startswith(prefix))
     if isinstance(rule, _Patches):
         patches = ceil(width / 32) * ceil(height / 32)
-        return ceil(min(patches, 256 if detail == "low" else rule.most) * rule.patch)
-    if detail == "low":
+        return ceil(min(patches, 256 if low else rule.most) * rule.patch)
+    if low:
         return rule.base
     scale = min(1, 2048 / max(width, height))
     scale *= min(1, 768 / (min(width, height) * scale))
@@ -191,7 +197,7 @@ def _openai_image(width: int, height: int, model: str, detail: str | None) -> in
 def _gemini_image(width: int, height: int, model: str) -> int:
     if "gemini-1" not in model and "gemini-2" not in model:
         return 1_120
-    if max(width, height) <= 384:  # noqa: PLR2004  # the documented limit of one tile
+    if max(width, height) <= 384:  # the documented limit of one tile
         return 258
     unit = max(256, min(768, int(min(width, height) / 1.5)))
     return 258 * ceil(width / unit) * ceil(height / unit)

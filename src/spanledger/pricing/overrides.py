@@ -61,7 +61,8 @@ class Overrides(NamedTuple):
 
     def validity(self, when: float) -> tuple[float, float]:
         """The time around ``when`` in which no entry begins or ends."""
-        times = [time for entry in (*self.models, *self.multipliers) for time in _changes(entry)]
+        entries: tuple[ModelEntry | Multiplier, ...] = (*self.models, *self.multipliers)
+        times = [time for entry in entries for time in _changes(entry)]
         return (
             max((time for time in times if time <= when), default=float("-inf")),
             min((time for time in times if time > when), default=float("inf")),

@@ -52,7 +52,7 @@ def plugin_price(text: str) -> tuple[Unit, int]:
         ValueError: it is neither.
     """
     match = _PLUGIN_PRICE.fullmatch(text)
-    if not match or len(text) > 40:  # noqa: PLR2004  # no sane price is longer, and huge numbers are slow
+    if not match or len(text) > 40:  # no sane price is longer, and huge numbers are slow
         message = "not an amount of USD or tokens"
         raise ValueError(message)
     amount = Decimal(match[1])
@@ -170,7 +170,7 @@ def read(text: str, name: str) -> PriceFile | list[ConfigurationError]:
     loader = yaml.BaseLoader(text)
     try:
         node = loader.get_single_node()
-        content = loader.construct_document(node) if node else None  # type: ignore[no-untyped-call]  # not in the stubs' terms
+        content = loader.construct_document(node) if node else None
         twice = list(_repeated_keys(node)) if node else []
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)

@@ -1,8 +1,8 @@
 """How many tokens a text has, without its tokenizer.
 
-Real tokenizers cost 50-100 MB of memory and 20-100 us per 2 kB, and for Claude and Gemini none is published. Counting classes of bytes and the
-places where classes meet gives 7 % median error on real prompts and answers, and does not fall for base64, hex, UUIDs or Japanese as
-"bytes / 4" does (2-4 times too low).
+Real tokenizers cost 50-100 MB of memory and 20-100 us per 2 kB, and for Claude and Gemini none is published. Counting classes of bytes
+and the places where classes meet gives 7 % median error on real prompts and answers, and does not fail for base64, hex, UUIDs or
+Japanese as "bytes / 4" does (2-4 times too low).
 
 The weights are least-absolute-error fits to what o200k, reconstructions of Claude's two tokenizers, and Gemma count on prose in 30
 languages, code, JSON, logs, encoded data and recorded provider traffic; ``default`` is the mean of Qwen, Llama 3 and DeepSeek.

@@ -6,15 +6,15 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from spanledger.redaction import keys
-from spanledger.redaction.labels import MASK
 from spanledger.redaction.text import Span, Text, among
+from spanledger.redaction.view import OPAQUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _NAME = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
 _LONGEST_NAME = 64
-_ASSIGNED = re.compile(
+_ASOPAQUEED = re.compile(
     r"""([0-9A-Za-z_.\-]{0,48}(?:[ ](?:[kK]ey|KEY|[tT]oken|TOKEN|[sS]ecret|SECRET|[pP]assword|id)\b)?)   # the rest of the name
         [\"'`\])}]{0,3}                                                                     # what closes it
         ([ \t]{0,4}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,4}|[ \t\n]{1,4})?             # what assigns
@@ -100,7 +100,7 @@ _SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user
 def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
     left = text.text[max(0, start - _LONGEST_NAME) : start]
     begin = start - len(left) + len(left.rstrip(_NAME))
-    found = _ASSIGNED.match(text.text, end)
+    found = _ASOPAQUEED.match(text.text, end)
     if not found:
         return None
     quoted = found[3] is not None
@@ -116,7 +116,7 @@ def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
 
 def _judge(text: Text, it: _Assigned) -> Span | None:
     """The private part of an assignment, if it has one."""
-    if MASK.match(text.text, it.first) or MASK.match(text.text, it.first - 1):
+    if it.value.startswith(OPAQUE):  # masked before
         return None
     label = keys.label(it.name)
     if label == "COOKIE":

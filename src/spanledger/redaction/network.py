@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spanledger.redaction import checks
 from spanledger.redaction.text import Span, Text, among
-from spanledger.redaction.view import LETTER, SIGN
+from spanledger.redaction.view import LETTER, OPAQUE, SIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,7 +161,7 @@ _LONGEST_SCHEME = 12
 def url(text: Text, start: int, end: int) -> Iterator[Span]:
     """``user:password@`` after the ``://`` at ``start``, or an address that is a secret itself (a webhook)."""
     found = _CREDENTIALS.match(text.text, end)
-    if found and found[2] not in {"x-oauth-basic", ""}:
+    if found and found[2] != "x-oauth-basic" and not found[0].startswith(OPAQUE):
         yield Span(end, found.end() - 1, "URL_CREDS")
     hook = _WEBHOOK.match(text.text, end)
     if hook:

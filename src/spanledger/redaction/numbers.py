@@ -110,7 +110,7 @@ def _begins(text: Text, start: int, separator: str) -> bool:
     before, earlier = text.char(start - 1), text.char(start - 2)
     if before.isalnum() or before in "_#$%@\\" + LETTER:
         return False
-    return not ((before in "-./," and (earlier.isalnum() or earlier == "_")) or (before in ":&" and earlier.isdigit()))
+    return not ((before in "-." and (earlier.isalnum() or earlier == "_")) or (before in ":&" and earlier.isdigit()))
 
 
 def _ends(text: Text, end: int) -> bool:

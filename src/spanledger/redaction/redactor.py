@@ -131,8 +131,11 @@ class Redactor:
         known = self._keys.get(key)
         if known is not None and known.label is None and type(value) in _NUMBERS:
             return known.shown, value
-        pair: tuple[str, Any] = self._guarded(lambda job: self._pair(key, value, job), (FAILED, FAILED), (TOO_MUCH, TOO_MUCH))
-        return pair
+        pair = self._guarded(lambda job: self._pair(key, value, job), FAILED, TOO_MUCH)
+        if isinstance(pair, tuple):
+            return pair
+        known = self._keys.get(key)  # absent if it was the key that failed
+        return known.shown if known else pair, pair
 
     def _pair(self, key: str, value: Any, job: _Job) -> tuple[str, Any]:
         known = self._key(key, job)

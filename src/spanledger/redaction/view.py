@@ -14,6 +14,8 @@ LETTER = "\x7f"
 """Stands for a letter of an alphabet that separates words: part of the word it stands in."""
 SIGN = "\x1a"
 """Stands for anything else outside ASCII (ideographs, emoji): an edge of the words beside it."""
+OPAQUE = "\x19"
+"""Stands for each sign of a label that redaction wrote: holds nothing and names nothing."""
 _GONE = "\x00"
 _IDEOGRAPHS = 0x2E80
 """First code point of the blocks of scripts written without spaces between words."""
@@ -115,8 +117,8 @@ def _meaning(found: re.Match[str]) -> str:
     if group == _ENTITY_GROUP:
         return _ENTITY[found[group]]
     code = int(found[group], _BASES[group - 1])
-    if group == _PERCENT_GROUP and not 0x20 <= code < 0x80:  # printable; "100%beta" is no escape
+    if group == _PERCENT_GROUP and (not 0x20 <= code < 0x80 or chr(code).isalnum()):  # what nobody needs to escape is no escape: "50%415"
         return found[0]
     if code < 0x80:  # ASCII
         return chr(code)
-    return _FOLD[code] if code <= 0x10FFFF else SIGN  # the last code point
+    return _FOLD[code]

@@ -1,7 +1,8 @@
 """Metrics: the conventions' histograms, and our own counters.
 
-A histogram record costs about 9 us in the SDK, a counter the same; so our counters are added up in plain dictionaries and observed when
-metrics are collected. That also lets a forked child start from zero instead of reporting its parent's calls a second time.
+A histogram record costs about 9 us in the SDK, a counter the same. So a call only notes what happened; the notes are recorded when metrics are
+collected (an observable instrument's callback runs first in every collection) or when there are many. Our counters are added up in plain
+dictionaries. Both also let a forked child start from zero instead of reporting its parent's calls a second time.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from opentelemetry import context as otel_context
+from opentelemetry import trace
 from opentelemetry.metrics import Observation
 
-from spanledger.model import Activity
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter
 
-    from spanledger.model import Balance, Entry, Request
+    from opentelemetry.trace import SpanContext
+
+    from spanledger.model import Balance, Entry
     from spanledger.telemetry.semconv import Generation
 
 Labels = tuple[tuple[str, Any], ...]
@@ -54,23 +58,48 @@ class Tally:
 
 
 _tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
+_all: weakref.WeakSet[Metrics] = weakref.WeakSet()
 
 
 def _restart_all() -> None:
     for tally in list(_tallies):
         tally.restart()
+    for metrics in list(_all):
+        metrics.forget_notes()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_restart_all)
 
 
+_EMPTY = otel_context.Context()
+_MANY_NOTES = 256
+"""Written at once in the background when there are so many, so that memory stays bounded between two collections."""
+
+
+class _Note(NamedTuple):
+    """What a call leaves for its metrics."""
+
+    entry: Entry
+    address: str | None
+    port: int | None
+    span: SpanContext
+
+
 class Metrics:
     """All instruments, and what is recorded when a call ends."""
 
-    def __init__(self, meter: Meter, names: Generation, balances: Callable[[], Sequence[Balance]] | None = None) -> None:
-        self._names = names
-        self._balances = balances or (lambda: ())
+    def __init__(
+        self,
+        meter: Meter,
+        names: Generation,
+        balances: Callable[[], Sequence[Balance]],
+        defer: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._names, self._balances, self._defer = names, balances, defer
+        self._notes: deque[_Note] = deque()
+        _all.add(self)
+        meter.create_observable_counter(s.METRIC_INTERNAL_NOTES, [self._before_collection])
         self._durations = {op: _seconds(meter, name, s.DURATION_BUCKETS) for op, name in names.duration.items()}
         self._first_chunk = _seconds(meter, names.time_to_first_chunk, s.DURATION_BUCKETS)
         self._tool_duration = _seconds(meter, s.METRIC_TOOL_DURATION, s.DURATION_BUCKETS)
@@ -89,12 +118,27 @@ class Metrics:
         for field, name in s.METRIC_BUDGETS.items():
             meter.create_observable_gauge(name, [self._budget_callback(field)], "1", f"Budget accounts: {field}, in the budget's unit.")
 
-    def record(self, entry: Entry, request: Request, context: Context) -> None:
-        """One call ended. ``context`` carries its span, for exemplars."""
-        if entry.activity is Activity.PLUGIN:
+    def record(self, entry: Entry, address: str | None, port: int | None, span: SpanContext) -> None:
+        """One call ended; ``address`` and ``port`` are the server's, ``span`` is for exemplars. The entry must not change any more."""
+        self._notes.append(_Note(entry, address, port, span))
+        if len(self._notes) >= _MANY_NOTES:
+            self._defer(self.write_notes)
+
+    def write_notes(self) -> None:
+        """Records all calls noted so far."""
+        while True:
+            try:
+                note = self._notes.popleft()
+            except IndexError:
+                return
+            self._write(note)
+
+    def _write(self, note: _Note) -> None:
+        entry, context = note.entry, trace.set_span_in_context(trace.NonRecordingSpan(note.span), _EMPTY)
+        if entry.plugin is not None:
             self._record_tool(entry, context)
         else:
-            self._record_call(entry, request, context)
+            self._record_call(note, context)
         labels = _books(entry)
         self.calls.add(labels)
         if entry.cost.nano_usd is not None:
@@ -102,21 +146,30 @@ class Metrics:
         else:
             self.unpriced.add(labels)
 
+    def forget_notes(self) -> None:
+        """In a forked child: the parent records them."""
+        self._notes.clear()
+
+    def _before_collection(self, _options: CallbackOptions) -> Iterable[Observation]:
+        self.write_notes()
+        return ()
+
     def _record_tool(self, entry: Entry, context: Context) -> None:
         attributes: dict[str, Any] = {s.TOOL_NAME: entry.plugin, s.TOOL_TYPE: "function"}
         if entry.error is not None:
             attributes[s.ERROR_TYPE] = entry.error
         self._tool_duration.record(entry.duration or 0.0, attributes, context)
 
-    def _record_call(self, entry: Entry, request: Request, context: Context) -> None:
+    def _record_call(self, note: _Note, context: Context) -> None:
+        entry = note.entry
         attributes: dict[str, Any] = {s.OPERATION: entry.operation, s.PROVIDER: entry.provider}
         if entry.model:
             attributes[s.REQUEST_MODEL] = entry.model
         if entry.response_model:
             attributes[s.RESPONSE_MODEL] = entry.response_model
-        if request.server_address:
-            attributes[s.SERVER_ADDRESS] = request.server_address
-            attributes[s.SERVER_PORT] = request.server_port
+        if note.address:
+            attributes[s.SERVER_ADDRESS] = note.address
+            attributes[s.SERVER_PORT] = note.port
         self._record_tokens(entry, attributes, context)
         if entry.time_to_first_chunk is not None:
             self._first_chunk.record(entry.time_to_first_chunk, attributes, context)

@@ -140,6 +140,8 @@ METRIC_CALLS = "spanledger.calls"
 METRIC_UNPRICED = "spanledger.unpriced"
 METRIC_REDACTIONS = "spanledger.redactions"
 METRIC_REFUSALS = "spanledger.budget.refusals"
+METRIC_INTERNAL_NOTES = "spanledger.internal.collections"
+"""Never has a value: its callback is the hook that runs before metrics are collected."""
 METRIC_INTERNAL_ERRORS = "spanledger.internal_errors"
 METRIC_BUDGETS = {"limit": "spanledger.budget.limit", "spent": "spanledger.budget.spent", "reserved": "spanledger.budget.reserved"}
 METRIC_TOOL_DURATION = "gen_ai.execute_tool.duration"

@@ -1,0 +1,69 @@
+"""What names say about their values."""
+
+from __future__ import annotations
+
+import pytest
+
+from spanledger.redaction import keys
+
+SENSITIVE = {
+    "PASSWORD": ["password", "db.password", "userPassword", "user_passwd", "USER_PWD", "password_hash", "connectionpassword"],
+    "SECRET": ["client_secret", "secret", "credentials", "my.app.secrets"],
+    "API_KEY": [
+        "api_key", "apiKey", "X-API-Key", "openai.api_key", "OPENAI_API_KEY", "access_token", "refreshToken", "id_token", "session_token",
+        "aws_secret_access_key", "secretAccessKey", "fbapikey", "bot_token", "encryption_key",
+    ],
+    "AUTHORIZATION": ["http.request.header.authorization", "Proxy-Authorization"],
+    "COOKIE": ["http.request.header.cookie", "Set-Cookie", "cookies"],
+    "US_SSN": ["ssn", "customer.ssn", "socialSecurityNumber"],
+    "EMAIL": ["email", "user.email", "customerEmail", "emailAddress"],
+    "PHONE": ["phone", "phone_number", "homePhone", "mobile_number"],
+    "CREDIT_CARD": ["card_number", "creditCardNumber", "credit_card"],
+    "CARD_CODE": ["cvv", "card.cvc", "security_code"],
+    "PRIVATE_KEY": ["private_key", "sshKey"],
+    "BIRTH_DATE": ["date_of_birth", "dob", "birthDate"],
+    "PERSON": ["user.full_name", "firstName", "last_name"],
+    "IP": ["client.address", "http.client_ip", "x-forwarded-for"],
+    "IBAN": ["iban"],
+    "PASSPORT": ["passport_number"],
+    "GOV_ID": ["tax_id", "drivers_license"],
+    "ADDRESS": ["home_address", "streetAddress"],
+    "ACCOUNT": ["bank_account", "account_number"],
+}  # fmt: skip
+HARMLESS = [
+    "gen_ai.usage.input_tokens", "max_tokens", "token_count", "total_tokens", "tokens", "completion_tokens_details", "token_type", "prompt_tokens",
+    "gen_ai.server.time_to_first_token", "llm.token_count.prompt", "gen_ai.token.type", "tokens_per_second", "token_budget", "cache_key", "primary_key",
+    "gen_ai.response.id", "api_key_id", "password_length", "password.policy", "email_count", "aws.secretsmanager.secret.arn", "author", "authentic",
+    "secretary", "tokenizer", "passenger", "compass", "monkey", "keyboard", "phone_verified", "server.address", "user.id", "", "123", "...",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "name"), [(label, name) for label, names in SENSITIVE.items() for name in names])
+def test_sensitive_names(label: str, name: str) -> None:
+    assert keys.label(name) == label
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_harmless_names(name: str) -> None:
+    assert (keys.label(name), keys.maybe(name)) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["token", "auth", "github_token", "auth_header", "user.pin"])
+def test_names_that_may_be_sensitive(name: str) -> None:
+    assert keys.label(name) or keys.maybe(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["gen_ai.response.id", "trace_id", "gen_ai.request.model", "service.version", "start_unix_nano", "traceId", "server.address"]
+)
+def test_identifiers(name: str) -> None:
+    assert keys.is_identifier(name)
+
+
+@pytest.mark.parametrize("name", ["message", "user.note", "url.full", "idea", "client.address"])
+def test_no_identifiers(name: str) -> None:
+    assert not keys.is_identifier(name)
+
+
+def test_words() -> None:
+    assert keys.words("userAPIKey_v2.httpStatus-Code") == ["user", "api", "key", "v", "2", "http", "status", "code"]
