@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def log_message(self, format: str, *args: Any) -> None:  # the base class names it so
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class names it so
         """Silent: requests are in ``LocalProvider.requests``."""
 
     def do_POST(self) -> None:  # the base class names it so

@@ -36,7 +36,7 @@ def main() -> None:
 
     try:
         claude.messages.create(model="claude-opus-4-1", max_tokens=8000, messages=[{"role": "user", "content": "Now write a book of it."}])
-    except Exception as refusal:  # an application that knows nothing of budgets sees an exception like any other
+    except Exception as refusal:  # noqa: BLE001  # an application that knows nothing of budgets sees an exception like any other
         print("refused:  ", f"{type(refusal).__name__}: {refusal}")
 
 

@@ -223,13 +223,16 @@ def _try_installation(settings: Settings) -> dict[str, Any]:
     """What ``instrument`` does in this environment; its warnings are not logged, the checks tell the same."""
     from spanledger import install  # noqa: PLC0415  # all of the engine
 
-    logging.getLogger("spanledger").setLevel(logging.CRITICAL)
-    install.instrument(replace(settings, ledger="memory:"))
-    install.import_libraries()
+    logger = logging.getLogger("spanledger")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
+        install.instrument(replace(settings, ledger="memory:"))
+        install.import_libraries()
         return install.status()
     finally:
         install.uninstrument()
+        logger.setLevel(level)
 
 
 if __name__ == "__main__":

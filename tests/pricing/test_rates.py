@@ -57,7 +57,9 @@ def test_modalities_at_their_price():
 def test_an_unknown_split_of_cached_audio_is_charged_at_the_dearest_and_marked():
     usage = Usage(input=1000, output=0, cache_read=300, input_audio=200)
     nano, status = charge(RATES, usage)
-    possible = [charge(RATES, Usage(input=1000, output=0, cache_read=300, input_audio=200, cache_read_audio=cached))[0] for cached in range(201)]
+    possible = [
+        charge(RATES, Usage(input=1000, output=0, cache_read=300, input_audio=200, cache_read_audio=cached))[0] for cached in range(201)
+    ]
     assert (nano, status) == (max(possible), CostStatus.ESTIMATED)
 
 
@@ -114,7 +116,9 @@ def test_free_costs_nothing_and_unknown_is_not_nothing():
 
 
 def test_above_a_threshold_all_tokens_cost_the_tier():
-    tiered = RATES._replace(tiers=((100, rate({"input": 6 * DOLLAR, "output": DOLLAR})), (200, rate({"input": 9 * DOLLAR, "output": DOLLAR}))))
+    tiered = RATES._replace(
+        tiers=((100, rate({"input": 6 * DOLLAR, "output": DOLLAR})), (200, rate({"input": 9 * DOLLAR, "output": DOLLAR})))
+    )
     assert [charge(tiered, Usage(input=size, output=0))[0] for size in (100, 101, 200, 201)] == [300_000, 606_000, 1_200_000, 1_809_000]
 
 
@@ -142,7 +146,12 @@ def test_impossible_usage_never_costs_less_than_nothing_nor_more_than_the_deares
 
 
 def _sum(one, other):
-    return Usage(**{name: (getattr(one, name) or 0) + (getattr(other, name) or 0) for name in ("input", "output", "cache_read", "cache_write", "reasoning")})
+    return Usage(
+        **{
+            name: (getattr(one, name) or 0) + (getattr(other, name) or 0)
+            for name in ("input", "output", "cache_read", "cache_write", "reasoning")
+        }
+    )
 
 
 coherent = st.tuples(tokens, tokens, tokens, tokens, tokens).map(

@@ -225,10 +225,16 @@ class Spans:
         self.exporter = InMemorySpanExporter()
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        state = tempfile.mkdtemp(prefix="spanledger-corpus-")
-        config = settings.load({"SPANLEDGER_LEDGER": "memory:", "SPANLEDGER_DEBUG": "true", "XDG_STATE_HOME": state})
+        self.state = tempfile.TemporaryDirectory(prefix="spanledger-corpus-")
+        config = settings.load({"SPANLEDGER_LEDGER": "memory:", "SPANLEDGER_DEBUG": "true", "XDG_STATE_HOME": self.state.name})
         spanledger.instrument(config, tracer_provider=provider)
-        self.stop = spanledger.uninstrument
+
+    def stop(self) -> None:
+        """Takes everything out again."""
+        import spanledger
+
+        spanledger.uninstrument()
+        self.state.cleanup()
 
     def take(self) -> list[dict[str, Any]]:
         """Attributes of the counted spans since the last time."""
@@ -258,7 +264,7 @@ def works_without_us(record: Any, url: str, *, asynchronous: bool) -> bool:
     return True
 
 
-def judge(record: Any, url: str, spans: Any, *, asynchronous: bool) -> tuple[str, Any]:
+def judge(record: Any, url: str, spans: Spans, *, asynchronous: bool) -> tuple[str, Any]:
     """One of the columns, and what to tell about it."""
     spans.take()
     try:
@@ -287,7 +293,7 @@ def run(
     records = replay.Corpus.load([str(path) for path in files], wanted)
     table: dict[Any, Counter[str]] = defaultdict(Counter)
     notes = []
-    spans = recorder or Spans()
+    spans = Spans()
     warnings.simplefilter("ignore", DeprecationWarning)
     with replay.ReplayServer(records) as server:
         for record in records:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _WRITTEN = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json", "compaction_delta": "content"}
 """Kind of delta -> the field that holds what the model wrote; signatures and citations are not written by it."""
 _CONTEXT = ("service_tier", "speed", "inference_geo")
-_INCLUDED = frozenset({"message", "fallback_message"})
-"""Kinds of ``iterations`` that the totals of ``usage`` include."""
+_OUTSIDE = frozenset({"compaction", "advisor_message"})
+"""Kinds of ``iterations`` that are billed, but left out of the totals of ``usage``."""
 
 
 def usage_of(told: Mapping[str, Any]) -> Usage | None:
@@ -60,8 +60,7 @@ def _add_cache(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
 
 def _add_iteration(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
     """A sub-call billed on top. An advisor is another model with other prices, which makes the cost an estimate."""
-    kind = text(told.get("type"))
-    if kind is None or kind in _INCLUDED:
+    if text(told.get("type")) not in _OUTSIDE:
         return
     usage.input = _plus(usage.input, count(told.get("input_tokens")))
     usage.output = _plus(usage.output, count(told.get("output_tokens")))

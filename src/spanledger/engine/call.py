@@ -130,17 +130,17 @@ class Call:
     def chunk(self, event: Any) -> bool:
         """Folds one stream event; True if the application must not see it."""
         if not self._chunks:
+            self._chunks = 1
             self.entry.time_to_first_chunk = time.perf_counter() - self._started
-        self._chunks += 1
         try:
-            return bool(self.reader.chunk(event, self.response)) and self.request.ask_usage
+            return self.reader.chunk(event, self.response) is True and self.request.ask_usage
         except Exception as error:  # noqa: BLE001  # an adapter's bug must not break the application's stream
             self.runtime.guard.caught("adapter.chunk", error)
             return False
 
     def result(self, value: Any) -> None:
         """Folds a whole result."""
-        self._chunks += 1
+        self._chunks = 1
         self.runtime.guard.run("adapter.response", self.reader.response, value, self.response)
         self.response.complete = True
 

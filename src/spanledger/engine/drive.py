@@ -129,7 +129,7 @@ def _function(use: Use) -> Any:
         raise
     finally:
         otel_context.detach(token)
-    if inspect.isawaitable(result):
+    if hasattr(type(result), "__await__"):
         call.is_async = True
         return _awaited(call, result, follow=not use.target.plugin)
     return _received(call, result, follow=not use.target.plugin)

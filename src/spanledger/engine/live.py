@@ -7,6 +7,8 @@ The call's OpenTelemetry context is active only while the library is reading, so
 from __future__ import annotations
 
 import inspect
+import weakref
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -21,14 +23,40 @@ if TYPE_CHECKING:
     from spanledger.engine.call import Call
 
 
+class _Kind(Enum):
+    """What came back, by its type."""
+
+    PLAIN = auto()
+    STREAM = auto()
+    ASYNC_STREAM = auto()
+    RAW = auto()
+
+
+_kinds: weakref.WeakKeyDictionary[type, _Kind] = weakref.WeakKeyDictionary()
+
+
+def _kind(result: type) -> _Kind:
+    """Looked up once per type: on a pydantic class, asking for what is not there takes microseconds."""
+    known = _kinds.get(result)
+    if known is None:
+        if hasattr(result, "__next__"):
+            known = _Kind.STREAM
+        elif hasattr(result, "__anext__"):
+            known = _Kind.ASYNC_STREAM
+        else:
+            known = _Kind.RAW if hasattr(result, "parse") and not hasattr(result, "model_fields") else _Kind.PLAIN
+        _kinds[result] = known
+    return known
+
+
 def receive(call: Call, result: Any, tap: str | None = None) -> Any:
     """Decides by what came back, and hands the application what it shall get."""
-    kind = type(result)
-    if hasattr(kind, "__next__") or (tap is not None and hasattr(kind, "__iter__")):
+    kind = _kind(type(result))
+    if kind is _Kind.STREAM:
         return LiveStream(_tapped(call, result, tap, LiveStream), call, reads=tap is None)
-    if hasattr(kind, "__anext__") or (tap is not None and hasattr(kind, "__aiter__")):
+    if kind is _Kind.ASYNC_STREAM:
         return LiveAsyncStream(_tapped(call, result, tap, LiveAsyncStream), call, reads=tap is None)
-    http = getattr(result, "http_response", None) if hasattr(kind, "parse") else None
+    http = getattr(result, "http_response", None) if kind is _Kind.RAW else None
     if http is not None:
         return _receive_raw(call, result, http)
     call.result(result)
@@ -70,25 +98,43 @@ class _Live(ObjectProxy):
         self._self_call.end(outcome="caller_error" if error is not None else "closed")
 
 
+def _unread(_item: Any) -> bool:
+    """The tap below has read it."""
+    return False
+
+
 class LiveStream(_Live):
     """A synchronous stream. ``reads`` is False where a tap below does the reading."""
 
     def __init__(self, wrapped: Any, call: Call, *, reads: bool = True) -> None:
         super().__init__(wrapped, call, owns=reads)
         self._self_reads = reads
-        self._self_next = wrapped.__next__ if hasattr(wrapped, "__next__") else iter(wrapped).__next__
 
     def __iter__(self) -> Any:
-        return self
+        """A generator, so that reading a chunk costs no look-ups. It keeps the proxy, and so the call, alive."""
+        call, following, attach, detach = self._self_call, self.__wrapped__.__next__, otel_context.attach, otel_context.detach
+        read, context = call.chunk if self._self_reads else _unread, call.context
+        while True:
+            token = attach(context)
+            try:
+                item = following()
+            except StopIteration:
+                call.end()
+                return
+            except BaseException as error:
+                call.end(error)
+                raise
+            finally:
+                detach(token)
+            if not (call.is_open and read(item)):
+                yield item
 
     def __next__(self) -> Any:
         call = self._self_call
-        if not call.is_open:
-            return self._self_next()
         while True:
             token = otel_context.attach(call.context)
             try:
-                item = self._self_next()
+                item = self.__wrapped__.__next__()
             except StopIteration:
                 call.end()
                 raise
@@ -97,7 +143,7 @@ class LiveStream(_Live):
                 raise
             finally:
                 otel_context.detach(token)
-            if not (self._self_reads and call.chunk(item)):
+            if not (self._self_reads and call.is_open and call.chunk(item)):
                 return item
 
     def close(self) -> Any:
@@ -124,19 +170,16 @@ class LiveAsyncStream(_Live):
     def __init__(self, wrapped: Any, call: Call, *, reads: bool = True) -> None:
         super().__init__(wrapped, call, owns=reads)
         self._self_reads = reads
-        self._self_next = wrapped.__anext__ if hasattr(wrapped, "__anext__") else aiter(wrapped).__anext__
 
     def __aiter__(self) -> Any:
         return self
 
     async def __anext__(self) -> Any:
         call = self._self_call
-        if not call.is_open:
-            return await self._self_next()
         while True:
             token = otel_context.attach(call.context)
             try:
-                item = await self._self_next()
+                item = await self.__wrapped__.__anext__()
             except StopAsyncIteration:
                 otel_context.detach(token)
                 call.end()
@@ -149,7 +192,7 @@ class LiveAsyncStream(_Live):
                 call.end(error)
                 raise
             otel_context.detach(token)
-            if not (self._self_reads and call.chunk(item)):
+            if not (self._self_reads and call.is_open and call.chunk(item)):
                 return item
 
     async def close(self) -> Any:

@@ -112,10 +112,14 @@ def prepare(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, 
 
 
 def _check_owner(db: sqlite3.Connection, path: Path) -> None:
-    owner = _pragma(db, "application_id")
-    if owner == APPLICATION_ID:
-        return
-    if owner or _pragma(db, "user_version") or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    """In one snapshot: between two looks another process may make an empty file a ledger."""
+    db.execute("BEGIN")
+    try:
+        owner = _pragma(db, "application_id")
+        used = _pragma(db, "user_version") or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    finally:
+        db.execute("ROLLBACK")
+    if owner != APPLICATION_ID and (owner or used):
         msg = f"the ledger {path} cannot be used: it is the database of another program; choose another path"
         raise LedgerError(msg)
 

@@ -16,7 +16,7 @@ _MILLI = 1000
 _MOST_VALUES = 20_000
 _MOST_CHARACTERS = 1_000_000
 _LONG = 64 * 1024
-_MAYBE_FILE = 80  # shorter strings are no files; nor are those with a space this early
+_MAYBE_FILE = 48  # shorter strings are no files; nor are those with a space this early
 
 _UNREADABLE = 1_000
 """Tokens of what cannot be looked at without using it up (an iterator, an open file), and of what fails when looked at."""
@@ -185,20 +185,21 @@ class _Walk:
             if key in _FORMATS:
                 self.extra += _FORMAT.get(self.family, 0)
             if key in _LINKS or (key == "url" and ("detail" in value or value.get("type") == "url")):
-                self._link(item, value.get("detail"))
+                self._link(item, value, image=key == "image_url" or "image" in str(value.get("type")))
             elif key in _SEALED and isinstance(item, str | bytes):
                 self.extra += len(item) // _SEALED_CHARACTERS
             else:
                 self.stack.append((item, key in _JSON or (key == "input" and type(item) is dict)))
 
-    def _link(self, link: Any, detail: Any) -> None:
-        """A picture or file given by address, by id, or as ``data:`` URL."""
+    def _link(self, link: Any, part: Mapping[Any, Any], *, image: bool) -> None:
+        """A picture or file given by address, by id, or as ``data:`` URL; ``part`` has or is the mapping with its ``detail``."""
         if isinstance(link, Mapping):
-            link, detail = link.get("url"), link.get("detail")
+            part, link = link, link.get("url")
         if isinstance(link, str) and link.startswith("data:"):
-            self._text(link, detail)
+            self._text(link, part.get("detail"))
         else:
-            self.extra += max(media.UNKNOWN_FILE, media.image(None, self.viewer._replace(detail=detail)))
+            viewer = self.viewer._replace(detail=part.get("detail"))
+            self.extra += media.image(None, viewer) if image else media.UNKNOWN_FILE
 
     def _sequence(self, value: Sequence[Any], json: bool) -> None:
         if value and type(value[0]) is int and not json:  # a prompt of token ids

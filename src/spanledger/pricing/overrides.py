@@ -168,6 +168,8 @@ class OverrideFile:
             self._refuse(f"cannot be read ({error.strerror or type(error).__name__})")
         except UnicodeDecodeError as error:
             self._refuse(f"not UTF-8 text (byte {error.start})")
+        except Exception as error:  # noqa: BLE001  # a price file must never stop calls from being priced
+            self._refuse(f"cannot be used ({type(error).__name__})")
 
     def _read(self, data: bytes) -> None:
         from spanledger.pricing.price_file import read  # noqa: PLC0415  # pydantic and yaml are slow to import

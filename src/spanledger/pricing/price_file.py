@@ -24,7 +24,6 @@ Numbers never pass through floating point: YAML scalars are read as text and par
 from __future__ import annotations
 
 import datetime as dt
-import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -32,36 +31,17 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from spanledger.errors import ConfigurationError
-from spanledger.model import Unit
+from spanledger.model import Unit  # noqa: TC001  # pydantic reads annotations at run time
+from spanledger.pricing.plugin_price import plugin_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic_core import ErrorDetails
 
-_PLUGIN_PRICE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(usd|tokens?)\s*", re.IGNORECASE)
 _INPUT_PARTS = ("cache_read", "cache_write", "cache_write_1h", "input_audio", "input_image", "cache_read_audio", "cache_read_image")
 _OUTPUT_PARTS = ("reasoning", "output_audio", "output_image")
 TOKEN_PRICES = ("input", "output", *_INPUT_PARTS, *_OUTPUT_PARTS)
-
-
-def plugin_price(text: str) -> tuple[Unit, int]:
-    """Reads ``0.002 USD`` (as nano-USD) or ``250 tokens``.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    match = _PLUGIN_PRICE.fullmatch(text)
-    if not match or len(text) > 40:  # no sane price is longer, and huge numbers are slow
-        message = "not an amount of USD or tokens"
-        raise ValueError(message)
-    amount = Decimal(match[1])
-    if match[2].lower() == "usd":
-        return Unit.USD, int((amount * 10**9).to_integral_value())
-    if amount != int(amount):
-        message = "tokens are whole"
-        raise ValueError(message)
-    return Unit.TOKENS, int(amount)
 
 
 def _date(value: object) -> object:
@@ -167,17 +147,16 @@ def read(text: str, name: str) -> PriceFile | list[ConfigurationError]:
         text: the YAML text.
         name: how the file is called in messages.
     """
-    loader = yaml.BaseLoader(text)
     try:
+        loader = yaml.BaseLoader(text)
         node = loader.get_single_node()
         content = loader.construct_document(node) if node else None
         twice = list(_repeated_keys(node)) if node else []
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name
-        return [ConfigurationError(where, f"not YAML ({getattr(error, 'problem', None) or type(error).__name__})", "a YAML mapping")]
-    finally:
-        loader.dispose()
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or type(error).__name__
+        return [ConfigurationError(where, f"not YAML ({problem})", "a YAML mapping")]
     if not isinstance(content, dict):
         problem = "nothing in it" if node is None else "no mapping at the top"
         return [ConfigurationError(f"{name}:1", problem, f"some of the keys {', '.join(PriceFile.model_fields)}")]

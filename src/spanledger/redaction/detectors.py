@@ -48,18 +48,15 @@ def find(engine: Engine, source: str, budget: Budget, *, identifier: bool = Fals
     return found
 
 
-_JOINS = frozenset("+(-.:&_@/")
+_JOINS = frozenset("+(-._:&@")
 """Signs that can make one number or address of what stands on their two sides."""
 
 
 def _touches(source: str, span: Span) -> bool:
     before, after = source[max(0, span.start - 2) : span.start], source[span.end : span.end + 2]
-    return (
-        after[:1].isalnum()
-        or before[-1:].isalnum()
-        or (after[:1] in _JOINS and bool(after[1:].strip()))
-        or (before[-1:] in _JOINS and before[0].isalnum())
-    )
+    if after[:1].isalnum() or before[-1:].isalnum():
+        return True
+    return (after[:1] in _JOINS and after[1:].isdigit()) or (before[-1:] in _JOINS and before[0].isdigit())
 
 
 def _without(source: str, spans: list[Span]) -> str:

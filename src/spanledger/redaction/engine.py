@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -145,7 +144,6 @@ class Re2:
         return (found.span() for found in self._patterns[kind].finditer(text.encode("ascii")))
 
 
-@cache
 def best() -> Engine:
     """google-re2 where it is installed, else the standard library."""
     try:

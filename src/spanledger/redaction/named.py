@@ -35,7 +35,7 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
 _SEGMENT = re.compile("[0-9A-Za-z]{16,}")
 _SCHEME = re.compile(r"(?:bearer|ssws|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
 _TOKEN = re.compile(r" {0,3}([0-9A-Za-z._~+/=|\-]{8,4096})")
-_CREDENTIAL = re.compile(r"[^\s\"',;]{6,4096}")
+_CREDENTIAL = re.compile(rf"(?!{OPAQUE})[^\s\"',;]{{6,4096}}")
 _USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']{1,256})")
 _COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]{1,4096}")
 _ROLES = among(
@@ -104,6 +104,8 @@ def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
     if not found:
         return None
     quoted = found[3] is not None
+    if not quoted and not found[2]:  # "password+1" assigns nothing
+        return None
     first, last = found.span(4 if quoted else 5)
     if not quoted:
         value = text.text[first:last]

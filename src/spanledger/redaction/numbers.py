@@ -234,27 +234,30 @@ def _is_formed(text: Text, some: list[Group], digits: str, lead: str) -> bool:
     if len(some) == 1:
         beside = SIGN in (text.char(some[0].start - 1), text.char(some[0].end))
         return bool(_TRUNK.match(digits)) or (beside and bool(_MOBILE_CN.match(digits)))
-    if digits[0] == "0" and text.char(some[0].start - 1) == " " and text.char(some[0].start - 2).isdigit():
-        return False  # the middle of a longer number
-    if digits.startswith("00"):
-        return digits[2] != "0" and len(digits) > 10 and checks.is_country_code(digits[2:])
     if lead == "(" and separators[0].startswith(")"):
         return len(digits) >= 8 and 2 <= sizes[0] <= 5
-    if digits.startswith("0"):
-        return 9 <= len(digits) <= 12 and sizes[0] <= 6 and _plain(separators)
+    if digits[0] == "0":
+        return _has_trunk_prefix(text, some, digits, separators)
     return sizes in ([3, 4, 4], [3, 8]) and bool(_MOBILE_CN.match(digits))
 
 
-def _plain(separators: list[str]) -> bool:
-    return all(separator in {" ", "-", "/", ") ", " - ", ")-", " ("} for separator in separators)
+def _has_trunk_prefix(text: Text, some: list[Group], digits: str, separators: list[str]) -> bool:
+    """``0044 20 7946 0958`` and ``020 7946 0958``, but not the middle of a longer number."""
+    if text.char(some[0].start - 1) == " " and text.char(some[0].start - 2).isdigit():
+        return False
+    if digits[1] == "0":
+        return digits[2] != "0" and len(digits) > 10 and checks.is_country_code(digits[2:])
+    return 9 <= len(digits) <= 12 and some[0].size <= 6 and all(separator in _TRUNK_SEPARATORS for separator in separators)
+
+
+_TRUNK_SEPARATORS = frozenset({" ", "-", "/", ") ", " - ", ")-", " ("})
+_NANP_SEPARATORS = frozenset({"-", ".", " ", ") ", ")", ")-", "/"})
 
 
 def _is_north_american(sizes: list[int], separators: list[str], digits: str) -> bool:
     """``415-555-0132``, ``(415) 555-0132``, ``1 415.555.0132`` (https://nationalnanpa.com)."""
     if sizes[0] == 1 and digits[0] == "1" and len(sizes) == 4:
         sizes, separators = sizes[1:], separators[1:]
-    return (
-        sizes == [3, 3, 4]
-        and all(separator in {"-", ".", " ", ") ", ")", ")-", "/"} for separator in separators)
-        and separators != [" ", " "]
-    )
+    if sizes != [3, 3, 4] or separators == [" ", " "]:  # "100 200 3000" is a row of a table
+        return False
+    return all(separator in _NANP_SEPARATORS for separator in separators)

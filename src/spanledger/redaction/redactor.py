@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from spanledger.redaction import detectors, jsontext, keys
-from spanledger.redaction.engine import best
+from spanledger.redaction import jsontext, keys
 from spanledger.redaction.labels import DROPPED, FAILED, MASK, TOO_MUCH, UNKNOWN_TYPE, Labels
 from spanledger.redaction.text import Budget, Exhausted
 
@@ -60,6 +60,26 @@ class _Job:
         self.found[label] = self.found.get(label, 0) + 1
 
 
+class _Find(Protocol):
+    """``detectors.find``."""
+
+    def __call__(self, engine: Engine, source: str, budget: Budget, *, identifier: bool = False) -> list[Span]: ...
+
+
+@cache
+def _finder() -> _Find:
+    from spanledger.redaction.detectors import find  # noqa: PLC0415  # compiling their patterns takes longer than the rest of our start
+
+    return find
+
+
+@cache
+def _best_engine() -> Engine:
+    from spanledger.redaction.engine import best  # noqa: PLC0415  # as above
+
+    return best()
+
+
 class Redactor:
     """Redacts texts, values and attributes; safe to use from several threads.
 
@@ -90,7 +110,7 @@ class Redactor:
         self.off = mode == "off"
         self._drop = mode == "drop"
         self._on_redact = on_redact
-        self._engine = engine or best()
+        self._engine = engine
         self._keys: dict[str, _Key] = {}
         self._clean: tuple[set[str], set[str]] = (set(), set())
         """Short texts without anything private, such as names of models and hosts, which every span repeats. The second: identifiers."""
@@ -118,11 +138,11 @@ class Redactor:
         changed: dict[str, Any] | None = None
         for key, value in attributes.items():
             shown, safe = self._attribute(key, value)
-            if safe is value and shown is key:
+            if safe is value and shown == key:
                 continue
             if changed is None:
                 changed = dict(attributes)
-            if shown is not key:
+            if shown != key:
                 del changed[key]
             changed[shown] = safe
         return changed
@@ -225,7 +245,7 @@ class Redactor:
             key = self._key(name, job) if isinstance(name, str) else _NO_KEY
             shown = key.shown if isinstance(name, str) else name
             new = safe[shown] = self._value(key, value, job, depth)
-            same = same and shown is name and new is value
+            same = same and shown == name and new is value
         return mapping if same else safe
 
     def _bytes(self, data: bytes, key: _Key, job: _Job, depth: int) -> bytes:
@@ -252,7 +272,7 @@ class Redactor:
         clean = self._clean[identifier]
         if text in clean:
             return text
-        spans = detectors.find(self._engine, text, job.budget, identifier=identifier)
+        spans = _finder()(self._engine or _best_engine(), text, job.budget, identifier=identifier)
         if spans:
             return self._replace(text, spans, job)
         if len(text) <= _SHORT:

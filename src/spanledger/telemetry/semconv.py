@@ -226,5 +226,5 @@ def request_param(short: str, value: Any) -> tuple[str, Any] | None:
     if kind is float and type(value) in (int, float):
         return name, float(value)
     if kind is list:
-        return (name, [str(item) for item in value]) if isinstance(value, (list, tuple)) else None
+        return (name, tuple([str(item) for item in value])) if isinstance(value, (list, tuple)) else None
     return (name, value) if type(value) is kind else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from spanledger.model import Activity, State
@@ -26,31 +27,34 @@ _ERROR = Status(StatusCode.ERROR)
 
 def start_call(tracer: Tracer, request: Request, scope: Scope, entry_id: str, context: Context) -> Span:
     """Starts the span of one call. The attributes a sampler may decide on are given at creation, as the conventions ask."""
-    attributes: dict[str, Any] = {
-        s.OPERATION: request.operation,
-        s.ENTRY_ID: entry_id,
-        s.ACTIVITY: request.activity.value,
-    }
     if request.activity is Activity.PLUGIN:
         name, kind = f"{s.EXECUTE_TOOL} {request.tool_name}", SpanKind.INTERNAL
-        attributes[s.TOOL_NAME] = request.tool_name
-        attributes[s.TOOL_TYPE] = "function"
+        decisive: dict[str, Any] = {s.OPERATION: request.operation, s.TOOL_NAME: request.tool_name, s.TOOL_TYPE: "function"}
     else:
         name, kind = f"{request.operation} {request.model}" if request.model else request.operation, SpanKind.CLIENT
-        _describe_request(attributes, request)
-    if scope is not NOBODY:
-        attributes.update(scope_attributes(scope))
-    return tracer.start_span(name, context=context, kind=kind, attributes=attributes)
+        decisive = _decisive(request)
+    span = tracer.start_span(name, context=context, kind=kind, attributes=decisive)
+    if span.is_recording():
+        attributes: dict[str, Any] = {s.ENTRY_ID: entry_id, s.ACTIVITY: (scope.activity or request.activity).value}
+        _describe(attributes, request)
+        if scope is not NOBODY:
+            attributes.update(scope_attributes(scope))
+        write(span, attributes)
+    return span
 
 
-def _describe_request(attributes: dict[str, Any], request: Request) -> None:
-    attributes[s.PROVIDER] = request.provider
+def _decisive(request: Request) -> dict[str, Any]:
+    attributes: dict[str, Any] = {s.OPERATION: request.operation, s.PROVIDER: request.provider}
     if request.model:
         attributes[s.REQUEST_MODEL] = request.model
     if request.server_address:
         attributes[s.SERVER_ADDRESS] = request.server_address
         if request.server_port:
             attributes[s.SERVER_PORT] = request.server_port
+    return attributes
+
+
+def _describe(attributes: dict[str, Any], request: Request) -> None:
     if request.stream:
         attributes[s.REQUEST_STREAM] = True
     if request.max_output is not None:
@@ -59,6 +63,24 @@ def _describe_request(attributes: dict[str, Any], request: Request) -> None:
         pair = s.request_param(short, value)
         if pair is not None:
             attributes[pair[0]] = pair[1]
+
+
+_ROOM = 128
+"""The SDK's default limit, which our spans stay far below."""
+
+
+def write(span: Span, attributes: dict[str, Any]) -> None:
+    """Sets attributes whose values are of the right types already.
+
+    The SDK checks and copies each value (about 0.7 us, 25 of them a call). Where no limit is set that could apply, ours go in as they are;
+    see docs/decisions/0005-attributes-past-the-checks.md.
+    """
+    store = getattr(span, "_attributes", None)
+    if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
+        with store._lock:  # noqa: SLF001  # see the docstring
+            store._dict.update(attributes)  # noqa: SLF001
+    else:
+        span.set_attributes(attributes)
 
 
 def scope_attributes(scope: Scope) -> dict[str, Any]:
@@ -78,7 +100,7 @@ def scope_attributes(scope: Scope) -> dict[str, Any]:
 def end_call(span: Span, entry: Entry, response: Response, outcome: str, names: Generation) -> None:
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt."""
     if span.is_recording():
-        span.set_attributes(_result(entry, response, outcome, names))
+        write(span, _result(entry, response, outcome, names))
         if entry.error is not None:
             span.set_status(_ERROR)
     span.end()
@@ -91,7 +113,7 @@ def _result(entry: Entry, response: Response, outcome: str, names: Generation) -
     if response.model:
         attributes[s.RESPONSE_MODEL] = response.model
     if response.finish_reasons:
-        attributes[s.FINISH_REASONS] = response.finish_reasons
+        attributes[s.FINISH_REASONS] = tuple(response.finish_reasons)
     if response.fingerprint:
         attributes[s.OPENAI_FINGERPRINT] = response.fingerprint
     if response.status and entry.operation == s.FETCH_RESPONSE:

@@ -1,0 +1,130 @@
+"""Estimates against what providers counted, in recorded traffic."""
+
+from __future__ import annotations
+
+import json
+import statistics
+
+import pytest
+
+from spanledger.pricing.estimate import estimate_input, estimate_text
+
+PROVIDERS = {
+    "openai": "openai",
+    "azure-openai": "azure.ai.openai",
+    "anthropic": "anthropic",
+    "google": "gcp.gemini",
+    "mistral": "mistral_ai",
+}
+CONTENT = (
+    "messages", "input", "system", "instructions", "tools", "functions", "response_format", "text", "contents", "systemInstruction",
+    "system_instruction", "prompt", "output_config", "output_format",
+)  # fmt: skip
+ENDPOINTS = {"chat.completions", "responses", "messages", "generateContent", "streamGenerateContent", "embeddings"}
+HOSTED = (
+    "web_search",
+    "file_search",
+    "code_",
+    "mcp",
+    "computer",
+    "bash",
+    "text_editor",
+    "memory",
+    "image_gen",
+    "tool_search",
+    "shell",
+    "web_fetch",
+)
+HOSTED_KEYS = {"googleSearch", "google_search", "codeExecution", "code_execution", "url_context", "urlContext"}
+
+
+def _events(body):
+    for line in body.splitlines():
+        if line.startswith("data:") and line.strip() != "data: [DONE]":
+            try:
+                yield json.loads(line[5:])
+            except ValueError:
+                continue
+
+
+def _chat(event):
+    for choice in event.get("choices") or ():
+        delta = choice.get("delta") or {}
+        calls = [call.get("function") or {} for call in delta.get("tool_calls") or ()]
+        yield from (delta.get("content"), delta.get("refusal"), *(call.get("arguments") for call in calls))
+
+
+def _response(event):
+    if event.get("type", "").endswith((".output_text.delta", ".function_call_arguments.delta", ".refusal.delta")):
+        yield event.get("delta")
+
+
+def _message(event):
+    delta = event.get("delta") or {}
+    if event.get("type") == "content_block_delta":
+        yield delta.get("text") or delta.get("partial_json")
+
+
+PIECES = {"chat.completions": _chat, "responses": _response, "messages": _message}
+UNSEEN = (
+    '"type":"thinking"',
+    '"type": "thinking"',
+    "redacted_thinking",
+    "server_tool_use",
+    "_search_call",
+    "code_interpreter_call",
+    "mcp_call",
+)
+
+
+def _visible(usage):
+    """Output tokens that were sent as text: all but reasoning."""
+    details = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
+    reasoning = details.get("reasoning_tokens") or details.get("thinking_tokens") or 0
+    return 0 if reasoning else usage.get("completion_tokens", usage.get("output_tokens")) or 0
+
+
+@pytest.mark.parametrize("provider", ["openai", "azure-openai", "anthropic"])
+def test_the_output_of_a_stream_is_told_from_its_text_within_15_percent(recorded, provider):
+    errors = []
+    for record in recorded(provider):
+        usage, body = record["usage"], record["response_body"]
+        if not (record["streaming"] and usage and record["endpoint"] in PIECES) or any(mark in body for mark in UNSEEN):
+            continue
+        pieces = [piece for event in _events(body) for piece in PIECES[record["endpoint"]](event) if piece]
+        truth = _visible(usage)
+        if pieces and truth:
+            errors.append(abs(estimate_text(pieces, PROVIDERS[provider], record["model"]) - truth) / truth)
+    assert len(errors) >= (5 if provider == "azure-openai" else 200)
+    assert statistics.median(errors) <= 0.15
+
+
+def _input_truth(usage):
+    if "promptTokenCount" in usage:
+        return usage["promptTokenCount"]
+    cached = (usage.get("cache_read_input_tokens") or 0) + (usage.get("cache_creation_input_tokens") or 0)
+    return usage.get("prompt_tokens", usage.get("input_tokens", 0)) + cached
+
+
+def _knowable(body):
+    """Whether all of the input is in the request: no stored conversation, no hosted tool that feeds the model more."""
+    if any(body.get(key) for key in ("previous_response_id", "conversation", "cachedContent", "mcp_servers", "web_search_options")):
+        return False
+    tools = [tool for tool in body.get("tools") or () if isinstance(tool, dict)]
+    return not any(str(tool.get("type", "")).startswith(HOSTED) or HOSTED_KEYS & tool.keys() for tool in tools)
+
+
+def test_nearly_all_requests_cost_no_more_input_than_estimated(recorded):
+    ratios = []
+    for provider, name in PROVIDERS.items():
+        for record in recorded(provider):
+            body, usage = record["request_body"], record["usage"]
+            if not isinstance(body, dict) or not usage or record["endpoint"] not in ENDPOINTS or not _knowable(body):
+                continue
+            truth = _input_truth(usage)
+            if truth:
+                content = {key: body[key] for key in CONTENT if key in body}
+                ratios.append(estimate_input(content, name, body.get("model") or record["model"]) / truth)
+    assert len(ratios) > 4000
+    assert sum(ratio >= 1 for ratio in ratios) / len(ratios) >= 0.95
+    assert statistics.median(ratios) <= 2
