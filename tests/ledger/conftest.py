@@ -49,7 +49,7 @@ def make_hold() -> Callable[..., Hold]:
     """A hold of one account: ``make_hold(30, limit=100, account="TEAM")``."""
 
     def make(amount: int, *, limit: int = 100, account: str = "TEAM", ends: float | None = NOW + 3600, blocking: bool = True) -> Hold:
-        return Hold(account, account.split("|")[0], "customer=acme", Unit.TOKENS, limit, amount, ends, blocking)
+        return Hold(account, account.split("|", maxsplit=1)[0], "customer=acme", Unit.TOKENS, limit, amount, ends, blocking)
 
     return make
 
@@ -90,7 +90,9 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def run(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(SRC), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-c", code, *map(str, arguments)]
-        process = subprocess.Popen(command, text=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # noqa: S603  # our own code
+        process = subprocess.Popen(
+            command, text=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        )  # our own code
         started.append(process)
         return process
 

@@ -126,7 +126,9 @@ class TestSettle:
         assert [(entry.usage.input, entry.usage.state) for entry in ledger.entries()] == [(20, State.EXACT)]
         assert ledger.totals()[0].calls == 1
 
-    @pytest.mark.parametrize(("there", "new"), [("exact", "estimated"), ("exact", "unknown"), ("estimated", "unknown"), ("unknown", "estimated")])
+    @pytest.mark.parametrize(
+        ("there", "new"), [("exact", "estimated"), ("exact", "unknown"), ("estimated", "unknown"), ("unknown", "estimated")]
+    )
     def test_nothing_but_exact_replaces(self, ledger, make_entry, make_hold, balance, there, new):
         ledger.settle(make_entry(tokens=50, state=there), [make_hold(50)])
         ledger.settle(make_entry(tokens=20, state=new), [make_hold(20)])

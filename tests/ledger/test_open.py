@@ -52,7 +52,9 @@ def test_the_home_directory(tmp_path, monkeypatch):
     ledger.close()
 
 
-@pytest.mark.parametrize("url", ["sqlite:", "sqlite://", "sqlite:///", "sqlite://host/x.db", "sqlite:x.db", "sqlite:////tmp/", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:", "sqlite://", "sqlite:///", "sqlite://host/x.db", "sqlite:x.db", "sqlite:////tmp/", "sqlite:///:memory:"]
+)
 def test_a_url_without_a_file(url):
     with pytest.raises(ConfigurationError, match=r"^SPANLEDGER_LEDGER: .*; expected memory: or sqlite:///"):
         open_ledger(url)
@@ -125,7 +127,9 @@ print(type(open_ledger("sqlite:///" + sys.argv[1], on_problem=problems.append)).
 
 
 def test_a_full_disk(tmp_path, start, finished):
-    assert finished(start(FULL, tmp_path / "ledger.db")).startswith(f"MemoryLedger 1 the ledger {tmp_path}/ledger.db cannot be used: the disk")
+    assert finished(start(FULL, tmp_path / "ledger.db")).startswith(
+        f"MemoryLedger 1 the ledger {tmp_path}/ledger.db cannot be used: the disk"
+    )
 
 
 def test_a_busy_file_is_not_a_problem(tmp_path, problems):

@@ -18,7 +18,10 @@ from spanledger.ledger.sqlite import SqliteLedger
 from spanledger.model import State
 
 LATER = 2_000_000_000.0
-NEXT = (*schema.MIGRATIONS, ("ALTER TABLE entry ADD COLUMN colour TEXT", "CREATE TABLE audit (line TEXT)", "INSERT INTO audit VALUES ('once')"))
+NEXT = (
+    *schema.MIGRATIONS,
+    ("ALTER TABLE entry ADD COLUMN colour TEXT", "CREATE TABLE audit (line TEXT)", "INSERT INTO audit VALUES ('once')"),
+)
 """What a later version may look like."""
 
 
@@ -44,7 +47,7 @@ def test_files_and_directories_are_private(tmp_path, make_entry):
     ledger = SqliteLedger(tmp_path / "new" / "newer" / "ledger.db")
     ledger.settle(make_entry(), [])
     directory = ledger.path.parent
-    assert {path.name: mode(path) for path in directory.iterdir()} == {name: 0o600 for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm")}
+    assert {path.name: mode(path) for path in directory.iterdir()} == dict.fromkeys(("ledger.db", "ledger.db-wal", "ledger.db-shm"), 384)
     assert (mode(directory), mode(directory.parent)) == (0o700, 0o700)
     ledger.close()
 
@@ -140,7 +143,9 @@ def test_a_newer_file_is_refused_and_not_touched(tmp_path, make_entry):
     prepared(path, NEXT).close()
     before = digest(path)
     ledger = SqliteLedger(path)
-    with pytest.raises(LedgerTooNew, match=r"ledger\.db was written by a newer version of Spanledger .*version 2.*knows 1.*upgrade spanledger"):
+    with pytest.raises(
+        LedgerTooNew, match=r"ledger\.db was written by a newer version of Spanledger .*version 2.*knows 1.*upgrade spanledger"
+    ):
         ledger.settle(make_entry(), [])
     assert digest(path) == before
 
@@ -165,6 +170,29 @@ def test_another_program_s_database_is_refused_and_not_touched(tmp_path, make_en
     with pytest.raises(LedgerError, match="the database of another program"):
         SqliteLedger(path).settle(make_entry(), [])
     assert digest(path) == before
+
+
+OVERTAKE = """
+import sqlite3, sys
+from spanledger.ledger import schema
+schema.prepare(sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0.01), sys.argv[1])
+"""
+
+
+def test_a_file_that_becomes_a_ledger_while_it_is_looked_at(tmp_path, start):
+    """Another process may be faster at any moment; here it is between the first look and the second."""
+    path = tmp_path / "ledger.db"
+    db = raw(path)
+
+    def overtake(statement: str) -> None:
+        if statement == "PRAGMA user_version":
+            db.set_trace_callback(None)
+            start(OVERTAKE, path).wait()
+
+    db.set_trace_callback(overtake)
+    schema.prepare(db, path)
+    assert db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+    db.close()
 
 
 def test_an_empty_file_becomes_a_ledger_with_its_mode(tmp_path, make_entry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import resource
 import sqlite3
 import threading
@@ -81,9 +82,9 @@ def test_a_full_disk_changes_nothing_and_passes(sqlite_ledger, make_entry, make_
     sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
     pages = "PRAGMA max_page_count"
     sqlite_ledger._writer.read(lambda db: db.execute(f"{pages} = 1").fetchone())  # SQLite makes it the present size
+    entries = (make_entry(str(number), execution="x" * 500) for number in range(100))
     with pytest.raises(LedgerError, match="the disk is full; free some space"):
-        for number in range(100):
-            sqlite_ledger.settle(make_entry(str(number), execution="x" * 500), [make_hold(1)])
+        collections.deque((sqlite_ledger.settle(entry, [make_hold(1)]) for entry in entries), maxlen=0)
     settled = sqlite_ledger.totals()[0].calls
     assert balance(sqlite_ledger) == (settled, 0), "accounts and entries agree"
     sqlite_ledger._writer.read(lambda db: db.execute(f"{pages} = 100000").fetchone())
@@ -169,6 +170,35 @@ def test_a_slow_reader_keeps_nobody_waiting(sqlite_ledger, make_entry, now):
     sqlite_ledger.settle(make_entry("while reading", time=now + 1000), [], wait=False)
     sqlite_ledger.close()
     assert [entry.id for entry in reader][-1] == "while reading"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda ledger: ledger.find_response("r"),
+        lambda ledger: list(ledger.entries(since=1.0)),
+        lambda ledger: list(ledger.entries(execution="e")),
+        lambda ledger: list(ledger.entries(trace_id="t")),
+        lambda ledger: ledger.totals(["model"], since=1.0),
+        lambda ledger: list(ledger.executions()),
+        lambda ledger: ledger.end_step("e", "s", 1, ok=True),
+        lambda ledger: ledger.settle(ledger.entry, []),
+    ],
+)
+def test_nothing_looks_at_the_whole_table(sqlite_ledger, make_entry, read):
+    sqlite_ledger.entry = make_entry(execution="e", step="s", attempt=1)
+    statements = []
+    for part in (sqlite_ledger._reader, sqlite_ledger._writer):
+        part.read(lambda db: db.set_trace_callback(statements.append))
+    read(sqlite_ledger)
+    plans = [
+        detail
+        for statement in statements
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")) and ("entry" in statement or "execution" in statement)
+        for *_, detail in sqlite_ledger._reader.read(lambda db, sql=statement: db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
+    ]
+    assert plans
+    assert [detail for detail in plans if detail.startswith("SCAN") and "INDEX" not in detail] == []
 
 
 def test_hold_limits_of_resources_are_back():

@@ -216,7 +216,7 @@ TEXTS = st.lists(st.sampled_from(FRAGMENTS), max_size=16).map("".join)
 @example(text="password=[PASSWORD]")
 @example(text="token: [API_KEY:a123456789]")
 @example(text='{"password": "[PASSWORD]"}')
-@settings(max_examples=6000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("mode", ["mask", "hash", "drop"])
 def test_what_is_redacted_stays_as_it_is(mode: str, text: str) -> None:
     redactor = Redactor(mode, "key")

@@ -217,7 +217,7 @@ def test_an_interrupt_while_redacting_exports_nothing() -> None:
 def test_a_detector_that_fails_drops_the_value() -> None:
     counted: list[str] = []
     redactor = Redactor(on_redact=lambda label, _: counted.append(label))
-    redactor._engine = None  # type: ignore[assignment]
+    redactor._engine = object()  # type: ignore[assignment]
     chain = chain_of(RedactingSpanProcessor(redactor))
     span_with_secrets(chain[0])
     (span,) = spans_of(chain)

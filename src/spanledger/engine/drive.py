@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from wrapt import FunctionWrapper
 
 from spanledger.engine.call import Call, library_in_call
-from spanledger.engine.live import LiveAsyncManager, LiveManager, receive
+from spanledger.engine.live import LiveAsyncManager, LiveManager, is_awaitable, receive
 from spanledger.engine.runtime import Runtime, active
 from spanledger.errors import LedgerBusy
 from spanledger.model import Activity, Request
@@ -129,7 +129,7 @@ def _function(use: Use) -> Any:
         raise
     finally:
         otel_context.detach(token)
-    if hasattr(type(result), "__await__"):
+    if is_awaitable(result):
         call.is_async = True
         return _awaited(call, result, follow=not use.target.plugin)
     return _received(call, result, follow=not use.target.plugin)

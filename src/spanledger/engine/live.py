@@ -27,6 +27,7 @@ class _Kind(Enum):
     """What came back, by its type."""
 
     PLAIN = auto()
+    AWAITABLE = auto()
     STREAM = auto()
     ASYNC_STREAM = auto()
     RAW = auto()
@@ -39,7 +40,9 @@ def _kind(result: type) -> _Kind:
     """Looked up once per type: on a pydantic class, asking for what is not there takes microseconds."""
     known = _kinds.get(result)
     if known is None:
-        if hasattr(result, "__next__"):
+        if hasattr(result, "__await__"):
+            known = _Kind.AWAITABLE
+        elif hasattr(result, "__next__"):
             known = _Kind.STREAM
         elif hasattr(result, "__anext__"):
             known = _Kind.ASYNC_STREAM
@@ -47,6 +50,11 @@ def _kind(result: type) -> _Kind:
             known = _Kind.RAW if hasattr(result, "parse") and not hasattr(result, "model_fields") else _Kind.PLAIN
         _kinds[result] = known
     return known
+
+
+def is_awaitable(result: Any) -> bool:
+    """Whether the function handed out a coroutine or future instead of a result."""
+    return _kind(type(result)) is _Kind.AWAITABLE
 
 
 def receive(call: Call, result: Any, tap: str | None = None) -> Any:

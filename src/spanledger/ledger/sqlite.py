@@ -131,7 +131,7 @@ class SqliteLedger:
 
     def check(self) -> None:
         """Opens the ledger and begins to write: raises what a call would meet (``LedgerError``, ``LedgerBusy`` while others write)."""
-        self._writer.write(lambda db: None, wait=False)
+        self._writer.write(_nothing, wait=False)
 
     def close(self) -> None:
         """See ``Ledger.close``."""
@@ -147,6 +147,10 @@ class SqliteLedger:
         except UnicodeEncodeError:
             row, holds = rows.sound_row(row), rows.sound_holds(holds)
             return self._writer.write(lambda db: work(db, row, holds), wait=wait)
+
+
+def _nothing(db: sqlite3.Connection) -> None:
+    """Work to begin with and not to do."""
 
 
 def _amounts(holds: Iterable[Hold]) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _NAME = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
 _LONGEST_NAME = 64
-_ASOPAQUEED = re.compile(
+_ASSIGNED = re.compile(
     r"""([0-9A-Za-z_.\-]{0,48}(?:[ ](?:[kK]ey|KEY|[tT]oken|TOKEN|[sS]ecret|SECRET|[pP]assword|id)\b)?)   # the rest of the name
         [\"'`\])}]{0,3}                                                                     # what closes it
         ([ \t]{0,4}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,4}|[ \t\n]{1,4})?             # what assigns
@@ -100,15 +100,13 @@ _SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user
 def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
     left = text.text[max(0, start - _LONGEST_NAME) : start]
     begin = start - len(left) + len(left.rstrip(_NAME))
-    found = _ASOPAQUEED.match(text.text, end)
+    found = _ASSIGNED.match(text.text, end)
     if not found:
         return None
     quoted = found[3] is not None
-    if not quoted and not found[2]:  # "password+1" assigns nothing
-        return None
     first, last = found.span(4 if quoted else 5)
     if not quoted:
-        value = text.text[first:last]
+        value = text.text[first:last] if found[2] else ""  # "password+1" assigns nothing
         if text.char(begin - 1) in "?&":  # the query of a URL
             value = value.split("&", 1)[0]
         last = first + len(value.rstrip(".:\\"))

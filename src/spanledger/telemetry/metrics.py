@@ -121,7 +121,7 @@ class Metrics:
     def record(self, entry: Entry, address: str | None, port: int | None, span: SpanContext) -> None:
         """One call ended; ``address`` and ``port`` are the server's, ``span`` is for exemplars. The entry must not change any more."""
         self._notes.append(_Note(entry, address, port, span))
-        if len(self._notes) >= _MANY_NOTES:
+        if not len(self._notes) % _MANY_NOTES:
             self._defer(self.write_notes)
 
     def write_notes(self) -> None:
