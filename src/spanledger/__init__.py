@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from spanledger.telemetry.events import Event, subscribe
     from spanledger.workflows import scope, step, totals, workflow
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "BudgetExceeded": "errors",
     "Event": "telemetry.events",

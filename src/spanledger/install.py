@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import threading
 import time
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
+from spanledger import __version__, plugins, settings
 from spanledger import adapters as known_adapters
-from spanledger import plugins, settings
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
 from spanledger.budgets.spool import Spool
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from spanledger.engine.adapter import Adapter, Target
     from spanledger.settings import Settings
 
-VERSION = importlib.metadata.version("spanledger")
-
 
 @dataclass
 class Library:
@@ -58,6 +55,8 @@ class Library:
     @property
     def version(self) -> str | None:
         """The installed version, None if the library is not installed."""
+        import importlib.metadata  # noqa: PLC0415  # 4 ms that only the status command needs
+
         try:
             return importlib.metadata.version(self.name)
         except importlib.metadata.PackageNotFoundError:
@@ -163,12 +162,12 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     ledger = open_ledger(config.ledger_url, on_problem=log.warning)
     book = PriceBook(config.prices, config.prices_ttl)
     names = semconv.generation(config.semconv)
-    meter = metrics.get_meter("spanledger", VERSION, meter_provider)
+    meter = metrics.get_meter("spanledger", __version__, meter_provider)
     reaper = Reaper()
     instruments = Metrics(meter, names, lambda: guard.run("balances", ledger.balances, time.time()) or (), reaper.put)
     _redaction_counts[:] = [instruments]
     guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
-    events = Events(_logs.get_logger("spanledger", VERSION, logger_provider=logger_provider), guard.caught)
+    events = Events(_logs.get_logger("spanledger", __version__, logger_provider=logger_provider), guard.caught)
     spool = Spool(ledger, config.state_dir, ledger_url=config.ledger_url, lease_seconds=config.lease_seconds)
     gate = Gate(
         rules, ledger, book, timezone=config.timezone, lease_seconds=config.lease_seconds, assumed_output=config.assumed_output,
@@ -176,7 +175,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
         notify=lambda notice: guard.run("notify", _notify, notice), spool=spool,
     )  # fmt: skip
     runtime = Runtime(
-        config, ledger, gate, book, trace.get_tracer("spanledger", VERSION, tracer_provider), instruments, events, guard, reaper, names,
+        config, ledger, gate, book, trace.get_tracer("spanledger", __version__, tracer_provider), instruments, events, guard, reaper, names,
         capture_spans=config.capture in ("SPAN_ONLY", "SPAN_AND_EVENT"), capture_events=config.capture in ("EVENT_ONLY", "SPAN_AND_EVENT"),
     )  # fmt: skip
     runtime.reaper.start()
@@ -337,14 +336,26 @@ def status() -> dict[str, Any]:
 
 def _library_status(library: Library) -> dict[str, Any]:
     version = library.version
+    absent = [place for place in library.absent if version is not None and _has(version, library, place)]
     return {
         "library": library.name,
         "version": version,
         "supported": library.adapter.requires if library.adapter is not None else None,
         "patched": library.patched,
-        "absent": library.absent,
+        "absent": absent,
         "state": "not installed" if version is None else "patched" if library.patched else "not imported",
     }
+
+
+def _has(version: str, library: Library, place: str) -> bool:
+    """Whether a target should be there in this version of the library."""
+    targets = library.adapter.targets if library.adapter is not None else ()
+    since = next((target.since for target in targets if f"{target.module}:{target.name}" == place), "0")
+    return _numbers(version) >= _numbers(since)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")[:2] if part.isdigit()]
 
 
 def import_libraries() -> None:

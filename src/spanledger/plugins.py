@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-import re
 import threading
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, overload
 
 from spanledger.engine import drive
@@ -16,6 +14,7 @@ from spanledger.engine.guard import log
 from spanledger.engine.runtime import active
 from spanledger.errors import ConfigurationError
 from spanledger.model import Activity, Cost, CostStatus, Request, Response, Unit, Usage
+from spanledger.pricing.plugin_price import plugin_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,20 +22,12 @@ if TYPE_CHECKING:
 
     Price = tuple[Unit, int]
 
-_PRICE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(usd|tokens?)\s*", re.IGNORECASE)
-_EXPECTED_PRICE = "a price such as '0.002 USD' or '250 tokens'"
-
-
 def parse_price(where: str, text: str) -> Price:
     """``"0.002 USD"`` -> nano-USD per call, ``"250 tokens"`` -> tokens-equivalent per call. Raises ConfigurationError."""
-    match = _PRICE.fullmatch(text)
     try:
-        if match is None:
-            raise ConfigurationError(where, f"cannot read {text!r}", _EXPECTED_PRICE)
-        number, unit = Decimal(match[1]), match[2].lower()
-        return (Unit.USD, int(number * 10**9)) if unit == "usd" else (Unit.TOKENS, int(number))
-    except InvalidOperation:
-        raise ConfigurationError(where, f"cannot read {text!r}", _EXPECTED_PRICE) from None
+        return plugin_price(text)
+    except ValueError as problem:
+        raise ConfigurationError(where, f"cannot read {text!r} ({problem})", "a price such as '0.002 USD' or '250 tokens'") from None
 
 
 def parse_prices(where: str, items: tuple[str, ...]) -> tuple[dict[str, Price], list[ConfigurationError]]:

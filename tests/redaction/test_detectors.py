@@ -142,6 +142,14 @@ def test_left_alone(engine: Engine, text: str) -> None:
     assert find(engine, text) == []
 
 
+@pytest.mark.parametrize("frame", ["password='{}'", "api_key: {} and", "https://me:{}@host/", "curl -u me:{} x", "Authorization: Bearer {}", "Authorization: '{}'", "cookie: a={}\n"])  # fmt: skip
+def test_long_values_go_as_a_whole(engine: Engine, frame: str) -> None:
+    secret = "x9!" * 1000 if "Bearer" not in frame else B62 * 100
+    text = frame.format(secret)
+    (span,) = detectors.find(engine, text, Budget(10_000))
+    assert secret in text[span.start : span.end]
+
+
 def test_several_in_one_text(engine: Engine) -> None:
     text = f"Jane ({SSN}, tel. +1 415 555 0132) paid with {CARD} from 203.0.113.7; mail jane{AT}example.com or 415-555-0199."
     assert [label for _, label in find(engine, text)] == ["US_SSN", "PHONE", "CREDIT_CARD", "IP", "EMAIL", "PHONE"]

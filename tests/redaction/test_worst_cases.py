@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAIL = "jane.roe" + "@" + "example.com"
 UNITS = [
     "a", "1", " ", "@", "a@", "a.", "a@b.", "a@a.a.", "1.1.1.1 ", f"{MAIL} ", "1 ", "(1", "12-", "+1", ":", "a:", "ab:", "-aa", "::1 ", "(", "[", "{", '"',
-    "-----BEGIN PRIVATE KEY-----", "password=", "password: x ", "token ", "key", '"key":"', "authorization: ", "cookie=a;", "bearer ", "basic ", " -u ", "=",
+    "-----BEGIN PRIVATE KEY-----", "password=", "password: x ", "token ", "key", '"key":"', "authorization: ", "authorization:", "authorization=a.", "bearer-", "https://hooks.slack.com/services/", "cookie: a=", "$2b$aaaaaaaaaaaaaaaaaaaaa", "password='", "cookie=a;", "bearer ", "basic ", " -u ", "=",
     "eyJ", "eyJhbGciOiJIUzI1.", "sk-", "a_", "_", "xoxb-", "://", "://a:b", "$1$", "%40", "\\u0040", "\\", "&#64;", "\u00e9", "a\u200b", "\u4e2d", "\uff11",
     "DE89 ", "AA00AAAA", " dot ", " at a dot ", "[EMAIL]", '{"a":', "phone 555 ", "card 4111 ", "0123456789abcdef", "\n",
 ]  # fmt: skip

@@ -7,8 +7,7 @@ so they must live with missing fields (``None``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +30,7 @@ class ReadRequest(Protocol):
     def __call__(self, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request: ...
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(NamedTuple):
     """How one API is read.
 
     Attributes:
@@ -52,8 +50,7 @@ class Reader:
     content: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """One function to patch: the module that defines it and its dotted name there, as ``Completions.create``.
 
     ``tap`` names the attribute of a stream handed out by a context manager that holds the raw stream all ways of reading go
@@ -73,8 +70,7 @@ class Target:
     since: str = "0"
 
 
-@dataclass(frozen=True)
-class Adapter:
+class Adapter(NamedTuple):
     """A client library: its import name, its distribution's supported versions and the functions to patch.
 
     ``native_scopes`` are the instrumentation scopes under which the library traces itself; such spans inside one of our

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 _NAME = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
 _LONGEST_NAME = 64
+_LONGEST_READ = 512
 _ASSIGNED = re.compile(
     r"""([0-9A-Za-z_.\-]{0,48}(?:[ ](?:[kK]ey|KEY|[tT]oken|TOKEN|[sS]ecret|SECRET|[pP]assword|id)\b)?)   # the rest of the name
         [\"'`\])}]{0,3}                                                                     # what closes it
         ([ \t]{0,4}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,4}|[ \t\n]{1,4})?             # what assigns
         (?:[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?                            # <add key="..." value="...">
-        (?:[fbru]?([\"'`])([^\"'`\n]{1,2000})|([^\s\"'`,;<>()\[\]{}]{1,2000}))                # a quoted or a bare value
+        (?:[fbru]?([\"'`])([^\"'`\n]{1,512})|([^\s\"'`,;<>()\[\]{}]{1,512}))                # a quoted or a bare value
     """,
     re.VERBOSE,
 )
@@ -34,10 +35,13 @@ _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
 _SEGMENT = re.compile("[0-9A-Za-z]{16,}")
 _SCHEME = re.compile(r"(?:bearer|ssws|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
-_TOKEN = re.compile(r" {0,3}([0-9A-Za-z._~+/=|\-]{8,4096})")
-_CREDENTIAL = re.compile(rf"(?!{OPAQUE})[^\s\"',;]{{6,4096}}")
-_USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']{1,256})")
-_COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]{1,4096}")
+_REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")
+_QUOTED_REST = re.compile(r"[^\"'`\n]*")
+"""What of a value longer than ``_ASSIGNED`` reads at first is left."""
+_TOKEN = re.compile(r"(?:(?<= )| ) {0,2}([0-9A-Za-z._~+/=|\-]{8,})")
+_CREDENTIAL = re.compile(rf"(?!{OPAQUE})[^\s\"',;]{{6,}}")
+_USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']+)")
+_COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]+")
 _ROLES = among(
     "cache partition primary foreign public idempotency sort routing lookup group dict dedup hash row index range object s3 unique "
     "natural map sub config registry translation message storage redis kv json label i18n query header field attribute press"
@@ -79,8 +83,8 @@ def values(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
 
 def _scheme(text: Text, start: int, end: int) -> Span | None:
     """``Bearer x`` and ``Basic x`` (RFC 6750, RFC 7617); both are words of prose too, so x must look random."""
-    found = _TOKEN.match(text.text, end)
-    if not found or text.char(start - 1).isalnum() or (found.start(1) == end and text.char(end - 1) != " "):
+    found = None if text.char(start - 1).isalnum() else _TOKEN.match(text.text, end)
+    if not found:
         return None
     token = found[1]
     sure = len(token) >= _SURE_SECRET and any(sign.isdigit() for sign in token)
@@ -120,16 +124,23 @@ def _judge(text: Text, it: _Assigned) -> Span | None:
         return None
     label = keys.label(it.name)
     if label == "COOKIE":
-        cookies = _COOKIES.match(text.text, it.first)
-        return Span(it.first, cookies.end(), label) if cookies and it.sign else None
+        cookies = _COOKIES.match(text.text, it.first) if it.sign else None
+        return Span(it.first, cookies.end(), label) if cookies else None
     if label == "AUTHORIZATION" or (label and it.sign and _SCHEME.match(text.text, it.first)):
         return _authorization(text, it) if it.sign else None
     if label:
-        return Span(it.first, it.last, label) if label in _SECRETS and _is_value(text, it, label) else None
+        return Span(it.first, _end(text, it), label) if label in _SECRETS and _is_value(text, it, label) else None
     weak = keys.maybe(it.name) or _key_of(it.name)
     if weak and _is_random(it.value) and (it.sign or len(it.value) >= _LONG):
-        return Span(it.first, it.last, weak)
+        return Span(it.first, _end(text, it), weak)
     return None
+
+
+def _end(text: Text, it: _Assigned) -> int:
+    if len(it.value) < _LONGEST_READ:
+        return it.last
+    rest = (_QUOTED_REST if it.quoted else _REST).match(text.text, it.last)
+    return rest.end() if rest else it.last
 
 
 def _key_of(name: str) -> str | None:
@@ -146,7 +157,7 @@ def _authorization(text: Text, it: _Assigned) -> Span | None:
     found = _CREDENTIAL.match(text.text, begin, it.last if it.quoted else len(text.text))
     if not found or _CODE.match(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
         return None
-    return Span(begin, it.last if it.quoted else found.end(), "AUTHORIZATION")
+    return Span(begin, _end(text, it) if it.quoted else found.end(), "AUTHORIZATION")
 
 
 def _is_value(text: Text, it: _Assigned, label: str) -> bool:

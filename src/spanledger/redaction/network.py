@@ -147,11 +147,11 @@ def iban(text: Text, start: int, _: int) -> Iterator[Span]:
             return
 
 
-_CREDENTIALS = re.compile(r"""([^\s/@:"'<>\\?#]{0,256}):([^\s/@"'<>]{1,256})@|([^\s/@:"'<>\\?#]{16,256})@""")
+_CREDENTIALS = re.compile(r"""([^\s/@:"'<>\\?#]*):([^\s/@"'<>]+)@|([^\s/@:"'<>\\?#]{16,})@""")
 _WEBHOOK = re.compile(
     r"(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)|(?:[0-9A-Za-z-]+\.)?(?:webhook\.)?office(?:365)?\.com/webhook[0-9A-Za-z]*|"
     r"(?:ptb\.|canary\.)?discord(?:app)?\.com/api/webhooks|chat\.googleapis\.com/v1/spaces|api\.telegram\.org/bot|hooks\.zapier\.com/hooks/catch)"
-    r"/?([^\s\"'<>\\]{8,300})"
+    r"/?([^\s\"'<>\\]{8,1000})"
 )
 
 

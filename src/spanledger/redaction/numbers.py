@@ -38,7 +38,7 @@ _MOBILE_CN = re.compile(r"1[3-9][0-9]{9}$")
 _TRUNK = re.compile(r"0[1-9][0-9]{9}$")
 
 
-_TIED = frozenset(" (/")
+_APART = frozenset(" (/")
 """A separator with one of these can stand between two numbers; others hold one together."""
 
 
@@ -106,7 +106,7 @@ def _groups(text: Text, start: int, end: int) -> list[Group]:
 def _begins(text: Text, start: int, separator: str) -> bool:
     """Whether a number may begin here, not in the middle of ``ORD-0123``, ``x86``, ``0.123`` or ``978-3-16``."""
     if separator:
-        return not _TIED.isdisjoint(separator)
+        return not _APART.isdisjoint(separator)
     before, earlier = text.char(start - 1), text.char(start - 2)
     if before.isalnum() or before in "_#$%@\\" + LETTER:
         return False

@@ -109,12 +109,14 @@ def pem(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
         yield Span(start, done, "PRIVATE_KEY")
 
 
-_HASH = re.compile(r"\$(?:2[abxy]?|1|5|6|7|8|y|gy|apr1|sha1|md5|argon2[a-z]{1,2}|pbkdf2[a-z0-9-]{0,10}|krb5[a-z]{2,8})\$[^\s\"'<>]{16,512}")
+_HASH = re.compile(r"\$(?:2[abxy]?|1|5|6|7|8|y|gy|apr1|sha1|md5|argon2[a-z]{1,2}|pbkdf2[a-z0-9-]{0,10}|krb5[a-z]{2,8})\$[^\s\"'<>]{16,}")
 
 
 def password_hashes(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
     """Hashes in the modular crypt format (https://passlib.readthedocs.io/en/stable/modular_crypt_format.html)."""
+    done = 0
     for start, _ in places:
-        found = _HASH.match(text.text, start)
+        found = _HASH.match(text.text, start) if start >= done else None
         if found:
+            done = found.end()
             yield Span(start, found.end(), "PASSWORD")
