@@ -379,3 +379,33 @@ def test_anthropic_tracing_itself_is_in_the_books_once(make_house: Any, provider
     with_tokens = [span for span in spans if "gen_ai.usage.input_tokens" in span.attributes]
     assert [span.instrumentation_scope.name for span in with_tokens] == ["spanledger"]
     assert native[0].attributes["spanledger.counted"] is False
+
+
+def test_a_response_fetched_again_is_in_the_books_once(make_house: Any, provider: Any) -> None:
+    house = make_house()
+    client = Sync(provider.url, "").openai
+    created = client.responses.create(model="gpt-4o-mini", input="hello")
+    reader = next(t.reader for t in _openai_targets() if t.name == "Responses.retrieve")
+
+    class Stored:
+        """The local provider stores nothing, so the fetch is made by a function that hands out what was created."""
+
+        def retrieve(self, response_id: str) -> Any:
+            return created
+
+    from spanledger.engine import drive
+    from spanledger.engine.adapter import Target
+
+    fetch = drive.wrap(Stored.retrieve, "openai", Target("", "Responses.retrieve", reader))
+    fetch(client.responses, created.id)
+    fetch(client.responses, created.id)
+    assert len(house.entries) == 1
+    counted = [span.attributes["spanledger.counted"] for span in house.call_spans]
+    assert counted == [True, False, False]
+    assert "gen_ai.usage.input_tokens" not in house.call_spans[1].attributes
+
+
+def _openai_targets() -> Any:
+    from spanledger.adapters import load
+
+    return load("openai").targets

@@ -188,15 +188,16 @@ def budget_text(unit: str, calls: int) -> str:
 def fire(shape: str, unit: str, calls: int) -> Result:
     """Fires ``calls`` calls in this shape on one budget in this unit."""
     sys.path.insert(0, str(EXAMPLES))
-    from local_provider import LocalProvider  # type: ignore[import-not-found]
+    import local_provider  # type: ignore[import-not-found]
 
     from spanledger.budgets.rule import parse
     from spanledger.ledger.sqlite import SqliteLedger
 
+    local_provider._Server.request_queue_size = 256  # 64 connections at once must not be turned away by the listening socket
     processes, kind, width = SHAPES[shape]
     budget = budget_text(unit, calls)
     result = Result(shape, unit, parse("FIRE", budget).limit, calls)
-    with tempfile.TemporaryDirectory() as folder, LocalProvider() as provider:
+    with tempfile.TemporaryDirectory() as folder, local_provider.LocalProvider() as provider:
         path = str(Path(folder) / "ledger.db")
         share = calls // processes
         result.asked = share * processes

@@ -46,14 +46,14 @@ class Call:
     """One provider or plugin call. Methods that may fail are guarded; only ``BudgetExceeded`` and ``LedgerBusy`` leave ``admit``."""
 
     __slots__ = (
-        "_admission", "_chunks", "_open", "_started", "context", "entry", "is_async", "kwargs", "library", "reader", "request", "response",
+        "_admission", "_chunks", "_open", "_started", "context", "counted", "entry", "is_async", "kwargs", "library", "reader", "request", "response",
         "runtime", "scope", "span",
     )  # fmt: skip
 
     def __init__(self, runtime: Runtime, library: str, reader: Reader, request: Request, kwargs: dict[str, Any]) -> None:
         self.runtime, self.library, self.reader, self.request, self.kwargs = runtime, library, reader, request, kwargs
         self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
-        self.is_async = False
+        self.is_async, self.counted = False, True
         self._open: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
         self._chunks = 0
         self._admission: Admission | None = None
@@ -175,10 +175,10 @@ class Call:
             entry.usage = self._usage(error)
             entry.cost = self._cost()
         try:
-            counted = self._settle()
+            self._settle()
         finally:  # the books' failure must not cost us the span, nor the span's the metrics
             runtime.guard.run("span", self._record, outcome)
-        if counted:
+        if self.counted:
             runtime.metrics.record(entry, self.request.server_address, self.request.server_port, self.span.get_span_context())
             if self.scope.run is not None:
                 self.scope.run.add(entry)
@@ -192,7 +192,7 @@ class Call:
                 if self.entry.plugin is None
                 else {"tool_result": self.response.output}
             )
-        spans.end_call(self.span, self.entry, self.response, outcome, self.runtime.names)
+        spans.end_call(self.span, self.entry, self.response, outcome, self.runtime.names, counted=self.counted)
 
     def _streamed_output(self) -> list[dict[str, Any]]:
         if not self.response.text:
@@ -200,8 +200,8 @@ class Call:
         part = {"type": "text", "content": "".join(self.response.text)}
         return [{"role": "assistant", "parts": [part], "finish_reason": self.entry.finish_reason or "error"}]
 
-    def _settle(self) -> bool:
-        """Writes the books; False if this was the second reading of a response that is in them already."""
+    def _settle(self) -> None:
+        """Writes the books, unless this was another reading of a response that is in them already."""
         entry, gate, admission = self.entry, self.runtime.gate, self._admission
         if entry.operation == s.FETCH_RESPONSE and (known := self._fetched()) is not None:
             if admission is not None:
@@ -209,14 +209,12 @@ class Call:
             if known.usage.state is not State.EXACT and entry.usage.state is State.EXACT:
                 known.usage, known.cost = entry.usage, entry.cost
                 gate.settle_unreserved(known, self.scope)
-            self.response.usage = None
-            self.span.set_attribute(s.COUNTED, False)
-            return False
+            self.counted = False
+            return
         if admission is not None:
             gate.settle(entry, admission, wait=not self.is_async)
         else:
             gate.settle_unreserved(entry, self.scope)
-        return True
 
     def _fetched(self) -> Entry | None:
         if self.response.id is None:

@@ -97,17 +97,24 @@ def scope_attributes(scope: Scope) -> dict[str, Any]:
     return attributes
 
 
-def end_call(span: Span, entry: Entry, response: Response, outcome: str, names: Generation) -> None:
-    """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt."""
+def end_call(span: Span, entry: Entry, response: Response, outcome: str, names: Generation, *, counted: bool = True) -> None:  # noqa: PLR0913  # each by its name
+    """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
+
+    A call that is not counted (its response is in the books already) gets neither usage nor cost, so that nobody adds them up twice.
+    """
     if span.is_recording():
-        write(span, _result(entry, response, outcome, names))
+        attributes = _result(entry, response, outcome)
+        attributes[s.COUNTED] = counted
+        if counted:
+            _numbers(attributes, entry, names)
+        write(span, attributes)
         if entry.error is not None:
             span.set_status(_ERROR)
     span.end()
 
 
-def _result(entry: Entry, response: Response, outcome: str, names: Generation) -> dict[str, Any]:
-    attributes: dict[str, Any] = {s.COUNTED: True, s.OUTCOME: outcome, s.USAGE_STATE: entry.usage.state.value}
+def _result(entry: Entry, response: Response, outcome: str) -> dict[str, Any]:
+    attributes: dict[str, Any] = {s.OUTCOME: outcome}
     if response.id:
         attributes[s.RESPONSE_ID] = response.id
     if response.model:
@@ -122,12 +129,16 @@ def _result(entry: Entry, response: Response, outcome: str, names: Generation) -
         attributes[s.TIME_TO_FIRST_CHUNK] = entry.time_to_first_chunk
     if entry.error is not None:
         attributes[s.ERROR_TYPE] = entry.error
+    return attributes
+
+
+def _numbers(attributes: dict[str, Any], entry: Entry, names: Generation) -> None:
+    attributes[s.USAGE_STATE] = entry.usage.state.value
     if entry.plugin is not None:
         attributes[s.PLUGIN_TOKENS] = entry.usage.total
     elif entry.usage.state is not State.UNKNOWN:
         _usage(attributes, entry.usage, names)
     _cost(attributes, entry)
-    return attributes
 
 
 def tool_called(entry: Entry) -> dict[str, Any]:
