@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -103,7 +104,10 @@ def instrument(
         if _installation is not None or not config.enabled:
             return
         guard = Guard(debug=config.debug)
-        protect(config, tracer_provider, logger_provider, guard)
+        protected = protect(config, tracer_provider, logger_provider, guard)
+        if not protected and config.capture != "NO_CONTENT":
+            log.warning("content is not recorded: what these providers export cannot be redacted")
+            config = dataclasses.replace(config, capture="NO_CONTENT")
         _installation = _build(config, guard, tracer_provider, meter_provider, logger_provider)
         _installation.libraries += [Library(adapter.name, adapter) for adapter in adapters]
         activate(_installation.runtime)
@@ -128,12 +132,15 @@ def uninstrument() -> None:
         atexit.unregister(_at_exit)
 
 
-def protect(config: Settings | None = None, tracer_provider: Any = None, logger_provider: Any = None, guard: Guard | None = None) -> None:
-    """Puts the processors that redact in front of all others. Providers that are not the SDK's are left alone; once is enough."""
+def protect(config: Settings | None = None, tracer_provider: Any = None, logger_provider: Any = None, guard: Guard | None = None) -> bool:
+    """Puts the processors that redact in front of all others. Providers that are not the SDK's are left alone; once is enough.
+
+    Returns whether all that leaves through these providers is redacted.
+    """
     config = config or settings.load()
     guard = guard or Guard(debug=config.debug)
     if not config.enabled:
-        return
+        return False
     redactor = Redactor(config.redaction, config.redaction_key, _count_redaction)
     span_processor = processor.RedactingSpanProcessor(
         redactor,
@@ -142,10 +149,11 @@ def protect(config: Settings | None = None, tracer_provider: Any = None, logger_
         on_start_hook=lambda span, context: guard.run("foreign", _duplicates.on_start, span, context),
     )
     log_processor = processor.RedactingLogProcessor(redactor, on_error=lambda error: guard.caught("redaction", error))
-    guard.run(
+    led: bool | None = guard.run(
         "processors", processor.install_first, tracer_provider or trace.get_tracer_provider(),
         logger_provider or _logs.get_logger_provider(), span_processor, log_processor,
     )  # fmt: skip
+    return bool(led)
 
 
 def _count_redaction(label: str, count: int) -> None:
@@ -195,10 +203,11 @@ def _notify(notice: Notice) -> None:
         runtime.metrics.refusals.add(((semconv.BUDGET_NAME, notice.budget), (semconv.BUDGET_UNIT, str(notice.unit))))
     elif (inside := call or current_call()) is not None:
         inside.span.add_event(semconv.EVENT_PREFIX + notice.kind, attributes)
+    named = f"{notice.budget} for {notice.scope}" if notice.scope else notice.budget
     if notice.kind == semconv.EVENT_BUDGET_THRESHOLD:  # a refusal reaches the caller as an exception with all of this in its message
-        log.warning("budget %s %s: %s %% of %s %s spent", notice.budget, notice.scope, notice.percent, notice.limit, notice.unit)
+        log.warning("budget %s: %s %% of %s %s spent", named, notice.percent, notice.limit, notice.unit)
     else:
-        log.warning("budget %s %s refused a call", notice.budget, notice.scope)
+        log.warning("budget %s refused a call", named)
     runtime.events.emit(notice.kind, attributes)
 
 
@@ -336,14 +345,14 @@ def status() -> dict[str, Any]:
 
 def _library_status(library: Library) -> dict[str, Any]:
     version = library.version
-    absent = [place for place in library.absent if version is not None and _has(version, library, place)]
+    absent = [place for place in library.absent if version is None or _has(version, library, place)]
     return {
         "library": library.name,
         "version": version,
         "supported": library.adapter.requires if library.adapter is not None else None,
         "patched": library.patched,
         "absent": absent,
-        "state": "not installed" if version is None else "patched" if library.patched else "not imported",
+        "state": "patched" if library.patched else "not installed" if version is None else "not imported",
     }
 
 

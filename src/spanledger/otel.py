@@ -55,11 +55,13 @@ class SpanledgerSpanExporter(SpanExporter):
     """Traces exporter ``spanledger``: stores spans in the ledger's SQLite file, for ``spanledger trace``; no network."""
 
     def __init__(self) -> None:
-        from spanledger.ledger.spans import SpanStore  # noqa: PLC0415  # only where this exporter is chosen
+        from spanledger.ledger.open import sqlite_path  # noqa: PLC0415  # only where this exporter is chosen
+        from spanledger.ledger.spans import SpanStore  # noqa: PLC0415
 
         url = settings.load().ledger_url
-        self._store = SpanStore(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else None
-        if self._store is None:
+        path = sqlite_path(url)
+        self._store = SpanStore(path) if path is not None else None
+        if path is None:
             log.warning("OTEL_TRACES_EXPORTER=spanledger stores spans in a SQLite ledger only; SPANLEDGER_LEDGER is %s", url.split(":")[0])
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Price = tuple[Unit, int]
 
+
 def parse_price(where: str, text: str) -> Price:
     """``"0.002 USD"`` -> nano-USD per call, ``"250 tokens"`` -> tokens-equivalent per call. Raises ConfigurationError."""
     try:

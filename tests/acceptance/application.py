@@ -12,14 +12,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import openai
+from application_tools import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def look_up(word: str) -> str:
-    """A tool; ``SPANLEDGER_PLUGINS=application:look_up`` makes it a plugin in the books."""
-    return f"{word}: found"
 
 
 def outcome(work: Callable[[], Any]) -> list[str]:
@@ -50,5 +46,4 @@ def main(chats: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.modules["application"] = sys.modules["__main__"]  # so that it can be patched by its name
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 1)

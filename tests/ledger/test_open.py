@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from spanledger.errors import ConfigurationError, LedgerError, LedgerTooNew
@@ -75,10 +78,11 @@ def test_unknown_kinds(url):
 
 
 def too_new(path):
-    SqliteLedger(path).check()
-    import sqlite3
-
-    sqlite3.connect(path, isolation_level=None).execute("PRAGMA user_version = 99")
+    ledger = SqliteLedger(path)
+    ledger.check()
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA user_version = 99")
 
 
 @pytest.mark.parametrize(

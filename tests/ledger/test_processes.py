@@ -143,6 +143,8 @@ def test_a_killed_process_s_calls_are_in_the_books_exactly_once(path, books, sta
 
 
 FORK = """
+import warnings
+warnings.simplefilter("ignore")  # Python 3.12 warns of forks among threads; this is one
 stop = threading.Event()
 made = []
 def work(name):

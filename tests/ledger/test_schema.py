@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sqlite3
@@ -33,14 +34,23 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def raw(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None)
+@pytest.fixture
+def raw():
+    """Opens a file without Spanledger; closed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda path: stack.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
 
 
-def prepared(path: Path, migrations=schema.MIGRATIONS) -> sqlite3.Connection:
-    db = raw(path)
-    schema.prepare(db, path, migrations)
-    return db
+@pytest.fixture
+def prepared(raw):
+    """Opens a file and brings it to the newest of ``migrations``."""
+
+    def prepare(path: Path, migrations=schema.MIGRATIONS) -> sqlite3.Connection:
+        db = raw(path)
+        schema.prepare(db, path, migrations)
+        return db
+
+    return prepare
 
 
 def test_files_and_directories_are_private(tmp_path, make_entry):
@@ -62,7 +72,7 @@ def test_a_path_stays_what_it_was_when_the_working_directory_changes(tmp_path, m
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["ledger.db"]
 
 
-def test_version_1_can_still_be_used(tmp_path, make_hold, make_entry, balance, now):
+def test_version_1_can_still_be_used(tmp_path, make_hold, make_entry, balance, now, raw):
     path = tmp_path / "ledger.db"
     raw(path).executescript(Path(__file__).with_name("schema_v1.sql").read_text())
     ledger = SqliteLedger(path)
@@ -76,7 +86,7 @@ def test_version_1_can_still_be_used(tmp_path, make_hold, make_entry, balance, n
     ledger.close()
 
 
-def test_today_s_schema_is_version_1_s(tmp_path):
+def test_today_s_schema_is_version_1_s(tmp_path, prepared, raw):
     """Whoever changes the tables appends a migration, and a fixture of the version before."""
     (tmp_path / "old").mkdir()
     raw(tmp_path / "old" / "db").executescript(Path(__file__).with_name("schema_v1.sql").read_text())
@@ -89,7 +99,7 @@ def test_today_s_schema_is_version_1_s(tmp_path):
     assert len(schema.MIGRATIONS) == 1
 
 
-def test_an_older_file_is_migrated_and_keeps_its_books(tmp_path, make_entry, make_hold, balance, monkeypatch):
+def test_an_older_file_is_migrated_and_keeps_its_books(tmp_path, make_entry, make_hold, balance, monkeypatch, prepared):
     path = tmp_path / "ledger.db"
     old = SqliteLedger(path)
     old.settle(make_entry(), [make_hold(40)])
@@ -104,7 +114,7 @@ def test_an_older_file_is_migrated_and_keeps_its_books(tmp_path, make_entry, mak
     new.close()
 
 
-def test_a_failing_migration_leaves_the_old_version(tmp_path):
+def test_a_failing_migration_leaves_the_old_version(tmp_path, prepared, raw):
     path = tmp_path / "ledger.db"
     prepared(path).close()
     with pytest.raises(sqlite3.OperationalError):
@@ -114,7 +124,7 @@ def test_a_failing_migration_leaves_the_old_version(tmp_path):
     assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
 
 
-def test_many_migrating_at_once_migrate_once(tmp_path, make_entry, monkeypatch):
+def test_many_migrating_at_once_migrate_once(tmp_path, make_entry, monkeypatch, raw):
     monkeypatch.setattr(schema.prepare, "__defaults__", (NEXT,))
     path, barrier, failures = tmp_path / "ledger.db", threading.Barrier(8), []
 
@@ -138,7 +148,7 @@ def test_many_migrating_at_once_migrate_once(tmp_path, make_entry, monkeypatch):
     assert db.execute("SELECT count(*) FROM entry").fetchone() == (8,)
 
 
-def test_a_newer_file_is_refused_and_not_touched(tmp_path, make_entry):
+def test_a_newer_file_is_refused_and_not_touched(tmp_path, make_entry, prepared):
     path = tmp_path / "ledger.db"
     prepared(path, NEXT).close()
     before = digest(path)
@@ -160,7 +170,7 @@ def test_garbage_is_refused_and_not_touched(tmp_path, make_entry, content):
 
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE theirs (x)", "PRAGMA user_version = 7", "PRAGMA application_id = 5"])
-def test_another_program_s_database_is_refused_and_not_touched(tmp_path, make_entry, statement):
+def test_another_program_s_database_is_refused_and_not_touched(tmp_path, make_entry, statement, raw):
     path = tmp_path / "ledger.db"
     other = raw(path)
     other.execute(statement)
@@ -179,7 +189,7 @@ schema.prepare(sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0.01),
 """
 
 
-def test_a_file_that_becomes_a_ledger_while_it_is_looked_at(tmp_path, start):
+def test_a_file_that_becomes_a_ledger_while_it_is_looked_at(tmp_path, start, raw):
     """Another process may be faster at any moment; here it is between the first look and the second."""
     path = tmp_path / "ledger.db"
     db = raw(path)

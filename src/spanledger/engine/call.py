@@ -46,8 +46,22 @@ class Call:
     """One provider or plugin call. Methods that may fail are guarded; only ``BudgetExceeded`` and ``LedgerBusy`` leave ``admit``."""
 
     __slots__ = (
-        "_admission", "_chunks", "_open", "_started", "context", "counted", "entry", "is_async", "kwargs", "library", "reader", "request", "response",
-        "runtime", "scope", "span",
+        "_admission",
+        "_chunks",
+        "_open",
+        "_started",
+        "context",
+        "counted",
+        "entry",
+        "is_async",
+        "kwargs",
+        "library",
+        "reader",
+        "request",
+        "response",
+        "runtime",
+        "scope",
+        "span",
     )  # fmt: skip
 
     def __init__(self, runtime: Runtime, library: str, reader: Reader, request: Request, kwargs: dict[str, Any]) -> None:

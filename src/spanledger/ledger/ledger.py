@@ -27,6 +27,7 @@ class Ledger(Protocol):
     def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
         """Takes all holds, or none: afterwards ``spent + reserved <= limit`` in every blocking account.
 
+        A hold of nothing is refused when its account is used up.
         The draft is the entry as far as it is known, with the estimate as its usage and cost; if nobody settles it before
         ``expires``, ``sweep`` writes it as ``unknown``. A call without holds is reserved too, so that a killed one leaves a trace.
         """
@@ -48,8 +49,11 @@ class Ledger(Protocol):
         """Settles leases that expired before ``now`` by their estimate, state ``unknown``; returns the entries written."""
 
     def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
-        """A step's attempt ended. The winner is the last successful attempt, else the last one; all other ended attempts' entries become superseded,
-        those settled late included."""
+        """A step's attempt ended.
+
+        The winner is the last successful attempt, else the last one; the entries of all other ended attempts become superseded, those
+        settled late included.
+        """
 
     def end_execution(self, execution: Execution) -> None:
         """Records a workflow run; a second record of the same id replaces the first."""

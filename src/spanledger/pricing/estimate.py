@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spanledger.pricing import media, names, tokens
 from spanledger.pricing.names import FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_DEFAULT, FAMILY_GEMINI, FAMILY_OPENAI
@@ -17,6 +18,7 @@ _MOST_VALUES = 20_000
 _MOST_CHARACTERS = 1_000_000
 _LONG = 64 * 1024
 _MAYBE_FILE = 48  # shorter strings are no files; nor are those with a space this early
+_SMALL = 16  # a mapping with more members is read one by one, within the bounds
 
 _UNREADABLE = 1_000
 """Tokens of what cannot be looked at without using it up (an iterator, an open file), and of what fails when looked at."""
@@ -58,6 +60,8 @@ _SEALED_CHARACTERS = 5
 
 _SCHEMAS = frozenset(("parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema"))
 _LINKS = frozenset(("image_url", "file_id", "file_uri", "fileUri", "file_url", "fileId"))
+_TELLING = _NOT_TEXT | _JSON | _SEALED | _FORMATS | _LINKS | {"url", "input"}
+"""Keys that say something about their values; one look-up for the many others."""
 
 
 def estimate_input(content: Any, provider: str, model: str | None) -> int:
@@ -112,29 +116,52 @@ def _family(provider: str, model: str | None) -> str:
         return FAMILY_DEFAULT
 
 
+class _Habits(NamedTuple):
+    """What a model adds to any request, in tokens, and how it sees files."""
+
+    viewer: media.Viewer
+    margin: int
+    message: int
+    request: int
+    tool: int
+    tools: int
+    format: int
+
+
+@lru_cache(maxsize=1024)
+def _habits(provider: str, model: str | None) -> _Habits:
+    family, name = _family(provider, model), str(model or "").lower().rpartition("/")[2].removeprefix("openai.")
+    hidden, hidden_tools = next(((plain, tools) for part, plain, tools in _HIDDEN if part in name), (0, 0))
+    return _Habits(
+        media.Viewer(family, name), _MARGIN[family], _MESSAGE[family], _REQUEST[family] + hidden, _TOOL[family],
+        _TOOLS[family] + hidden_tools, _FORMAT.get(family, 0),
+    )  # fmt: skip
+
+
 class _Walk:
     """One look at a request. Collects texts, to be counted together, and tokens of all else."""
 
-    __slots__ = ("characters", "extra", "family", "messages", "milli", "pieces", "stack", "tools", "unseen", "values", "viewer")
+    __slots__ = ("characters", "extra", "habits", "messages", "milli", "pieces", "stack", "tools", "unseen", "values", "viewer")
 
     def __init__(self, provider: str, model: str | None) -> None:
-        self.family = _family(provider, model)
-        self.viewer = media.Viewer(self.family, str(model or "").lower().rpartition("/")[2].removeprefix("openai."))
+        try:
+            self.habits = _habits(provider, model)
+        except Exception:  # noqa: BLE001  # not even strings, so they cannot be looked up
+            self.habits = _habits.__wrapped__(provider, model)
+        self.viewer = self.habits.viewer
         self.pieces: list[str] = []
         self.stack: list[tuple[Any, bool]] = []
         self.extra = self.milli = self.messages = self.tools = self.characters = self.values = self.unseen = 0
 
     def total(self) -> int:
         """The estimate."""
-        family = self.family
-        milli = self.milli + tokens.count("\n".join(self.pieces), family)
+        _, margin, message, framing, tool, tools, _ = self.habits
+        milli = self.milli + tokens.count("\n".join(self.pieces), self.viewer.family)
         if self.values and (self.stack or self.unseen):
             milli = milli * (self.values + len(self.stack) + self.unseen) // self.values
-        hidden, hidden_tools = next(((plain, tools) for part, plain, tools in _HIDDEN if part in self.viewer.model), (0, 0))
-        framing = self.messages * _MESSAGE[family] + _REQUEST[family] + hidden
         if self.tools:
-            framing += self.tools * _TOOL[family] + _TOOLS[family] + hidden_tools
-        return -(-milli * _MARGIN[family] // _MILLI**2) + self.extra + framing
+            framing += self.tools * tool + tools
+        return -(-milli * margin // _MILLI**2) + self.extra + self.messages * message + framing
 
     def through(self, content: Any) -> None:
         """Visits everything in ``content``, within bounds."""
@@ -161,7 +188,7 @@ class _Walk:
                 self.extra += file
                 return
         if size > _LONG:
-            self.milli += tokens.count(text, self.family)
+            self.milli += tokens.count(text, self.viewer.family)
             self.characters += _LONG
         else:
             self.pieces.append(text)
@@ -179,17 +206,27 @@ class _Walk:
                     self.pieces.append(f'"{key}":')
                     self.stack.append((item, True))
             return
+        small = len(value) <= _SMALL
         for key, item in value.items():
-            if item is None or key in _NOT_TEXT:
-                continue
-            if key in _FORMATS:
-                self.extra += _FORMAT.get(self.family, 0)
-            if key in _LINKS or (key == "url" and ("detail" in value or value.get("type") == "url")):
-                self._link(item, value, image=key == "image_url" or "image" in str(value.get("type")))
-            elif key in _SEALED and isinstance(item, str | bytes):
-                self.extra += len(item) // _SEALED_CHARACTERS
-            else:
-                self.stack.append((item, key in _JSON or (key == "input" and type(item) is dict)))
+            if key in _TELLING:
+                if item is not None and key not in _NOT_TEXT:
+                    self._told(key, item, value)
+            elif small and type(item) is str:  # a message's content, without a turn on the stack
+                self.values += 1
+                self._text(item)
+            elif item is not None:
+                self.stack.append((item, False))
+
+    def _told(self, key: str, item: Any, value: Mapping[Any, Any]) -> None:
+        """A member of a mapping that its key says something about."""
+        if key in _FORMATS:
+            self.extra += self.habits.format
+        if key in _LINKS or (key == "url" and ("detail" in value or value.get("type") == "url")):
+            self._link(item, value, image=key == "image_url" or "image" in str(value.get("type")))
+        elif key in _SEALED and isinstance(item, str | bytes):
+            self.extra += len(item) // _SEALED_CHARACTERS
+        else:
+            self.stack.append((item, key in _JSON or (key == "input" and type(item) is dict)))
 
     def _link(self, link: Any, part: Mapping[Any, Any], *, image: bool) -> None:
         """A picture or file given by address, by id, or as ``data:`` URL; ``part`` has or is the mapping with its ``detail``."""
@@ -205,8 +242,10 @@ class _Walk:
         if value and type(value[0]) is int and not json:  # a prompt of token ids
             self.extra += len(value)
             return
-        self.unseen += max(0, len(value) - _MOST_VALUES)
-        self.stack.extend([(item, json) for item in value[:_MOST_VALUES]])
+        if len(value) > _MOST_VALUES:
+            self.unseen += len(value) - _MOST_VALUES
+            value = value[:_MOST_VALUES]
+        self.stack.extend([(item, json) for item in value])
 
     def _other(self, value: Any, json: bool) -> None:
         if isinstance(value, str):

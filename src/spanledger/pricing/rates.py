@@ -23,6 +23,7 @@ _NANO = 10**6  # femto-USD per nano-USD
 _HALF = _NANO // 2
 _EXACT, _ESTIMATED, _PARTIAL = range(3)
 _STATUS = (CostStatus.EXACT, CostStatus.ESTIMATED, CostStatus.PARTIAL)
+_NO_TOOLS = (None, _EXACT)
 
 _TOOL_UNITS = {
     "web_search": "web_searches",
@@ -134,17 +135,15 @@ def charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
         if (usage.input or 0) > threshold:
             rate = tier
     flaw = _EXACT if rates.exact and usage.state is State.EXACT and not usage.clamped else _ESTIMATED
-    amounts = (_input(rate, usage), _output(rate, usage), _tools(rates, usage))
-    total: Amount = 0
-    priced = False
-    for amount, own_flaw in amounts:
-        flaw = max(flaw, own_flaw)
-        if amount is not None:
-            total += amount
-            priced = True
-    if not priced:
+    input_amount, input_flaw = _input(rate, usage)
+    output_amount, output_flaw = _output(rate, usage)
+    tools_amount, tools_flaw = _tools(rates, usage) if usage.tools or rates.per_call is not None else _NO_TOOLS
+    if input_amount is None and output_amount is None and tools_amount is None:
         return None, CostStatus.UNPRICED
-    return int((total + _HALF) // _NANO), _STATUS[flaw]
+    total = (input_amount or 0) + (output_amount or 0) + (tools_amount or 0)
+    if input_flaw or output_flaw or tools_flaw:
+        flaw = max(flaw, input_flaw, output_flaw, tools_flaw)
+    return (total + _HALF) // _NANO, _STATUS[flaw]
 
 
 def _input(rate: Rate, usage: Usage) -> tuple[Amount | None, int]:

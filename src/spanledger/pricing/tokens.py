@@ -115,7 +115,7 @@ def _pairs(classes: bytes) -> str:
     The classes are there twice, the second time from an odd place on, since a pair may begin at either.
     """
     between = b"n" if len(classes) % 2 == 0 else b"nn"
-    return utf_16_le_decode(classes + between + classes, "strict", False)[0]  # noqa: FBT003  # positional only; the last byte may be left
+    return utf_16_le_decode(classes + between + classes, "strict", False)[0]  # False: a last byte without a neighbour is left
 
 
 def _beyond_ascii(classes: bytes, weights: Weights) -> int:

@@ -136,7 +136,13 @@ class Redactor:
         if self.off or not attributes:
             return None
         changed: dict[str, Any] | None = None
+        known_keys, clean = self._keys, self._clean
         for key, value in attributes.items():
+            known = known_keys.get(key)
+            if known is not None and known.label is None:  # most attributes of a span have been seen before: no calls for those
+                kind = type(value)
+                if kind in _NUMBERS or (kind is str and known.maybe is None and value in clean[known.identifier]):
+                    continue
             shown, safe = self._attribute(key, value)
             if safe is value and shown == key:
                 continue
@@ -148,9 +154,6 @@ class Redactor:
         return changed
 
     def _attribute(self, key: str, value: Any) -> tuple[str, Any]:
-        known = self._keys.get(key)
-        if known is not None and known.label is None and type(value) in _NUMBERS:
-            return known.shown, value
         pair = self._guarded(lambda job: self._pair(key, value, job), FAILED, TOO_MUCH)
         if isinstance(pair, tuple):
             return pair

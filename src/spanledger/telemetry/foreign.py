@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.attributes import BoundedAttributes
+
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
@@ -39,4 +41,5 @@ class Duplicates:
         scope = span.instrumentation_scope
         if scope is None or not scope.name.startswith(self._scopes) or attributes.get(s.COUNTED) is not False:
             return
-        span._attributes = {key: value for key, value in attributes.items() if not key.startswith(s.USAGE_PREFIX)}  # noqa: SLF001
+        kept = {key: value for key, value in attributes.items() if not key.startswith(s.USAGE_PREFIX)}
+        span._attributes = BoundedAttributes(attributes=kept)  # noqa: SLF001

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter
-
     from opentelemetry.trace import SpanContext
 
     from spanledger.model import Balance, Entry
