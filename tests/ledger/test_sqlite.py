@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import resource
 import sqlite3
 import threading
 
@@ -142,7 +141,7 @@ def test_numbers_beyond_64_bits_do_not_break_the_books(sqlite_ledger, make_entry
     assert [one.limit for one in sqlite_ledger.balances(now)] == [2**63 - 1]
 
 
-def test_a_deleted_connection_s_damage_is_explained(tmp_path, make_entry):
+def test_damage_is_explained(tmp_path, make_entry):
     ledger = SqliteLedger(tmp_path / "ledger.db")
     for number in range(200):
         ledger.settle(make_entry(str(number)), [])
@@ -199,8 +198,3 @@ def test_nothing_looks_at_the_whole_table(sqlite_ledger, make_entry, index, read
     plans = [row[3] for sql in explained for row in sqlite_ledger._reader.read(lambda db, sql=sql: db.execute(sql).fetchall())]
     assert any(f"USING INDEX {index} (" in plan for plan in plans), plans
     assert not [plan for plan in plans if plan.startswith("SCAN")]
-
-
-def test_hold_limits_of_resources_are_back():
-    """The test of a file that may not grow limits its child only."""
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

@@ -60,7 +60,7 @@ class ReadRequest:
 
     def __call__(self, instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request:
         sent, count, host = given(kwargs), Counts(), endpoint(instance, self.default)
-        found = params(sent, _RULES)
+        asked, found = sent.get, params(sent, _RULES)
         if self.api is not None:
             found["api_type"] = self.api
         return Request(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NOTHING: Mapping[str, Any] = {}
 _ABSENT = frozenset({"NotGiven", "Omit"})
+_PLAIN = frozenset({str, list, dict, tuple, type(None)})
+"""What arguments nearly always are, and what is no iterator; asking an abstract class costs more than this look-up."""
 _NANO = 1_000_000_000
 _PARTS_OF_INPUT = ("cache_read", "cache_write", "cache_write_1h")
 _PARTS = (
@@ -108,8 +110,12 @@ def context(*pairs: tuple[str, Any]) -> dict[str, str] | None:
 
 def lists_for_iterators(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
     """One-shot iterators among the named arguments made lists, so that they can be read more than once; else ``kwargs`` itself."""
-    once = {name: list(kwargs[name]) for name in names if isinstance(kwargs.get(name), Iterator)}
-    return {**kwargs, **once} if once else kwargs
+    found = kwargs
+    for name in names:
+        value = kwargs.get(name)
+        if type(value) not in _PLAIN and isinstance(value, Iterator):
+            found = {**found, name: list(value)}
+    return found
 
 
 class Counts:

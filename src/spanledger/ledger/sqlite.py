@@ -7,9 +7,11 @@ killed process loses nothing; a power cut may lose the last moments, but never d
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from spanledger.errors import LedgerError
 from spanledger.ledger import queries, rows
 from spanledger.ledger.database import Database
 from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, replaces, take, winner
@@ -75,7 +77,8 @@ class SqliteLedger:
         written: list[Entry] = []
         while self._reader.read(lambda db: _needs_sweep(db, now)):
             written += self._writer.write(lambda db: _sweep(db, now))
-        self._reader.read(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())  # passive: keeps nobody waiting
+        with suppress(LedgerError):  # housekeeping, which the next sweep tries again; what was settled must be returned
+            self._reader.read(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())  # passive: keeps nobody waiting
         return written
 
     def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:

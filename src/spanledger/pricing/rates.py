@@ -147,16 +147,18 @@ def charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
 
 
 def _input(rate: Rate, usage: Usage) -> tuple[Amount | None, int]:
-    total = usage.input
+    total, price = usage.input, rate.input
     if total is None:
-        return None, _PARTIAL if rate.input else _EXACT
-    if rate.input is None:
+        return None, _PARTIAL if price else _EXACT
+    if price is None:
         return None, _PARTIAL if total else _EXACT
+    if total >= 0 and not (usage.cache_read or usage.cache_write or usage.cache_write_1h or usage.input_audio or usage.input_image):
+        return total * price, _EXACT
     read, write, hour = usage.cache_read or 0, usage.cache_write or 0, usage.cache_write_1h or 0
     fresh, flaw = total - read - write - hour, _EXACT
     if fresh < 0 or read < 0 or write < 0 or hour < 0:
         (fresh, hour, write, read), flaw = _fit(total, hour, write, read), _ESTIMATED
-    amount = fresh * rate.input + read * rate.cache_read + write * rate.cache_write + hour * rate.cache_write_1h
+    amount = fresh * price + read * rate.cache_read + write * rate.cache_write + hour * rate.cache_write_1h
     if usage.input_audio or usage.input_image:
         extra, modal_flaw = _input_modalities(rate, usage, fresh, read)
         return amount + extra, max(flaw, modal_flaw)
@@ -164,18 +166,20 @@ def _input(rate: Rate, usage: Usage) -> tuple[Amount | None, int]:
 
 
 def _output(rate: Rate, usage: Usage) -> tuple[Amount | None, int]:
-    total = usage.output
+    total, price = usage.output, rate.output
     if total is None:
-        return None, _PARTIAL if rate.output else _EXACT
-    if rate.output is None:
+        return None, _PARTIAL if price else _EXACT
+    if price is None:
         return None, _PARTIAL if total else _EXACT
+    if total >= 0 and not (usage.reasoning or usage.output_audio or usage.output_image):
+        return total * price, _EXACT
     reasoning, audio, image = usage.reasoning or 0, usage.output_audio or 0, usage.output_image or 0
     text, flaw = total - reasoning - audio - image, _EXACT
     if text < 0 or reasoning < 0 or audio < 0 or image < 0:
         (text, audio, image, reasoning), flaw = _fit(total, audio, image, reasoning), _ESTIMATED
     if (audio and not rate.own_output_audio) or (image and not rate.own_output_image):
         flaw = _PARTIAL
-    return text * rate.output + reasoning * rate.reasoning + audio * rate.output_audio + image * rate.output_image, flaw
+    return text * price + reasoning * rate.reasoning + audio * rate.output_audio + image * rate.output_image, flaw
 
 
 def _input_modalities(rate: Rate, usage: Usage, fresh: int, read: int) -> tuple[Amount, int]:

@@ -66,6 +66,15 @@ class _Find(Protocol):
     def __call__(self, engine: Engine, source: str, budget: Budget, *, identifier: bool = False) -> list[Span]: ...
 
 
+_ID = re.compile(r"[0-9a-f]{16,64}|(?:chatcmpl|cmpl|resp|msg|call|toolu|req)[-_][0-9A-Za-z]{8,64}")
+"""Ids as tracing and the providers make them; each is new, so remembering texts does not help."""
+
+
+def _is_known(text: str, key: _Key, clean: tuple[set[str], set[str]]) -> bool:
+    """Whether a text needs no look: too short to hold anything, seen before, or an id under the name of an id."""
+    return len(text) < _SHORTEST or text in clean[key.identifier] or (key.identifier and _ID.fullmatch(text) is not None)
+
+
 @cache
 def _finder() -> _Find:
     from spanledger.redaction.detectors import find  # noqa: PLC0415  # compiling their patterns takes longer than the rest of our start
@@ -141,7 +150,9 @@ class Redactor:
             known = known_keys.get(key)
             if known is not None and known.label is None:  # most attributes of a span have been seen before: no calls for those
                 kind = type(value)
-                if kind in _NUMBERS or (kind is str and known.maybe is None and value in clean[known.identifier]):
+                if kind in _NUMBERS or (kind is str and known.maybe is None and _is_known(value, known, clean)):
+                    continue
+                if kind is tuple and known.maybe is None and all(type(item) is str and _is_known(item, known, clean) for item in value):
                     continue
             shown, safe = self._attribute(key, value)
             if safe is value and shown == key:
