@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
-from spanledger import __version__, plugins, settings
+from spanledger import __version__, plugins, protection, settings
 from spanledger import adapters as known_adapters
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
@@ -27,10 +27,8 @@ from spanledger.engine.runtime import Runtime, activate, active
 from spanledger.errors import ConfigurationError
 from spanledger.ledger.open import open_ledger
 from spanledger.pricing.book import PriceBook
-from spanledger.redaction.redactor import Redactor
-from spanledger.telemetry import processor, semconv
+from spanledger.telemetry import semconv
 from spanledger.telemetry.events import Events
-from spanledger.telemetry.foreign import Duplicates
 from spanledger.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -50,8 +48,6 @@ class Library:
     adapter: Adapter | None = None
     patched: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    """Targets that somebody wrapped over ours: left in place, inert."""
 
     @property
     def version(self) -> str | None:
@@ -77,8 +73,6 @@ class Installation:
 
 _lock = threading.RLock()
 _installation: Installation | None = None
-_redaction_counts: list[Metrics] = []
-_duplicates = Duplicates(lambda context: current_call(context) is not None)
 
 
 def instrument(
@@ -104,7 +98,8 @@ def instrument(
         if _installation is not None or not config.enabled:
             return
         guard = Guard(debug=config.debug)
-        protected = protect(config, tracer_provider, logger_provider, guard)
+        protected = protection.protect(config, guard, tracer_provider, meter_provider, logger_provider)
+        protection.duplicates.inside_call = lambda context: current_call(context) is not None
         if not protected and config.capture != "NO_CONTENT":
             log.warning("content is not recorded: what these providers export cannot be redacted")
             config = dataclasses.replace(config, capture="NO_CONTENT")
@@ -132,35 +127,6 @@ def uninstrument() -> None:
         atexit.unregister(_at_exit)
 
 
-def protect(config: Settings | None = None, tracer_provider: Any = None, logger_provider: Any = None, guard: Guard | None = None) -> bool:
-    """Puts the processors that redact in front of all others. Providers that are not the SDK's are left alone; once is enough.
-
-    Returns whether all that leaves through these providers is redacted.
-    """
-    config = config or settings.load()
-    guard = guard or Guard(debug=config.debug)
-    if not config.enabled:
-        return False
-    redactor = Redactor(config.redaction, config.redaction_key, _count_redaction)
-    span_processor = processor.RedactingSpanProcessor(
-        redactor,
-        on_error=lambda error: guard.caught("redaction", error),
-        before=_duplicates.on_ending,
-        on_start_hook=lambda span, context: guard.run("foreign", _duplicates.on_start, span, context),
-    )
-    log_processor = processor.RedactingLogProcessor(redactor, on_error=lambda error: guard.caught("redaction", error))
-    led: bool | None = guard.run(
-        "processors", processor.install_first, tracer_provider or trace.get_tracer_provider(),
-        logger_provider or _logs.get_logger_provider(), span_processor, log_processor,
-    )  # fmt: skip
-    return bool(led)
-
-
-def _count_redaction(label: str, count: int) -> None:
-    for counted in _redaction_counts[-1:]:
-        counted.redactions.add(((semconv.REDACTION_LABEL, label),), count)
-
-
 def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Installation:
     problems = list(config.problems)
     rules, broken_rules = budget_rules.parse_all(config.budgets)
@@ -173,7 +139,6 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     meter = metrics.get_meter("spanledger", __version__, meter_provider)
     reaper = Reaper()
     instruments = Metrics(meter, names, lambda: guard.run("balances", ledger.balances, time.time()) or (), reaper.put)
-    _redaction_counts[:] = [instruments]
     guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
     events = Events(_logs.get_logger("spanledger", __version__, logger_provider=logger_provider), guard.caught)
     spool = Spool(ledger, config.state_dir, ledger_url=config.ledger_url, lease_seconds=config.lease_seconds)
@@ -233,7 +198,7 @@ def _loader(installation: Installation, library: Library) -> Any:
         if installation is not _installation:
             return
         adapter = library.adapter = library.adapter or known_adapters.load(library.name)
-        _duplicates.know(adapter.native_scopes)
+        protection.duplicates.know(adapter.native_scopes)
         for module in dict.fromkeys(target.module for target in adapter.targets):
             patching.when_imported(module, _patcher(installation, library, [t for t in adapter.targets if t.module == module]))
 

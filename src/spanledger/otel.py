@@ -9,8 +9,9 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from spanledger import install, settings
-from spanledger.engine.guard import log
+from spanledger import adapters, settings
+from spanledger.engine import patching
+from spanledger.engine.guard import Guard, log
 from spanledger.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -24,13 +25,26 @@ if TYPE_CHECKING:
 def pre_instrument() -> None:
     """Puts the processors in place before the first span exists. Never raises: that would end all auto-instrumentation."""
     try:
-        install.protect()
+        from spanledger import protection  # noqa: PLC0415  # a failing import must be caught as well
+
+        config = settings.load()
+        if config.enabled:
+            protection.protect(config, Guard(debug=config.debug))
     except Exception as error:  # noqa: BLE001  # see above
         log.warning("redaction could not be installed: %s", type(error).__name__)
 
 
+_OURS = ("spanledger.workflows", "spanledger.plugins")
+"""What a program that uses our names imports."""
+
+
 class SpanledgerInstrumentor(BaseInstrumentor):
-    """The instrumentor that ``opentelemetry-instrument`` loads."""
+    """The instrumentor that ``opentelemetry-instrument`` loads.
+
+    It installs nothing until the program imports something that we record: a program that does not pays 10 ms for us, not 60.
+    """
+
+    _installing = False
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """None: libraries are patched when and if they are imported."""
@@ -38,16 +52,31 @@ class SpanledgerInstrumentor(BaseInstrumentor):
 
     def _instrument(self, **kwargs: Any) -> None:
         """Never raises: that would end all auto-instrumentation."""
+        self._providers: dict[str, Any] = {name: kwargs.get(name) for name in ("tracer_provider", "meter_provider", "logger_provider")}
+        self._installing = False
         try:
-            install.instrument(
-                tracer_provider=kwargs.get("tracer_provider"),
-                meter_provider=kwargs.get("meter_provider"),
-                logger_provider=kwargs.get("logger_provider"),
-            )
+            plugins = {text.partition(":")[0].strip() for text in settings.load().plugins}
+            for module in (*adapters.KNOWN, *_OURS, *sorted(plugins - {""})):
+                patching.when_imported(module, self._install)
+        except Exception as error:  # noqa: BLE001  # see above
+            log.warning("spanledger could not be installed: %s", error)
+
+    def _install(self, _module: object) -> None:
+        """The first of them is there. An exception here would break the program's import."""
+        if self._installing:  # importing what installs us imports some of them
+            return
+        self._installing = True
+        try:
+            from spanledger import install  # noqa: PLC0415  # see the class
+
+            install.instrument(**self._providers)
         except Exception as error:  # noqa: BLE001  # see above
             log.warning("spanledger could not be installed: %s", error)
 
     def _uninstrument(self, **_kwargs: Any) -> None:
+        self._installing = True  # hooks that fire from now on do nothing
+        from spanledger import install  # noqa: PLC0415
+
         install.uninstrument()
 
 

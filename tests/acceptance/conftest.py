@@ -82,7 +82,7 @@ class Application:
             "OTEL_LOGS_EXPORTER": "none",
             **variables,
         }
-        program = [str(BIN / command[0]), *command[1:]]
+        program = [str(BIN / command[0]) if (BIN / command[0]).exists() else command[0], *command[1:]]
         return subprocess.run(program, capture_output=True, text=True, env=environ, cwd=self.home, timeout=120, check=False)
 
     def plain(self, chats: int = 1) -> str:
@@ -94,7 +94,7 @@ class Application:
     def instrumented(self, chats: int = 1, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.CompletedProcess[str]:
         """The same application under ``opentelemetry-instrument``; ``prefix`` goes before the command."""
         command = ("opentelemetry-instrument", "python", str(APPLICATION), str(chats))
-        return self.run(*(prefix + (str(BIN / command[0]), *command[1:]) if prefix else command), **variables)
+        return self.run(*prefix, str(BIN / command[0]), *command[1:], **variables)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from weakref import ref
+from weakref import WeakKeyDictionary
 
 # Names in the GenAI conventions' list are used as they stand there; the rest are the services' own names.
 _CLASSES = (
@@ -47,8 +47,7 @@ class Endpoint(NamedTuple):
     port: int | None
 
 
-_known: dict[int, tuple[ref[Any], Any, Endpoint]] = {}
-"""By the client's id, while it lives: a ``WeakKeyDictionary`` makes a reference for each look-up, and asks the client for its hash."""
+_known: WeakKeyDictionary[Any, tuple[Any, Endpoint]] = WeakKeyDictionary()
 
 
 def endpoint(instance: Any, default: str) -> Endpoint:
@@ -57,19 +56,14 @@ def endpoint(instance: Any, default: str) -> Endpoint:
     url = getattr(client, "base_url", None)
     if client is None or url is None:
         return Endpoint(default, None, None)
-    key = id(client)
-    seen = _known.get(key)
-    if seen is not None and seen[0]() is client and seen[1] is url:  # base_url can be assigned anew
-        return seen[2]
-    found = _look(client, url, default)
-    _known[key] = (ref(client, lambda _gone: _known.pop(key, None)), url, found)
-    return found
-
-
-def _look(client: Any, url: Any, default: str) -> Endpoint:
+    seen = _known.get(client)
+    if seen is not None and seen[0] is url:  # base_url can be assigned anew
+        return seen[1]
     host = getattr(url, "host", None) or None
     port = getattr(url, "port", None) or {"https": 443, "http": 80}.get(getattr(url, "scheme", ""))
-    return Endpoint(_class_name(type(client)) or _host_name(host or "", str(getattr(url, "path", ""))) or default, host, port)
+    found = Endpoint(_class_name(type(client)) or _host_name(host or "", str(getattr(url, "path", ""))) or default, host, port)
+    _known[client] = (url, found)
+    return found
 
 
 def _class_name(kind: type) -> str | None:

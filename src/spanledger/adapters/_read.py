@@ -108,12 +108,17 @@ def context(*pairs: tuple[str, Any]) -> dict[str, str] | None:
     return {key: value for key, value in pairs if isinstance(value, str) and value} or None
 
 
+def tier_of(seen: Mapping[str, Any]) -> dict[str, str] | None:
+    """The service tier, which is all that the prices of OpenAI's APIs depend on; None if there is none."""
+    tier = seen.get("service_tier")
+    return {"service_tier": tier} if tier and isinstance(tier, str) else None
+
+
 def lists_for_iterators(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
     """One-shot iterators among the named arguments made lists, so that they can be read more than once; else ``kwargs`` itself."""
     found = kwargs
     for name in names:
-        value = kwargs.get(name)
-        if type(value) not in _PLAIN and isinstance(value, Iterator):
+        if name in kwargs and type(value := kwargs[name]) not in _PLAIN and isinstance(value, Iterator):
             found = {**found, name: list(value)}
     return found
 
@@ -129,6 +134,8 @@ class Counts:
     def __call__(self, *values: Any) -> int | None:
         """The first value that is a count."""
         for value in values:
+            if value is None:
+                continue
             if type(value) is float and value.is_integer():
                 value = int(value)  # noqa: PLW2901  # JSON encoders of some servers write 12.0
             if type(value) is int:

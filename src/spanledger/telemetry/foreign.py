@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class Duplicates:
     """Recognises native spans when they start and strips their usage when they end."""
 
-    def __init__(self, inside_call: Callable[[Context | None], bool]) -> None:
+    def __init__(self) -> None:
         self._scopes: tuple[str, ...] = ()
-        self._inside_call = inside_call
+        self.inside_call: Callable[[Context | None], bool] = lambda _context: False
+        """Whether a span that starts in this context starts inside one of our calls; set by install."""
 
     def know(self, scopes: Collection[str]) -> None:
         """Adds instrumentation scopes under which a client library traces itself."""
@@ -32,14 +33,16 @@ class Duplicates:
     def on_start(self, span: Any, context: Context | None) -> None:
         """Marks a native span that starts inside one of our calls."""
         scope = span.instrumentation_scope
-        if scope is not None and scope.name.startswith(self._scopes) and self._inside_call(context):
+        if self._scopes and scope is not None and scope.name.startswith(self._scopes) and self.inside_call(context):
             span.set_attribute(s.COUNTED, False)
 
     def on_ending(self, span: Any) -> None:
         """Takes usage off a marked span. The SDK froze its attributes before this hook, so they are replaced."""
-        attributes = span._attributes  # noqa: SLF001  # the only way left at this point; see telemetry/processor.py
         scope = span.instrumentation_scope
-        if scope is None or not scope.name.startswith(self._scopes) or attributes.get(s.COUNTED) is not False:
+        if not self._scopes or scope is None or not scope.name.startswith(self._scopes):
+            return
+        attributes = span._attributes  # noqa: SLF001  # the only way left at this point; see telemetry/processor.py
+        if attributes.get(s.COUNTED) is not False:
             return
         kept = {key: value for key, value in attributes.items() if not key.startswith(s.USAGE_PREFIX)}
         span._attributes = BoundedAttributes(attributes=kept)  # noqa: SLF001

@@ -109,7 +109,6 @@ class Metrics:
         self.cost = _counter(meter, s.METRIC_COST, "{nano_usd}", "Cost of calls in nano-USD (1e-9 USD).")
         self.calls = _counter(meter, s.METRIC_CALLS, "{call}", "Calls in the books.")
         self.unpriced = _counter(meter, s.METRIC_UNPRICED, "{call}", "Calls whose model has no price.")
-        self.redactions = _counter(meter, s.METRIC_REDACTIONS, "{value}", "Values redacted, by kind.")
         self.refusals = _counter(meter, s.METRIC_REFUSALS, "{call}", "Calls refused by a budget before they were sent.")
         self.errors = _counter(
             meter, s.METRIC_INTERNAL_ERRORS, "{error}", "Errors inside Spanledger, none of which reached the application."
