@@ -7,8 +7,6 @@ import os
 import resource
 import shutil
 import sqlite3
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,20 +115,6 @@ SETTINGS = {
     "SPANLEDGER_REDACTION": ("no", "mask, hash, drop or off"),
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": ("everything", "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT"),
 }
-PLUGINS = {
-    "SPANLEDGER_PLUGINS": (
-        "application_tools:look_up, application_tools.look_up, application_tools:no_such, 1module:x",
-        {
-            "'application_tools.look_up'": "module:function, module:Class.method or module:*",
-            "application_tools has no no_such": "the name of a function",
-            "'1module:x'": "module:function",
-        },
-    ),
-    "SPANLEDGER_PLUGIN_PRICES": (
-        "look_up=dear, =5 tokens, other",
-        {"' dear'": "a price such as '0.002 USD'", "''": "a price such as '0.002 USD'"},
-    ),
-}
 
 
 def test_other_settings_that_cannot_be_read_are_named_and_their_defaults_used(application: Any, plain: str) -> None:
@@ -150,13 +134,15 @@ def test_a_redaction_key_is_never_shown(application: Any, plain: str) -> None:
 
 
 def test_plugins_and_their_prices(application: Any, plain: str) -> None:
-    told = unhurt(application.instrumented(**{name: text for name, (text, _) in PLUGINS.items()}), plain)
+    targets = "application_tools:look_up, application_tools.look_up, application_tools:no_such, 1module:x"
+    settings = {"SPANLEDGER_PLUGINS": targets, "SPANLEDGER_PLUGIN_PRICES": "look_up=dear, other"}
+    told = unhurt(application.instrumented(**settings), plain)
 
     assert "SPANLEDGER_PLUGINS: cannot read 'application_tools.look_up'; expected module:function, module:Class.method or module:*" in told
     assert "SPANLEDGER_PLUGINS: cannot read '1module:x'; expected module:function" in told
     assert "SPANLEDGER_PLUGINS: module application_tools has no no_such; expected the name of a function in it" in told
-    assert "SPANLEDGER_PLUGIN_PRICES: cannot read 'dear'; expected a price such as '0.002 USD' or '250 tokens'" in told
-    assert "SPANLEDGER_PLUGIN_PRICES: " in told.replace("SPANLEDGER_PLUGIN_PRICES: cannot read 'dear'", "")
+    assert "SPANLEDGER_PLUGIN_PRICES: cannot read 'dear'" in told
+    assert told.count("expected a price such as '0.002 USD' or '250 tokens'") == 2
     (tool,) = [entry for entry in entries(application.ledger) if entry.plugin]
     assert tool.usage.total == 400
 
@@ -234,22 +220,28 @@ def test_a_home_that_cannot_be_written(application: Any, plain: str) -> None:
     assert refused.stdout.count("BudgetExceeded") == CALLS - 3  # one of three provider calls; the tool is not recorded here
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv to become somebody who may not write")
-def test_a_read_only_home_and_a_read_only_ledger(application: Any, plain: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o555)
-        path = Path(folder) / "ledger.db"
-        nobody = ("setpriv", "--reuid=65534", "--clear-groups")
-        variables = {"HOME": folder, "XDG_STATE_HOME": "", "PYTHONDONTWRITEBYTECODE": "1"}
-        for url, problem in (("", ".local"), (f"sqlite:///{path}", "ledger.db cannot be created")):
-            told = unhurt(application.instrumented(prefix=nobody, SPANLEDGER_LEDGER=url, **variables), plain)
+AS_MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+"""Root may write anywhere; without these capabilities it may not."""
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root needs setpriv to give up its right to write anywhere")
+def test_a_read_only_home_and_a_read_only_ledger(application: Any, plain: str, tmp_path: Path) -> None:
+    prefix = AS_MORTAL if os.geteuid() == 0 else ()
+    home, books = tmp_path / "home", tmp_path / "books"
+    home.mkdir(mode=0o555)
+    _make(application.ledger)
+    application.ledger.chmod(0o444)
+    books.chmod(0o555)
+    missing = f"sqlite:///{books / 'other.db'}"
+    try:
+        for url, problem in (("", f"{home}/.local"), (missing, "other.db cannot be created"), (f"sqlite:///{application.ledger}", "read-only")):
+            variables = {"HOME": str(home), "XDG_STATE_HOME": "", "SPANLEDGER_LEDGER": url}
+            told = unhurt(application.instrumented(prefix=prefix, PYTHONDONTWRITEBYTECODE="1", **variables), plain)
             assert problem in told
             assert "books are kept in memory" in told
-        Path(folder).chmod(0o755)
-        _make(path)
-        Path(folder).chmod(0o555)
-        told = unhurt(application.instrumented(prefix=nobody, SPANLEDGER_LEDGER=f"sqlite:///{path}", **variables), plain)
-        assert "books are kept in memory" in told
+            assert len(told.splitlines()) == 1
+    finally:
+        books.chmod(0o755)
 
 
 def test_a_ledger_written_by_a_newer_version_is_left_as_it_is(application: Any, plain: str) -> None:
@@ -371,4 +363,14 @@ def test_the_exporter_finds_the_same_file_as_the_ledger(application: Any) -> Non
     assert done.returncode == 0, done.stderr
     assert (application.home / "here" / "ledger.db").is_file()
     assert not (application.home / "~").exists(), "the exporter made a folder called ~"
-    assert sys.executable  # keeps the import honest
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "redis://localhost", "sqlite:////proc/none/ledger.db"])
+def test_the_exporter_with_a_ledger_that_cannot_be_does_not_end_the_auto_instrumentation(application: Any, plain: str, url: str) -> None:
+    budget = {"SPANLEDGER_BUDGET_NONE": "0 calls per day"}
+    told = unhurt(application.instrumented(OTEL_TRACES_EXPORTER="spanledger", SPANLEDGER_LEDGER=url), plain)
+    refused = application.instrumented(OTEL_TRACES_EXPORTER="spanledger", SPANLEDGER_LEDGER=url, **budget)
+
+    assert "SPANLEDGER_LEDGER" in told
+    assert "auto instrumentation" not in told
+    assert refused.stdout.count("spanledger.errors.BudgetExceeded") == 3

@@ -14,7 +14,6 @@ from spanledger.budgets.rule import parse
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.ledger.sqlite import SqliteLedger
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, State, Usage
-from spanledger.scopes import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +61,7 @@ class Desk:
 
     def admit(self, entry: Entry, max_output: int | None = 100, *, wait: bool = True, **changes: Any) -> Admission:
         asked: dict[str, Any] = {"operation": entry.operation, "activity": entry.activity, "provider": entry.provider, "model": entry.model}
-        return self.gate.admit(entry, Request(**{**asked, "max_output": max_output, **changes}), NOBODY, wait=wait)
+        return self.gate.admit(entry, Request(**{**asked, "max_output": max_output, **changes}), wait=wait)
 
     def call(self, entry: Entry, max_output: int | None = 100, used: int = 100, **changes: Any) -> Entry:
         """A whole call that uses ``used`` tokens, as the provider tells."""

@@ -10,7 +10,6 @@ import pytest
 from spanledger.errors import BudgetExceeded, ConfigurationError, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, State, Unit, Usage
 from spanledger.pricing.book import PriceBook
-from spanledger.scopes import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,7 +238,7 @@ def test_what_is_charged(
 def test_calls_seen_afterwards_are_charged_to_the_accounts_they_match(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
     desk = open_desk(ledger, {"TOK": "100 tokens per customer per day, warn at 90%", "ALL": "1 call per day for model=other"})
     foreign = entry(customer="acme", usage=Usage(60, 35))
-    desk.gate.settle_unreserved(foreign, NOBODY)
+    desk.gate.settle_unreserved(foreign)
     assert (desk.balance("TOK", "customer=acme"), desk.balance("ALL")) == ((95, 0), (0, 0))
     assert desk.told == [("budget_threshold", "TOK", 90)]
     with pytest.raises(BudgetExceeded):
@@ -255,7 +254,7 @@ def test_a_correction_from_elsewhere_finds_the_same_account(ledger: Ledger, entr
     assert desk.balance("TOK", "customer=acme, run=x") == (110, 0)
     corrected = entry(customer="acme", execution="x", usage=Usage(10, 20))
     corrected.id = draft.id
-    desk.gate.settle_unreserved(corrected, NOBODY)
+    desk.gate.settle_unreserved(corrected)
     assert desk.balance("TOK", "customer=acme, run=x") == (30, 0)
 
 

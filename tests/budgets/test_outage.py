@@ -165,7 +165,7 @@ def test_a_release_that_cannot_be_written_is_left_to_the_lease(
 def test_calls_seen_afterwards_are_kept_too(file_ledger: Counting, lock: Lock, entry: NewEntry, open_desk: OpenDesk) -> None:
     desk = open_desk(file_ledger, TOKENS)
     lock.take()
-    desk.gate.settle_unreserved(entry(usage=Usage(40, 2)), None)
+    desk.gate.settle_unreserved(entry(usage=Usage(40, 2)))
     lock.give()
     assert desk.gate.spool.flush(10.0)
     assert desk.balance("TOK") == (42, 0)

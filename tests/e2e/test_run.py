@@ -47,7 +47,7 @@ def test_the_program_is_our_own_python_and_gets_its_arguments_as_they_are() -> N
 
 
 def test_spanledger_is_installed_in_the_program() -> None:
-    code = "import spanledger.install as i; print(i.status()['installed'])"
+    code = "import openai, spanledger.install as i; print(i.status()['installed'])"
 
     assert run("--", "python", "-c", code).stdout == "True\n"
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from spanledger.ledger.ledger import Ledger
     from spanledger.model import Balance, Entry, Request
     from spanledger.pricing.book import PriceBook
-    from spanledger.scopes import Scope
 
 __all__ = ["Admission", "Gate", "Notice"]
 
@@ -95,11 +94,11 @@ class Gate:
 
     # --- before the call
 
-    def admit(self, draft: Entry, request: Request, scope: Scope, *, wait: bool = True) -> Admission:  # noqa: ARG002  # see the docstring
+    def admit(self, draft: Entry, request: Request, *, wait: bool = True) -> Admission:
         """Reserves what the call may cost in all its budgets, or refuses it.
 
         Writes the estimate into the draft's usage and cost. A draft that has numbers already (a plugin's price, a response that is only
-        fetched again) keeps them. ``scope`` is what the draft is booked to; the draft carries it, and only the draft is read.
+        fetched again) keeps them.
 
         Raises:
             BudgetExceeded: a budget does not cover the call; nothing is reserved.
@@ -108,27 +107,36 @@ class Gate:
         if self._problems:
             where = self._problems[0].where
             self._refuse(_refusal(f"({where} cannot be understood and SPANLEDGER_STRICT is set)"), draft)
-        holds = [hold for matcher in self._matchers if (hold := matcher.find(draft)) is not None]
-        if self._ledger.shared or any(hold.unit is not Unit.CALLS for hold in holds):
+        holds = []
+        needs_estimate = self._ledger.shared
+        for matcher in self._matchers:
+            hold = matcher.find(draft)
+            if hold is not None:
+                holds.append(hold)
+                needs_estimate = needs_estimate or hold.unit is not Unit.CALLS
+        if needs_estimate:
             self._estimate(draft, request)
         if holds:
             holds = self._amounts(holds, draft)
         return self._reserve(draft, holds, wait=wait)
 
     def _estimate(self, draft: Entry, request: Request) -> None:
-        if draft.usage.input is not None or draft.usage.output is not None or draft.cost.nano_usd is not None:
-            return
-        if draft.plugin is not None:
+        usage = draft.usage
+        if usage.input is not None or usage.output is not None or draft.cost.nano_usd is not None or draft.plugin is not None:
             return
         tokens = 0 if request.content is None else estimate_input(request.content, request.provider, request.model)
-        draft.usage = Usage(tokens, self._output(request), state=State.ESTIMATED)
-        draft.cost = self._book.price(draft.provider, draft.model, draft.usage, when=draft.time, context=request.context)
+        draft.usage = usage = Usage(tokens, self._output(request), state=State.ESTIMATED)
+        draft.cost = self._book.price(draft.provider, draft.model, usage, when=draft.time, context=request.context)
 
     def _output(self, request: Request) -> int | None:
         bound = request.max_output
         if bound is None or bound < 0:  # -1 is "no limit" in several APIs
             bound = self._assumed_output if request.operation in _GENERATING else None
-        return None if bound is None else min(bound, _MOST_OUTPUT) * max(1, request.choices)
+        if bound is None:
+            return None
+        if bound > _MOST_OUTPUT:
+            bound = _MOST_OUTPUT
+        return bound * request.choices if request.choices > 1 else bound
 
     def _amounts(self, holds: list[Hold], draft: Entry) -> list[Hold]:
         """The holds with what the call is estimated to need."""
@@ -137,8 +145,7 @@ class Gate:
                 if hold.unit is Unit.USD and hold.blocking:
                     why = f"(no price for {draft.provider}/{draft.model})"
                     self._refuse(Refusal(hold._replace(scope=f"{hold.scope} {why}".strip()), 0, 0), draft)
-        amounts = {Unit.CALLS: 1, Unit.TOKENS: draft.usage.total, Unit.USD: draft.cost.nano_usd or 0}
-        return [_with_amount(hold, amounts[hold.unit]) for hold in holds]
+        return [_with_amount(hold, _used(hold.unit, draft)) for hold in holds]
 
     def _reserve(self, draft: Entry, holds: list[Hold], *, wait: bool) -> Admission:
         away = self._look_again > 0
@@ -188,11 +195,8 @@ class Gate:
         else:
             self.spool.put(entry, charges)
 
-    def settle_unreserved(self, entry: Entry, scope: Scope, *, wait: bool = True) -> None:  # noqa: ARG002  # see the docstring
-        """Settles a call that is seen only now: it is charged to its budgets as they match the entry. Never raises.
-
-        ``scope`` is what the entry is booked to; the entry carries it, and only the entry is read.
-        """
+    def settle_unreserved(self, entry: Entry, *, wait: bool = True) -> None:
+        """Settles a call that is seen only now: it is charged to its budgets as they match the entry. Never raises."""
         charges = [_charge(hold, entry) for matcher in self._matchers if (hold := matcher.find(entry)) is not None]
         if wait:
             self.spool.start()
@@ -243,10 +247,14 @@ def _with_amount(hold: Hold, amount: int) -> Hold:
     return Hold(account, budget, scope, unit, limit, amount, ends, blocking)
 
 
+def _used(unit: Unit, entry: Entry) -> int:
+    """What an entry says that the call uses of a budget's unit."""
+    if unit is Unit.USD:
+        return entry.cost.nano_usd or 0
+    return entry.usage.total if unit is Unit.TOKENS else 1
+
+
 def _charge(hold: Hold, entry: Entry) -> Hold:
     usage = entry.usage
-    if hold.unit is Unit.CALLS:
-        return _with_amount(hold, 1)
-    if usage.state is State.UNKNOWN and usage.input is None and usage.output is None and entry.error is None:
-        return hold
-    return _with_amount(hold, usage.total if hold.unit is Unit.TOKENS else entry.cost.nano_usd or 0)
+    unknown = usage.state is State.UNKNOWN and usage.input is None and usage.output is None and entry.error is None
+    return hold if unknown and hold.unit is not Unit.CALLS else _with_amount(hold, _used(hold.unit, entry))

@@ -58,8 +58,8 @@ class Matcher:
             filtered = read(entry)
             if not filtered or fits(filtered) is None:
                 return None
-        values = tuple([read(entry) for read in self._readers])
-        if values and not all(values):
+        values = tuple([read(entry) for read in self._readers]) if self._readers else ()
+        if not all(values):
             return None
         accounts = self._current
         if self._window is not None and not accounts.start <= entry.time < accounts.end:

@@ -97,7 +97,7 @@ class Call:
     def admit(self, *, wait: bool) -> None:
         """Asks the gate. Raises BudgetExceeded (nothing may be sent) or, with ``wait=False``, LedgerBusy (ask again, waiting)."""
         try:
-            self._admission = self.runtime.gate.admit(self.entry, self.request, self.scope, wait=wait)
+            self._admission = self.runtime.gate.admit(self.entry, self.request, wait=wait)
         except BudgetExceeded as refusal:
             self.runtime.guard.run("refusal", self._refused, refusal)
             raise
@@ -222,13 +222,13 @@ class Call:
                 gate.release(admission)
             if known.usage.state is not State.EXACT and entry.usage.state is State.EXACT:
                 known.usage, known.cost = entry.usage, entry.cost
-                gate.settle_unreserved(known, self.scope)
+                gate.settle_unreserved(known)
             self.counted = False
             return
         if admission is not None:
             gate.settle(entry, admission, wait=not self.is_async)
         else:
-            gate.settle_unreserved(entry, self.scope)
+            gate.settle_unreserved(entry)
 
     def _fetched(self) -> Entry | None:
         if self.response.id is None:
