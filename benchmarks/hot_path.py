@@ -1,10 +1,10 @@
-"""What Spanledger adds to one call, beside the least that any instrumentation must do; one process, interleaved, CPU time of the calling thread.
+"""What Spanledger adds to one call, beside the least that any instrumentation must do.
 
     python benchmarks/hot_path.py [--rounds 30] [--ledger memory:]
 
-``bare`` is a span with 12 attributes and two histogram records. ``ours`` has the same span with our attributes, redaction, the token estimate, one
-budget, the ledger, cost and metrics. The client is the real one; its transport answers in the process and its time is subtracted. Look at the
-ratios: machines differ, and so do moments.
+One process, interleaved, CPU time of the calling thread. ``bare`` is a span with 12 attributes and two histogram records. ``ours`` has the
+span with our attributes, redaction, the token estimate, one budget, the ledger, cost and metrics. The client is the real one; its transport
+answers in the process and its time is subtracted. Look at the ratios: machines differ, and so do moments.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 32, "audio_tokens": 0},
     "completion_tokens_details": {"reasoning_tokens": 24, "audio_tokens": 0},
 }  # fmt: skip
-HEAD = {"id": "chatcmpl-AbCdEfGhIjKlMnOpQrStUvWx", "created": 1, "model": "gpt-4o-mini-2024-07-18", "system_fingerprint": "fp_06737a9306"}
+HEAD = {"id": "chatcmpl-AbCdEfGhIjKlMnOpQrStUv", "created": 1, "model": "gpt-4o-mini-2024-07-18", "system_fingerprint": "fp_06737"}
 ANSWER = {
     **HEAD, "object": "chat.completion", "usage": USAGE,
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "A short answer."}}],
@@ -68,7 +68,7 @@ def answer(request: Any) -> Any:
 class Nothing(SpanExporter):
     """Exports nothing."""
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:

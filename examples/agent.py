@@ -81,7 +81,7 @@ async def reply(claude: anthropic.AsyncAnthropic, summary: str) -> None:
     """Streams the answer to the customer, who goes away in the middle: what was read is counted all the same."""
     async with spanledger.step("reply"):
         stream = await claude.messages.create(
-            model="claude-sonnet-4-5", max_tokens=300, stream=True, messages=[{"role": "user", "content": f"Write the reply. {summary}"}]
+            model="claude-sonnet-5", max_tokens=300, stream=True, messages=[{"role": "user", "content": f"Write the reply. {summary}"}]
         )
         seen = 0
         async for event in stream:

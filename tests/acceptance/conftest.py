@@ -102,6 +102,12 @@ def application(provider: LocalProvider, tmp_path: Path) -> Application:
     return Application(provider, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def plain(provider: LocalProvider, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the application prints without us; the provider answers everybody the same."""
+    return Application(provider, tmp_path_factory.mktemp("plain")).plain()
+
+
 # --- a client library in this process
 
 

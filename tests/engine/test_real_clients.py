@@ -70,7 +70,7 @@ def _chunk(text: str) -> bytes:
 START = {
     False: _chunk("Hello, this is ") + _chunk("only the beginning"),
     True: b"event: message_start\n"
-    b'data: {"type":"message_start","message":{"id":"m1","type":"message","role":"assistant","content":[],"model":"claude-sonnet-4-5","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":11,"cache_read_input_tokens":32,"output_tokens":1}}}\n\n'
+    b'data: {"type":"message_start","message":{"id":"m1","type":"message","role":"assistant","content":[],"model":"claude-sonnet-5","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":11,"cache_read_input_tokens":32,"output_tokens":1}}}\n\n'
     b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
     b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello, this is only the beginning"}}\n\n',
 }
@@ -91,7 +91,7 @@ class Sync:
         self.anthropic = anthropic.Anthropic(base_url=url, api_key="k", max_retries=0, **options)
         self.chat, self.messages = (
             {"model": f"gpt-4o-mini+{model}" if model else "gpt-4o-mini", **CHAT},
-            {"model": f"claude-sonnet-4-5+{model}" if model else "claude-sonnet-4-5", **MESSAGES},
+            {"model": f"claude-sonnet-5+{model}" if model else "claude-sonnet-5", **MESSAGES},
         )
 
     def openai_create(self) -> Any:
@@ -371,7 +371,7 @@ def test_anthropic_tracing_itself_is_in_the_books_once(make_house: Any, provider
     if not hasattr(client, "_open_telemetry"):
         pytest.skip("this version of anthropic does not trace itself")
     client._lazy_tracer = house.tracer_provider.get_tracer("com.anthropic.sdk.python")  # the global provider is not the test's
-    client.messages.create(model="claude-sonnet-4-5", **MESSAGES)
+    client.messages.create(model="claude-sonnet-5", **MESSAGES)
     spans = house.spans
     native = [span for span in spans if span.instrumentation_scope.name == "com.anthropic.sdk.python"]
     assert native, "anthropic made no span of its own"

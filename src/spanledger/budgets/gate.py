@@ -165,7 +165,7 @@ class Gate:
         if refusal is not None:
             self._refuse(refusal, draft)
         self.spool.track(draft.id)
-        return Admission(draft.id, holds, reserved=True)
+        return Admission(draft.id, holds, True)
 
     def _is_away(self, error: LedgerError) -> None:
         if not self._look_again:
