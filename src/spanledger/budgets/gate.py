@@ -134,9 +134,7 @@ class Gate:
             bound = self._assumed_output if request.operation in _GENERATING else None
         if bound is None:
             return None
-        if bound > _MOST_OUTPUT:
-            bound = _MOST_OUTPUT
-        return bound * request.choices if request.choices > 1 else bound
+        return min(bound, _MOST_OUTPUT) * max(1, request.choices)
 
     def _amounts(self, holds: list[Hold], draft: Entry) -> list[Hold]:
         """The holds with what the call is estimated to need."""

@@ -279,7 +279,8 @@ class Call:
         response, entry = self.response, self.entry
         if response.cost_nano_usd is not None:
             return Cost(response.cost_nano_usd, CostStatus.EXACT, source="provider")
-        context = {**(self.request.context or {}), **response.context} if response.context else self.request.context
+        asked, served = self.request.context, response.context
+        context = {**asked, **served} if asked and served else served or asked
         price: Callable[..., Cost] = self.runtime.book.price
         cost = price(entry.provider, response.model or entry.model, entry.usage, when=entry.time, context=context)
         if cost.nano_usd is None and response.model and response.model != entry.model:

@@ -13,7 +13,7 @@ from spanledger.pricing.names import FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_DE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_MILLI = 1000
+_MILLI, _MICRO = 1000, 1_000_000
 _MOST_VALUES = 20_000
 _MOST_CHARACTERS = 1_000_000
 _LONG = 64 * 1024
@@ -161,7 +161,7 @@ class _Walk:
             milli = milli * (self.values + len(self.stack) + self.unseen) // self.values
         if self.tools:
             framing += self.tools * tool + tools
-        return -(-milli * margin // _MILLI**2) + self.extra + self.messages * message + framing
+        return -(-milli * margin // _MICRO) + self.extra + self.messages * message + framing
 
     def through(self, content: Any) -> None:
         """Visits everything in ``content``, within bounds."""
@@ -182,7 +182,7 @@ class _Walk:
 
     def _text(self, text: str, detail: str | None = None) -> None:
         size = len(text)
-        if size > _MAYBE_FILE and text.find(" ", 0, _MAYBE_FILE) < 0:
+        if size > _MAYBE_FILE and " " not in text[:_MAYBE_FILE]:
             file = media.from_base64(text, self.viewer._replace(detail=detail))
             if file is not None:
                 self.extra += file
