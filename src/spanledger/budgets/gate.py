@@ -132,9 +132,9 @@ class Gate:
         bound = request.max_output
         if bound is None or bound < 0:  # -1 is "no limit" in several APIs
             bound = self._assumed_output if request.operation in _GENERATING else None
-        if bound is None:
-            return None
-        return min(bound, _MOST_OUTPUT) * max(1, request.choices)
+        if bound is not None and (bound > _MOST_OUTPUT or request.choices > 1):
+            bound = min(bound, _MOST_OUTPUT) * max(1, request.choices)
+        return bound
 
     def _amounts(self, holds: list[Hold], draft: Entry) -> list[Hold]:
         """The holds with what the call is estimated to need."""
@@ -143,7 +143,7 @@ class Gate:
                 if hold.unit is Unit.USD and hold.blocking:
                     why = f"(no price for {draft.provider}/{draft.model})"
                     self._refuse(Refusal(hold._replace(scope=f"{hold.scope} {why}".strip()), 0, 0), draft)
-        return [_with_amount(hold, _used(hold.unit, draft)) for hold in holds]
+        return [_with_use(hold, draft) for hold in holds]
 
     def _reserve(self, draft: Entry, holds: list[Hold], *, wait: bool) -> Admission:
         away = self._look_again > 0
@@ -240,19 +240,19 @@ def _is_unpriced(draft: Entry) -> bool:
     return draft.cost.nano_usd is None and draft.usage.total > 0 and draft.plugin is None
 
 
-def _with_amount(hold: Hold, amount: int) -> Hold:
+def _with_use(hold: Hold, entry: Entry) -> Hold:
+    """The hold with what an entry says that the call uses of its budget."""
     account, budget, scope, unit, limit, _, ends, blocking = hold
-    return Hold(account, budget, scope, unit, limit, amount, ends, blocking)
-
-
-def _used(unit: Unit, entry: Entry) -> int:
-    """What an entry says that the call uses of a budget's unit."""
     if unit is Unit.USD:
-        return entry.cost.nano_usd or 0
-    return entry.usage.total if unit is Unit.TOKENS else 1
+        amount = entry.cost.nano_usd or 0
+    elif unit is Unit.TOKENS:
+        amount = entry.usage.total
+    else:
+        amount = 1
+    return Hold(account, budget, scope, unit, limit, amount, ends, blocking)
 
 
 def _charge(hold: Hold, entry: Entry) -> Hold:
     usage = entry.usage
     unknown = usage.state is State.UNKNOWN and usage.input is None and usage.output is None and entry.error is None
-    return hold if unknown and hold.unit is not Unit.CALLS else _with_amount(hold, _used(hold.unit, entry))
+    return hold if unknown and hold.unit is not Unit.CALLS else _with_use(hold, entry)

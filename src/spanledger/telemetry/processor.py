@@ -205,7 +205,9 @@ class _Resources:
 
 def _attributes(redactor: Redactor, attributes: Mapping[str, Any] | None, *, immutable: bool = True) -> BoundedAttributes | None:
     """A redacted equivalent with the same limits and count of dropped attributes; ``None`` if nothing changes."""
-    safe = redactor.attributes(attributes)
+    # Iterating over BoundedAttributes takes its lock and two calls for every item; the span has ended, so nobody writes any more.
+    plain = attributes._dict if type(attributes) is BoundedAttributes else attributes  # noqa: SLF001
+    safe = redactor.attributes(plain)
     if safe is None:
         return None
     limit, length = getattr(attributes, "maxlen", None), getattr(attributes, "max_value_len", None)
