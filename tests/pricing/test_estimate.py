@@ -315,3 +315,11 @@ def test_tool_calls_in_an_answer_add_their_overhead():
     two = estimate_text(["It is warm.", '{"city"', ': "Paris"}', '{"city": "Rome"}'], *GPT)
     assert answer + 8 < one < two - 8
     assert estimate_text(["{", '"list": [', '{"a": 1},', '{"b": 2}]}'], *GPT) < two
+
+
+@given(st.text(alphabet="aB0 .\n", max_size=40))
+def test_pairs_are_found_at_odd_and_even_places(text: str) -> None:
+    classes = text.replace("B", "A").replace(" ", "s").replace(".", "p").replace("\n", "n").encode()
+    pairs = tokens._pairs(classes)
+    found = [pairs.count(pair) for pair in (tokens._CAMEL, tokens._LETTER_DIGIT, tokens._SPACE_DIGIT, tokens._PUNCTUATION_DIGIT)]
+    assert found == [classes.count(pair) for pair in (b"aA", b"a0", b"s0", b"p0")]
