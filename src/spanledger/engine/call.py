@@ -78,17 +78,17 @@ class Call:
 
     def _draft(self) -> Entry:
         request, scope = self.request, self.scope
+        usage, cost = request.charge or (Usage(), Cost(None, CostStatus.UNPRICED))
+        # By position: 18 keywords cost a microsecond more.
         entry = Entry(
             new_id(), time.time(), scope.activity or request.activity, request.provider, request.operation, request.model,
-            plugin=request.tool_name, service=self.runtime.settings.service, workflow=scope.workflow, execution=scope.execution,
-            step=scope.step, attempt=scope.attempt, keys=scope.keys,
+            None, None, request.tool_name, None, None, self.runtime.settings.service, scope.workflow, scope.execution,
+            scope.step, scope.attempt, scope.keys, usage, cost,
         )  # fmt: skip
         if entry.execution is None:  # without an explicit workflow the trace is the workflow
             parent = trace.get_current_span(self.context).get_span_context()
             entry.execution = trace.format_trace_id(parent.trace_id) if parent.is_valid else entry.id
-        if request.charge is not None:
-            entry.usage, entry.cost = request.charge
-        elif request.operation == s.FETCH_RESPONSE:  # reading a stored response costs nothing
+        if request.operation == s.FETCH_RESPONSE:  # reading a stored response costs nothing
             entry.usage, entry.cost = Usage(0, 0, state=State.ESTIMATED), Cost(0, CostStatus.ESTIMATED)
         return entry
 

@@ -150,7 +150,9 @@ class Redactor:
             known = known_keys.get(key)
             if known is not None and known.label is None:  # most attributes of a span have been seen before: no calls for those
                 kind = type(value)
-                if kind in _NUMBERS or (kind is str and known.maybe is None and _is_known(value, known, clean)):
+                if kind in _NUMBERS or (kind is str and value in clean[known.identifier] and known.maybe is None):
+                    continue
+                if kind is str and known.maybe is None and _is_known(value, known, clean):
                     continue
                 if kind is tuple and known.maybe is None and all(type(item) is str and _is_known(item, known, clean) for item in value):
                     continue
@@ -270,6 +272,7 @@ class Redactor:
 
     def _text(self, text: str, key: _Key, job: _Job, depth: int) -> str:
         if len(text) < _SHORTEST:
+            self._remember(text, self._clean[key.identifier])
             return text
         if len(text) > _LONGEST:
             raise Exhausted
@@ -281,19 +284,24 @@ class Redactor:
         return self._scan(text, job, identifier=key.identifier)
 
     def _scan(self, text: str, job: _Job, *, identifier: bool) -> str:
-        if len(text) < _SHORTEST:
-            return text
         clean = self._clean[identifier]
+        if len(text) < _SHORTEST:
+            self._remember(text, clean)
+            return text
         if text in clean:
             return text
         spans = _finder()(self._engine or _best_engine(), text, job.budget, identifier=identifier)
         if spans:
             return self._replace(text, spans, job)
+        self._remember(text, clean)
+        return text
+
+    @staticmethod
+    def _remember(text: str, clean: set[str]) -> None:
         if len(text) <= _SHORT:
             if len(clean) >= _REMEMBERED:
                 clean.clear()
             clean.add(text)
-        return text
 
     def _replace(self, text: str, spans: list[Span], job: _Job) -> str:
         pieces: list[str] = []
