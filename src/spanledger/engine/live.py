@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from spanledger.engine.call import Call
 
+    _Proxy = ObjectProxy[Any]
+else:
+    _Proxy = ObjectProxy  # generic since wrapt 2 only, and only for type checkers
+
 
 class _Kind(Enum):
     """What came back, by its type."""
@@ -87,7 +91,7 @@ def _receive_raw(call: Call, result: Any, http: Any) -> Any:
     return result
 
 
-class _Live(ObjectProxy):
+class _Live(_Proxy):
     """What all proxies share. The one that owns the call ends it when collected; a proxy that handed out another owns it no more."""
 
     def __init__(self, wrapped: Any, call: Call, *, owns: bool = True) -> None:
