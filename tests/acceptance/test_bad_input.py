@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import Tracer
 
 import spanledger
 from spanledger import install, plugins, settings
@@ -228,6 +229,38 @@ def test_a_gate_that_fails_does_not_lose_the_calls(make_house: Any, library: Any
 
     assert len(house.entries) == CALLS
     assert {entry.usage.input for entry in house.entries if entry.usage.state is State.EXACT} == {7}
+
+
+WORKFLOW_PARTS: dict[str, tuple[Any, str]] = {
+    "starting a span": (Tracer, "start_span"),
+    "events": (Events, "emit"),
+    "ending a step": (MemoryLedger, "end_step"),
+    "ending a workflow": (MemoryLedger, "end_execution"),
+    "ending its span": (spans, "end_workflow"),
+    "metrics": (Metrics, "record_workflow"),
+}
+
+
+@pytest.mark.parametrize("part", WORKFLOW_PARTS)
+def test_a_workflow_whose_records_fail_runs_as_it_would(make_house: Any, library: Any, monkeypatch: Any, part: str) -> None:
+    house = make_house(library.adapter(), **USUAL)
+    where, name = WORKFLOW_PARTS[part]
+    monkeypatch.setattr(where, name, broken)
+    client, seen = library.module.Client(), []
+    with spanledger.workflow("nightly", customer="acme") as run:
+        with spanledger.step("only"):
+            seen.append(client.ask().text)
+        with pytest.raises(library.module.ProviderError, match="told by the provider"), spanledger.step("failing"):
+            client.ask(fail=True)
+        assert run.totals()["llm"].calls == 2
+    with pytest.raises(ZeroDivisionError), spanledger.workflow("broken"):
+        raise ZeroDivisionError
+    monkeypatch.undo()
+
+    assert seen == ["hello"]
+    assert [(entry.workflow, entry.step, entry.keys.get("customer")) for entry in house.entries] == [
+        ("nightly", "only", "acme"), ("nightly", "failing", "acme"),
+    ]  # fmt: skip
 
 
 def test_settling_that_fails_once_loses_nothing(make_house: Any, library: Any, monkeypatch: Any) -> None:

@@ -176,8 +176,10 @@ class Call:
             self._open.pop()
         except IndexError:
             return
-        self.runtime.open_calls.pop(self.entry.id, None)
-        self.runtime.guard.run("end", self._end, error, outcome or _outcome(error))
+        try:
+            self.runtime.guard.run("end", self._end, error, outcome or _outcome(error))
+        finally:  # only now: a budget's threshold is told on the span, and is looked for here
+            self.runtime.open_calls.pop(self.entry.id, None)
 
     def _end(self, error: BaseException | None, outcome: str) -> None:
         entry, response, runtime = self.entry, self.response, self.runtime
