@@ -25,7 +25,7 @@ from spanledger.engine.guard import Guard, log
 from spanledger.engine.reaper import Reaper
 from spanledger.engine.runtime import Runtime, activate, active
 from spanledger.errors import ConfigurationError
-from spanledger.ledger.open import open_ledger
+from spanledger.ledger.open import open_ledger, understood
 from spanledger.pricing.book import PriceBook
 from spanledger.telemetry import semconv
 from spanledger.telemetry.events import Events
@@ -92,23 +92,33 @@ def instrument(
 
     Never raises; what is wrong with the configuration is logged, and shown by ``spanledger status``.
     """
-    global _installation  # noqa: PLW0603  # the process has one installation
     with _lock:
         config = config or settings.load()
         if _installation is not None or not config.enabled:
             return
         guard = Guard(debug=config.debug)
-        protected = protection.protect(config, guard, tracer_provider, meter_provider, logger_provider)
-        protection.duplicates.inside_call = lambda context: current_call(context) is not None
-        if not protected and config.capture != "NO_CONTENT":
-            log.warning("content is not recorded: what these providers export cannot be redacted")
-            config = dataclasses.replace(config, capture="NO_CONTENT")
-        _installation = _build(config, guard, tracer_provider, meter_provider, logger_provider)
-        _installation.libraries += [Library(adapter.name, adapter) for adapter in adapters]
-        activate(_installation.runtime)
-        _patch_adapters(_installation)
-        _patch_plugins(_installation)
-        atexit.register(_at_exit)
+        try:
+            _install(config, guard, (tracer_provider, meter_provider, logger_provider), adapters)
+        except Exception as error:
+            log.warning("spanledger could not be installed: %s; calls are not recorded and budgets not enforced", type(error).__name__)
+            uninstrument()
+            if config.debug:
+                raise
+
+
+def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], adapters: Sequence[Adapter]) -> None:
+    global _installation  # noqa: PLW0603  # the process has one installation
+    protected = protection.protect(config, guard, *providers)
+    protection.duplicates.inside_call = lambda context: current_call(context) is not None
+    if not protected and config.capture != "NO_CONTENT":
+        log.warning("content is not recorded: what these providers export cannot be redacted")
+        config = dataclasses.replace(config, capture="NO_CONTENT")
+    _installation = _build(config, guard, *providers)
+    _installation.libraries += [Library(adapter.name, adapter) for adapter in adapters]
+    activate(_installation.runtime)
+    _patch_adapters(_installation)
+    _patch_plugins(_installation)
+    atexit.register(_at_exit)
 
 
 def uninstrument() -> None:
@@ -133,7 +143,10 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     prices, broken_prices = plugins.parse_prices("SPANLEDGER_PLUGIN_PRICES", config.plugin_prices)
     plugins.configure(prices, config.plugin_tokens)
     problems += [*broken_rules, *broken_prices]
-    ledger = open_ledger(config.ledger_url, on_problem=log.warning)
+    url, wrong_url = understood(config.ledger_url, config.default_ledger_url)
+    if wrong_url is not None:
+        problems.append(wrong_url)
+    ledger = open_ledger(url, on_problem=log.warning)
     book = PriceBook(config.prices, config.prices_ttl)
     names = semconv.generation(config.semconv)
     meter = metrics.get_meter("spanledger", __version__, meter_provider)
@@ -141,7 +154,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     instruments = Metrics(meter, names, lambda: guard.run("balances", ledger.balances, time.time()) or (), reaper.put)
     guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
     events = Events(_logs.get_logger("spanledger", __version__, logger_provider=logger_provider), guard.caught)
-    spool = Spool(ledger, config.state_dir, ledger_url=config.ledger_url, lease_seconds=config.lease_seconds)
+    spool = Spool(ledger, config.state_dir, ledger_url=url, lease_seconds=config.lease_seconds)
     gate = Gate(
         rules, ledger, book, timezone=config.timezone, lease_seconds=config.lease_seconds, assumed_output=config.assumed_output,
         on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, strict_problems=broken_rules if config.strict else (),

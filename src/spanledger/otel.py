@@ -84,10 +84,11 @@ class SpanledgerSpanExporter(SpanExporter):
     """Traces exporter ``spanledger``: stores spans in the ledger's SQLite file, for ``spanledger trace``; no network."""
 
     def __init__(self) -> None:
-        from spanledger.ledger.open import sqlite_path  # noqa: PLC0415  # only where this exporter is chosen
+        from spanledger.ledger.open import sqlite_path, understood  # noqa: PLC0415  # only where this exporter is chosen
         from spanledger.ledger.spans import SpanStore  # noqa: PLC0415
 
-        url = settings.load().ledger_url
+        config = settings.load()
+        url, _problem = understood(config.ledger_url, config.default_ledger_url)  # install says what is wrong
         path = sqlite_path(url)
         self._store = SpanStore(path) if path is not None else None
         if path is None:

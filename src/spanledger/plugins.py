@@ -38,6 +38,8 @@ def parse_prices(where: str, items: tuple[str, ...]) -> tuple[dict[str, Price], 
     for item in items:
         name, _, text = item.partition("=")
         try:
+            if not name.strip():
+                raise ConfigurationError(where, f"{item!r} names no plugin", "a name before the price, as in send_email=0.001 USD")
             prices[name.strip()] = parse_price(where, text)
         except ConfigurationError as problem:
             problems.append(problem)

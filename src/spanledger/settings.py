@@ -141,7 +141,12 @@ class Settings:
     @property
     def ledger_url(self) -> str:
         """The ledger's URL, the default filled in."""
-        return self.ledger or f"sqlite:///{self.state_dir / 'ledger.db'}"
+        return self.ledger or self.default_ledger_url
+
+    @property
+    def default_ledger_url(self) -> str:
+        """Where the books are kept if nobody says otherwise, or nothing that is understood."""
+        return f"sqlite:///{self.state_dir / 'ledger.db'}"
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

@@ -77,6 +77,15 @@ class _Managed:
 
     def __init__(self) -> None:
         self._token: Token[Context] | None = None
+        self._span: Span = trace.INVALID_SPAN
+
+    def _start_span(self, runtime: Runtime, name: str, attributes: dict[str, Any], context: Context) -> Context:
+        """Starts the span and returns the context with it; the same context if that failed."""
+        span: Span | None = runtime.guard.run("start", runtime.tracer.start_span, name, context, SpanKind.INTERNAL, attributes)
+        if span is None:
+            return context
+        self._span = span
+        return trace.set_span_in_context(span, context)
 
     def _fresh(self) -> Self:
         raise NotImplementedError
@@ -173,7 +182,7 @@ class workflow(_Managed):  # noqa: N801
         super().__init__()
         self.name, self._given, self._keys = name, execution_id, _text_keys(keys)
         self.execution_id = execution_id or new_id()
-        self._run, self._span, self._started = Run(), cast("Span", trace.INVALID_SPAN), 0.0
+        self._run, self._started = Run(), 0.0
 
     def _fresh(self) -> workflow:
         return workflow(self.name, self._given, **self._keys)
@@ -191,9 +200,8 @@ class workflow(_Managed):  # noqa: N801
         self._started = time.time()
         if runtime is not None:
             attributes = {s.OPERATION: s.INVOKE_WORKFLOW, s.WORKFLOW_NAME: self.name, **spans.scope_attributes(entered)}
-            self._span = runtime.tracer.start_span(f"{s.INVOKE_WORKFLOW} {self.name}", context, SpanKind.INTERNAL, attributes)
-            context = trace.set_span_in_context(self._span, context)
-            runtime.events.emit(s.EVENT_WORKFLOW_STARTED, self._identity(), context)
+            context = self._start_span(runtime, f"{s.INVOKE_WORKFLOW} {self.name}", attributes, context)
+            runtime.guard.run("events", runtime.events.emit, s.EVENT_WORKFLOW_STARTED, self._identity(), context)
         self._attach(context)
 
     def _identity(self) -> dict[str, Any]:
@@ -251,7 +259,6 @@ class step(_Managed):  # noqa: N801
         self.activity = _activity(activity)
         self.attempt = attempt or 1
         self._execution: str | None = None
-        self._span = cast("Span", trace.INVALID_SPAN)
 
     def _fresh(self) -> step:
         return step(self.name, self.activity, self._given)
@@ -264,23 +271,25 @@ class step(_Managed):  # noqa: N801
         entered = outer.derive(step=self.name, attempt=self.attempt, activity=self.activity or outer.activity)
         context = scopes.within(entered, context)
         if runtime is not None:
-            self._span = runtime.tracer.start_span(f"step {self.name}", context, SpanKind.INTERNAL, spans.scope_attributes(entered))
-            context = trace.set_span_in_context(self._span, context)
+            context = self._start_span(runtime, f"step {self.name}", spans.scope_attributes(entered), context)
         self._attach(context)
 
     def _leave(self, error: BaseException | None) -> None:
         self._detach()
+        runtime = active()
+        if runtime is not None:
+            runtime.guard.run("end_step", self._end_step, runtime, error is None)
+            runtime.guard.run("span", self._end_span, error)
+
+    def _end_step(self, runtime: Runtime, ok: bool) -> None:
+        if self._execution is not None:
+            runtime.ledger.end_step(self._execution, self.name, self.attempt, ok=ok)
+
+    def _end_span(self, error: BaseException | None) -> None:
         if error is not None:
             self._span.set_attribute(s.ERROR_TYPE, error_type(error))
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
-        runtime = active()
-        if runtime is not None and self._execution is not None:
-            runtime.guard.run("end_step", self._end_step, runtime, error is None)
-
-    def _end_step(self, runtime: Runtime, ok: bool) -> None:
-        assert self._execution is not None  # noqa: S101  # for the type checker; the caller looked
-        runtime.ledger.end_step(self._execution, self.name, self.attempt, ok=ok)
 
 
 def _activity(name: str | Activity | None) -> Activity | None:

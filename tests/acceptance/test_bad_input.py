@@ -36,13 +36,16 @@ USUAL = {"SPANLEDGER_DEBUG": "false", "SPANLEDGER_BUDGET_ALL": "100 USD per day,
 CAPTURED = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_AND_EVENT"}
 
 
+SECRET = "secret prompt"
+
+
 class OurBug(RuntimeError):  # noqa: N818  # it is one
     """Raised where it must not be seen."""
 
 
 def broken(*_args: Any, **_kwargs: Any) -> Any:
     """Takes the place of a function of ours."""
-    raise OurBug("secret prompt")
+    raise OurBug(SECRET)
 
 
 def uses(library: Any) -> dict[str, Any]:
@@ -76,7 +79,9 @@ def errors_told(house: Any) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("reader", ["request", "response", "chunk", "content", "prepare"])
-@pytest.mark.parametrize("error", [OurBug("secret prompt"), KeyError("secret prompt"), RecursionError("secret prompt")], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error", [OurBug("secret prompt"), KeyError("secret prompt"), RecursionError("secret prompt")], ids=lambda error: type(error).__name__
+)
 def test_an_adapter_that_raises(make_house: Any, library: Any, caplog: Any, reader: str, error: Exception) -> None:
     def fails(*_args: Any) -> Any:
         raise error
@@ -315,7 +320,9 @@ def answers(url: str, behaviour: str) -> dict[str, Any]:
         found = {
             "chat": _told(lambda: client.chat.completions.create(**chat)),
             "stream": _told(lambda: list(client.chat.completions.create(stream=True, **chat))),
-            "stream with usage": _told(lambda: list(client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **chat))),
+            "stream with usage": _told(
+                lambda: list(client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **chat))
+            ),
             "raw": _told(lambda: client.chat.completions.with_raw_response.create(**chat).parse()),
             "responses": _told(lambda: client.responses.create(model=model, input="tell me something")),
             "streamed responses": _told(lambda: list(client.responses.create(model=model, input="tell me something", stream=True))),
@@ -359,7 +366,9 @@ def _without_ids(values: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
 @pytest.mark.parametrize("capture", ["NO_CONTENT", "SPAN_AND_EVENT"])
-def test_a_provider_that_misbehaves_is_seen_as_without_us(make_house: Any, provider: Any, caplog: Any, behaviour: str, capture: str) -> None:
+def test_a_provider_that_misbehaves_is_seen_as_without_us(
+    make_house: Any, provider: Any, caplog: Any, behaviour: str, capture: str
+) -> None:
     before = answers(provider.url, behaviour)
     house = make_house(**USUAL, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=capture)
     sent = len(provider.requests)

@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +15,7 @@ from spanledger.budgets import spill
 from spanledger.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from subprocess import CompletedProcess
 
     from spanledger.model import Entry
@@ -121,7 +121,9 @@ def test_other_settings_that_cannot_be_read_are_named_and_their_defaults_used(ap
 
 
 def test_a_redaction_key_is_never_shown(application: Any, plain: str) -> None:
-    told = unhurt(application.instrumented(SPANLEDGER_REDACTION="hash", SPANLEDGER_REDACTION_KEY="s3cret-of-ours", SPANLEDGER_STRICT="?"), plain)
+    told = unhurt(
+        application.instrumented(SPANLEDGER_REDACTION="hash", SPANLEDGER_REDACTION_KEY="s3cret-of-ours", SPANLEDGER_STRICT="?"), plain
+    )
 
     assert "SPANLEDGER_STRICT" in told
     assert "s3cret-of-ours" not in told
@@ -216,7 +218,9 @@ AS_MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-
 """Root may write anywhere; without these capabilities it may not."""
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root needs setpriv to give up its right to write anywhere")
+@pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root needs setpriv to give up its right to write anywhere"
+)
 def test_a_read_only_home_and_a_read_only_ledger(application: Any, plain: str, tmp_path: Path) -> None:
     prefix = AS_MORTAL if os.geteuid() == 0 else ()
     home, books = tmp_path / "home", tmp_path / "books"
@@ -226,7 +230,11 @@ def test_a_read_only_home_and_a_read_only_ledger(application: Any, plain: str, t
     books.chmod(0o555)
     missing = f"sqlite:///{books / 'other.db'}"
     try:
-        for url, problem in (("", f"{home}/.local"), (missing, "other.db cannot be created"), (f"sqlite:///{application.ledger}", "read-only")):
+        for url, problem in (
+            ("", f"{home}/.local"),
+            (missing, "other.db cannot be created"),
+            (f"sqlite:///{application.ledger}", "read-only"),
+        ):
             variables = {"HOME": str(home), "XDG_STATE_HOME": "", "SPANLEDGER_LEDGER": url}
             told = unhurt(application.instrumented(prefix=prefix, PYTHONDONTWRITEBYTECODE="1", **variables), plain)
             assert problem in told
@@ -318,7 +326,9 @@ def _with_little_room(application: Any, chats: int, **variables: str) -> Complet
 
 
 def _spilled(state: Path) -> list[str]:
-    return [settlement.entry.id for path in sorted(state.glob("spill-*.jsonl")) for settlement in spill.read(path)] if state.is_dir() else []
+    return (
+        [settlement.entry.id for path in sorted(state.glob("spill-*.jsonl")) for settlement in spill.read(path)] if state.is_dir() else []
+    )
 
 
 def _logged(told: str) -> list[str]:

@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     from spanledger.model import Entry
 
 TRACER_PROVIDER = TracerProvider(shutdown_on_exit=False)
-TEMPLATES = ("{} per month", "{} per customer per month", "{} per month for customer=acme", "{} per model per day", "{} per month, warn at 50%")
+TEMPLATES = (
+    "{} per month",
+    "{} per customer per month",
+    "{} per month for customer=acme",
+    "{} per model per day",
+    "{} per month, warn at 50%",
+)
 LIMITS = {"tokens": st.integers(0, 4000), "calls": st.integers(0, 15), "USD": st.integers(0, 3_000).map(lambda micro: f"{micro / 1e6:.6f}")}
 
 
@@ -184,7 +190,10 @@ def check(texts: list[str], players: list[Player], watch: Watch) -> None:
     for balance in runtime.ledger.balances(time.time()):
         text = texts[int(balance.budget.removeprefix("B"))]
         assert balance.reserved == 0
-        assert balance.spent == sum(charge(balance.unit, entry) for entry in entries if matches(text, balance.scope, entry)), (text, balance)
+        assert balance.spent == sum(charge(balance.unit, entry) for entry in entries if matches(text, balance.scope, entry)), (
+            text,
+            balance,
+        )
         assert balance.spent <= balance.limit
 
 

@@ -46,7 +46,9 @@ class Recorder(Sampler):
     def __init__(self) -> None:
         self.given: dict[str, set[str]] = {}
 
-    def should_sample(self, parent_context: Any, trace_id: int, name: str, kind: Any = None, attributes: Any = None, *rest: Any, **more: Any) -> Any:
+    def should_sample(
+        self, parent_context: Any, trace_id: int, name: str, kind: Any = None, attributes: Any = None, *rest: Any, **more: Any
+    ) -> Any:
         self.given.setdefault(name, set()).update(attributes or {})
         return ALWAYS_ON.should_sample(parent_context, trace_id, name, kind, attributes)
 
@@ -82,7 +84,9 @@ def everything(url: str) -> None:
             _fails(LookupError, lambda: look_up("key", fail=True))
         with spanledger.step("failures"):
             for model in ("gpt-4o-mini+error-500", "gpt-4o-mini+rate-limit", "gpt-4o-mini+cut", "gpt-4o-mini+nonsense"):
-                _fails(Exception, lambda model=model: gpt.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}]).id)
+                _fails(
+                    Exception, lambda model=model: gpt.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}]).id
+                )
         with spanledger.step("refusal"):
             dear: Any = {"model": "claude-opus-4-1", "max_tokens": 64_000, "messages": [{"role": "user", "content": "a book"}]}
             _fails(spanledger.BudgetExceeded, lambda: claude.messages.create(**dear, timeout=5))
@@ -94,7 +98,17 @@ def _openai(gpt: openai.OpenAI) -> None:
     hello: Any = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello ada@example.com"}]
     usage: Any = {"stream": True, "stream_options": {"include_usage": True}}
     chat = gpt.chat.completions.create
-    chat(model="gpt-4o-mini", messages=hello, temperature=1, top_p=0.5, seed=7, max_tokens=20, stop=["end"], frequency_penalty=0.5, presence_penalty=0)
+    chat(
+        model="gpt-4o-mini",
+        messages=hello,
+        temperature=1,
+        top_p=0.5,
+        seed=7,
+        max_tokens=20,
+        stop=["end"],
+        frequency_penalty=0.5,
+        presence_penalty=0,
+    )
     chat(model="gpt-4o-mini", messages=hello, n=2, response_format={"type": "json_object"}, service_tier="default", reasoning_effort="low")
     asked = chat(model="gpt-4o-mini", messages=hello, tools=[TOOL]).choices[0].message  # type: ignore[list-item]
     answers = [{"role": "tool", "tool_call_id": call.id, "content": "found"} for call in asked.tool_calls or ()]
@@ -163,7 +177,12 @@ def test_spans(busy: Any, tool: Any, registry: Any) -> None:
     operations = {span.attributes.get("gen_ai.operation.name") for span in spans}
 
     assert operations == {"chat", "text_completion", "embeddings", "execute_tool", "invoke_workflow", None}
-    assert {span.attributes["spanledger.outcome"] for span in spans if "spanledger.outcome" in span.attributes} >= {"completed", "closed", "error", "refused"}
+    assert {span.attributes["spanledger.outcome"] for span in spans if "spanledger.outcome" in span.attributes} >= {
+        "completed",
+        "closed",
+        "error",
+        "refused",
+    }
     assert listed(tool.check(spans, registry)) == ""
 
 
@@ -266,7 +285,16 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def row(attributes: dict[str, Any], **changes: Any) -> Any:
     from spanledger.ledger.spans import SpanRow
 
-    usual = {"trace_id": "1", "span_id": "2", "parent_id": None, "name": "chat m", "kind": "client", "start_ns": 0, "end_ns": 1, "status": "unset"}
+    usual = {
+        "trace_id": "1",
+        "span_id": "2",
+        "parent_id": None,
+        "name": "chat m",
+        "kind": "client",
+        "start_ns": 0,
+        "end_ns": 1,
+        "status": "unset",
+    }
     return SpanRow(**{**usual, **changes}, attributes={name: value for name, value in {**GOOD, **attributes}.items() if value is not None})
 
 

@@ -132,9 +132,9 @@ def worker(url: str, ledger: str, budget: str, kind: str, width: int, calls: int
             outcomes[call] = type(error).__name__
 
     def threads(ids: list[str]) -> None:
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="local", max_retries=0, timeout=60) as client:
-            with concurrent.futures.ThreadPoolExecutor(width) as pool:
-                list(pool.map(lambda call: one(client, call), ids))
+        options: Any = {"base_url": f"{url}/v1", "api_key": "local", "max_retries": 0, "timeout": 60}
+        with openai.OpenAI(**options) as client, concurrent.futures.ThreadPoolExecutor(width) as pool:
+            list(pool.map(lambda call: one(client, call), ids))
 
     async def tasks(ids: list[str]) -> None:
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="local", max_retries=0, timeout=60) as client:
@@ -271,16 +271,15 @@ def _charge(unit: str, entry: Entry) -> int:
 def table(results: Iterable[Result]) -> str:
     """The figures, one fire a line."""
     head = ("shape", "unit", "limit", "calls", "sent", "refused", "highest", "spent", "entries say", "samples", "s", "")
-    lines = [head]
-    for r in results:
-        lines.append(
-            (
-                r.shape, r.unit, str(r.limit), str(r.asked), str(len(r.sent)), str(len(r.refused)), str(r.highest), str(r.spent),
-                str(r.charged), str(r.samples), f"{r.seconds:.1f}", "held" if not r.problems() else "BROKEN: " + "; ".join(r.problems()),
-            )
-        )  # fmt: skip
+    lines = [head, *map(_line, results)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
     return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]) for line in lines)
+
+
+def _line(r: Result) -> tuple[str, ...]:
+    figures = (r.limit, r.asked, len(r.sent), len(r.refused), r.highest, r.spent, r.charged, r.samples)
+    problems = r.problems()
+    return (r.shape, r.unit, *map(str, figures), f"{r.seconds:.1f}", "BROKEN: " + "; ".join(problems) if problems else "held")
 
 
 def main() -> int:

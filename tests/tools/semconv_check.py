@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 FILES = {"default": "genai_2026-08-03_flat.json", "latest": "genai_2026-10_flat.json"}
@@ -30,7 +30,10 @@ PROPOSED = {"gen_ai.usage.cost.amount": "double", "gen_ai.usage.cost.currency": 
 """Not in the conventions yet: https://github.com/open-telemetry/semantic-conventions-genai/pull/443."""
 OPERATIONS = {
     **dict.fromkeys(("chat", "generate_content", "text_completion"), "inference"),
-    **{name: name for name in ("embeddings", "retrieval", "fetch_response", "create_agent", "invoke_agent", "execute_tool", "invoke_workflow", "plan")},
+    **{
+        name: name
+        for name in ("embeddings", "retrieval", "fetch_response", "create_agent", "invoke_agent", "execute_tool", "invoke_workflow", "plan")
+    },
 }
 """Operation -> the word by which the registry's span types and metrics are named after it."""
 SCHEMAS = {
@@ -47,13 +50,14 @@ BUCKETS = {
 }
 """Boundaries that the registry calls by a name; others it lists."""
 _OPENAI = {"openai", "azure.ai.openai"}
-_TYPES = {
+_TYPES: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "enum(string)": lambda value: isinstance(value, str),
     "int": lambda value: type(value) is int,
     "double": lambda value: type(value) is float,
     "boolean": lambda value: type(value) is bool,
     "string[]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value),
+    "template[string]": lambda value: isinstance(value, str),
     "any": lambda value: True,
 }
 
@@ -211,7 +215,7 @@ def _lists(value: Any) -> Any:
 
 @cache
 def _validator(path: Path) -> Any:
-    import jsonschema
+    import jsonschema  # type: ignore[import-untyped]
 
     text = re.sub(r'"\$ref": "http://json-schema\.org/draft-07/schema#"', '"type": "object"', path.read_text())
     return jsonschema.Draft202012Validator(json.loads(text))
@@ -241,8 +245,12 @@ def _check_metric(metric: Any, registry: Registry) -> Iterator[str]:
         yield from _values(attributes, registry)
         yield from _presence(attributes, known["attributes"])
         yield from _operation_of(metric.name, attributes)
-        yield from (f"{name} does not belong here" for name in attributes if not name.startswith(GOVERNED) and name not in known["attributes"])
-        if known["buckets"] and [*point.explicit_bounds] != [float(bound) for bound in BUCKETS.get(known["buckets"], known["buckets"]).split(",")]:
+        yield from (
+            f"{name} does not belong here" for name in attributes if not name.startswith(GOVERNED) and name not in known["attributes"]
+        )
+        if known["buckets"] and [*point.explicit_bounds] != [
+            float(bound) for bound in BUCKETS.get(known["buckets"], known["buckets"]).split(",")
+        ]:
             yield f"its buckets are {point.explicit_bounds}"
 
 

@@ -18,8 +18,11 @@ _LIMIT = 64 * 1024 * 1024
 
 
 def decode(text: str | bytes) -> Any:
-    """JSON with attribute access."""
-    return json.loads(text, object_hook=Wire)
+    """JSON with attribute access; None for what is no JSON: a provider may answer anything, and that is no error of ours."""
+    try:
+        return json.loads(text, object_hook=Wire)
+    except ValueError:
+        return None
 
 
 def read_body(call: Call, content_type: str, body: bytes) -> None:
@@ -57,12 +60,17 @@ class Feed:
                 self._event(line[5:].strip())
 
     def _event(self, data: bytes) -> None:
-        if data.startswith(b"{"):  # "[DONE]" ends OpenAI's streams
-            self._call.chunk(decode(data))
+        if data.startswith(b"{") and (event := decode(data)) is not None:  # "[DONE]" ends OpenAI's streams
+            self._call.chunk(event)
 
     def finish(self) -> None:
         """The body ended."""
         if self._rest:
             self._write_events(b"\n")
-        if self._body and self._size <= _LIMIT:
-            self._call.result(decode(b"".join(self._body)))
+        if not self._body or self._size > _LIMIT:
+            return
+        body = decode(b"".join(self._body))
+        if body is None:
+            self._call.response.error_type = "invalid_response"
+        else:
+            self._call.result(body)

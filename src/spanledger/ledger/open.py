@@ -50,6 +50,19 @@ def open_ledger(url: str, *, on_problem: Callable[[str], None] | None = None) ->
         return _memory()
 
 
+def understood(url: str, default: str) -> tuple[str, ConfigurationError | None]:
+    """The URL if it is one that ``open_ledger`` understands; else ``default``, and what is wrong."""
+    scheme, _, rest = url.strip().partition(":")
+    try:
+        if scheme == "sqlite":
+            _path(rest)
+        elif scheme != "memory" or rest.strip("/"):
+            raise _not_understood(scheme)
+    except ConfigurationError as problem:
+        return default, problem
+    return url, None
+
+
 def sqlite_path(url: str) -> Path | None:
     """The file of a ``sqlite:`` URL, for what else is kept in it; None for any other URL."""
     scheme, _, rest = url.strip().partition(":")
