@@ -72,9 +72,9 @@ class PluginReader:
         return Usage(amount, 0), Cost(0, CostStatus.EXACT, "plugin")
 
     def response(self, result: Any, into: Response) -> None:
-        """The result is recorded only where content is captured."""
+        """The result is recorded only where content is captured; the conventions ask for an object."""
         if into.output is not None:
-            into.output = [result]
+            into.output = [result if isinstance(result, dict) else {"result": result}]
 
     def chunk(self, event: Any, into: Response) -> None:
         """Nothing to read in what a plugin yields."""

@@ -133,7 +133,7 @@ def test_arguments_and_results_only_when_captured(make_house: Any) -> None:
     mail("ada@example.com", body="hello")
     attributes = house.call_spans[0].attributes
     assert json.loads(attributes["gen_ai.tool.call.arguments"]) == {"to": "[EMAIL]", "body": "hello"}
-    assert json.loads(attributes["gen_ai.tool.call.result"]) == ["sent"]
+    assert json.loads(attributes["gen_ai.tool.call.result"]) == {"result": "sent"}
 
 
 def test_nested_plugins_are_calls_of_their_own(make_house: Any) -> None:

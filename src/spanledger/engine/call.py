@@ -136,7 +136,7 @@ class Call:
         """Records content on the span and as an event, where that was asked for; the processors redact it."""
         if self.runtime.capture_spans:
             spans.set_content(self.span, content)
-        if self.runtime.capture_events:
+        if self.runtime.capture_events and self.request.operation in s.INFERENCE:
             self.runtime.events.log_content(self.request, content, self.context)
 
     # --- what comes back
@@ -203,12 +203,14 @@ class Call:
 
     def _record(self, outcome: str) -> None:
         if self.response.output is not None:
-            self.capture(
-                {"output_messages": self.response.output or self._streamed_output()}
-                if self.entry.plugin is None
-                else {"tool_result": self.response.output}
-            )
+            self.capture(self._output())
         spans.end_call(self.span, self.entry, self.response, outcome, self.runtime.names, counted=self.counted)
+
+    def _output(self) -> dict[str, Any]:
+        output = self.response.output
+        if self.entry.plugin is not None:
+            return {"tool_result": output[0] if output else None}
+        return {"output_messages": output or self._streamed_output()}
 
     def _streamed_output(self) -> list[dict[str, Any]]:
         if not self.response.text:

@@ -182,9 +182,9 @@ class Metrics:
                 continue
             if self._tokens is not None:
                 self._tokens.record(count, {**attributes, s.TOKEN_TYPE: side}, context)
-            elif side in self._sides:
+            elif entry.operation in s.INFERENCE:
                 self._sides[side].record(count, attributes, context)
-        if self._counters:
+        if self._counters and entry.operation in s.INFERENCE:
             self._count_tokens(entry, attributes)
 
     def _count_tokens(self, entry: Entry, attributes: dict[str, Any]) -> None:

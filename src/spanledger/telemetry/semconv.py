@@ -83,6 +83,8 @@ TOOL_TYPE = "gen_ai.tool.type"
 TOOL_DESCRIPTION = "gen_ai.tool.description"
 WORKFLOW_NAME = "gen_ai.workflow.name"
 AGENT_NAME = "gen_ai.agent.name"
+INFERENCE = ("chat", "generate_content", "text_completion")
+"""Operations that the conventions call inference; some metrics and events are for these alone."""
 EXECUTE_TOOL = "execute_tool"
 INVOKE_WORKFLOW = "invoke_workflow"
 FETCH_RESPONSE = "fetch_response"
@@ -182,7 +184,6 @@ DEFAULT = Generation(
     time_to_first_chunk="gen_ai.client.operation.time_to_first_chunk",
     workflow_duration="gen_ai.workflow.duration",
 )
-_INFERENCE = ("chat", "generate_content", "text_completion")
 LATEST = Generation(
     cache_write_tokens="gen_ai.usage.cache_write.input_tokens",
     modality={
@@ -205,7 +206,7 @@ LATEST = Generation(
         "cache_write": "gen_ai.client.inference.usage.cache_write.input_tokens",
         "reasoning": "gen_ai.client.inference.usage.reasoning.output_tokens",
     },
-    duration={**dict.fromkeys(_INFERENCE, "gen_ai.client.inference.duration"), "": "gen_ai.client.operation.duration"},
+    duration={**dict.fromkeys(INFERENCE, "gen_ai.client.inference.duration"), "": "gen_ai.client.operation.duration"},
     time_to_first_chunk="gen_ai.client.inference.time_to_first_chunk",
     workflow_duration="gen_ai.invoke_workflow.duration",
 )
