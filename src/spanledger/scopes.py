@@ -57,6 +57,9 @@ NOBODY = Scope()
 
 def current(context: Context | None = None) -> Scope:
     """The scope in force, with baggage entries set by others as keys where we have none of that name."""
+    context = otel_context.get_current() if context is None else context
+    if not context:
+        return NOBODY
     scope: Scope = otel_context.get_value(_KEY, context) or NOBODY  # type: ignore[assignment]  # our key, our type
     carried = baggage.get_all(context)
     if not carried:

@@ -86,7 +86,7 @@ class Call:
             scope.step, scope.attempt, scope.keys, usage, cost,
         )  # fmt: skip
         if entry.execution is None:  # without an explicit workflow the trace is the workflow
-            parent = trace.get_current_span(self.context).get_span_context()
+            parent = trace.get_current_span(self.context).get_span_context() if self.context else trace.INVALID_SPAN_CONTEXT
             entry.execution = trace.format_trace_id(parent.trace_id) if parent.is_valid else entry.id
         if request.operation == s.FETCH_RESPONSE:  # reading a stored response costs nothing
             entry.usage, entry.cost = Usage(0, 0, state=State.ESTIMATED), Cost(0, CostStatus.ESTIMATED)

@@ -49,7 +49,8 @@ def wrap(function: Any, library: str, target: Target) -> Any:
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Any:
         runtime = active()
-        if runtime is None or _part_of_another(library, target) or not is_instrumentation_enabled():
+        # An empty context, as of a script without spans of its own, says neither.
+        if runtime is None or (otel_context.get_current() and (_part_of_another(library, target) or not is_instrumentation_enabled())):
             return wrapped(*args, **kwargs)
         call = runtime.guard.run("prepare", prepare, runtime, library, target, instance, args, kwargs)
         return wrapped(*args, **kwargs) if call is None else driver(Use(call, library, target, wrapped, args))
