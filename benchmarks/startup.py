@@ -6,7 +6,8 @@ Fresh processes, interleaved: every round starts each program once, in a turned 
 process (``opentelemetry-instrument`` replaces itself by the program, so it is included); exporters are off; medians over the rounds, and
 medians of the differences within each round. "Without us" is an environment of links to the packages of this one, all but Spanledger.
 OpenTelemetry's threading instrumentation, which comes with Spanledger, is there too, except where the table says so. Where a client is
-made, prices are still being read in the background when the program ends. Look at the differences: machines differ, and so do moments.
+made, prices are still being read in the background when the program ends. Look at the differences (on a busy machine at those of the least
+CPU times): machines differ, and so do moments.
 """
 
 from __future__ import annotations
@@ -129,11 +130,12 @@ def rounds(chosen: list[Variant], programs: dict[str, Path], home: Path, count: 
 
 
 def table(chosen: list[Variant], samples: dict[str, list[Sample]]) -> str:
-    """Medians, and of the differences within each round the median and half of the interquartile range."""
-    lines = [f"{'program':40} {'CPU ms':>7} {'wall ms':>7} {'+CPU ms':>8} {'+/-':>5} {'+wall ms':>8} {'+/-':>5}  more than"]
+    """Least and median CPU time, median wall time; of the differences within each round the median and half of the interquartile range."""
+    lines = [f"{'program':40} {'least':>7} {'CPU ms':>7} {'wall ms':>7} {'+CPU ms':>8} {'+/-':>5} {'+wall ms':>8} {'+/-':>5}  more than"]
     for variant in chosen:
         mine = samples[variant.name]
-        line = f"{variant.name:40} {statistics.median(s.cpu for s in mine):7.1f} {statistics.median(s.wall for s in mine):7.1f}"
+        cpu, wall = [sample.cpu for sample in mine], [sample.wall for sample in mine]
+        line = f"{variant.name:40} {min(cpu):7.1f} {statistics.median(cpu):7.1f} {statistics.median(wall):7.1f}"
         if variant.beside is not None:
             pairs = list(zip(mine, samples[variant.beside], strict=True))
             line += _difference([a.cpu - b.cpu for a, b in pairs]) + _difference([a.wall - b.wall for a, b in pairs])

@@ -89,6 +89,14 @@ class Result:
 # --- the callers
 
 
+def arguments(call: str) -> dict[str, Any]:
+    """A chat of its own length, some of them streamed; the same for the same call."""
+    rng = random.Random(call)
+    text = f"call {call} " + "word " * rng.randrange(12)
+    stream = {"stream": True, "stream_options": {"include_usage": True}} if rng.random() < 0.3 else {}
+    return {"model": "gpt-4o-mini", "max_tokens": _ROOM, "messages": [{"role": "user", "content": text}], **stream}
+
+
 def worker(url: str, ledger: str, budget: str, kind: str, width: int, calls: int, name: str) -> None:
     """Calls with ``width`` threads or tasks, ``calls`` in all, when told to; prints what became of each call as JSON."""
     import openai
@@ -103,12 +111,6 @@ def worker(url: str, ledger: str, budget: str, kind: str, width: int, calls: int
     assert runtime is not None
     runtime.book.warm()
     outcomes: dict[str, str] = {}
-
-    def arguments(call: str) -> dict[str, Any]:
-        rng = random.Random(call)
-        text = f"call {call} " + "word " * rng.randrange(12)
-        stream = {"stream": True, "stream_options": {"include_usage": True}} if rng.random() < 0.3 else {}
-        return {"model": "gpt-4o-mini", "max_tokens": _ROOM, "messages": [{"role": "user", "content": text}], **stream}
 
     def one(client: openai.OpenAI, call: str) -> None:
         try:

@@ -14,7 +14,8 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from wrapt import FunctionWrapper
 
 from spanledger.engine.call import Call, library_in_call
-from spanledger.engine.live import LiveAsyncManager, LiveManager, is_awaitable, receive
+from spanledger.engine.managers import LiveAsyncManager, LiveManager
+from spanledger.engine.receive import is_awaitable, receive
 from spanledger.engine.runtime import Runtime, active
 from spanledger.errors import LedgerBusy
 from spanledger.model import Activity, Request

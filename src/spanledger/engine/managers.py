@@ -1,0 +1,78 @@
+"""Proxies for context managers that send the request when they are entered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+
+from spanledger.engine.live import Live
+from spanledger.engine.receive import receive
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from spanledger.engine.call import Call
+
+
+class LiveManager(Live):
+    """A context manager that sends the request when entered: the gate runs then, not when it is made."""
+
+    def __init__(self, wrapped: Any, call: Call, tap: str | None, begin: Any) -> None:
+        super().__init__(wrapped, call)
+        self._self_tap, self._self_begin = tap, begin
+
+    def __enter__(self) -> Any:
+        call = self._self_call
+        self._self_begin(call)
+        token = otel_context.attach(call.context)
+        try:
+            inner = self.__wrapped__.__enter__()
+        except BaseException as error:
+            call.end(error)
+            raise
+        finally:
+            otel_context.detach(token)
+        self._self_owns = False
+        return _entered(call, inner, self._self_tap)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> Any:
+        try:
+            return self.__wrapped__.__exit__(kind, error, trace)
+        finally:
+            self._self_leave(error)
+
+
+class LiveAsyncManager(Live):
+    """The asynchronous twin of ``LiveManager``."""
+
+    def __init__(self, wrapped: Any, call: Call, tap: str | None, begin: Any) -> None:
+        super().__init__(wrapped, call)
+        self._self_tap, self._self_begin = tap, begin
+
+    async def __aenter__(self) -> Any:
+        call = self._self_call
+        await self._self_begin(call)
+        token = otel_context.attach(call.context)
+        try:
+            inner = await self.__wrapped__.__aenter__()
+        except BaseException as error:
+            call.end(error)
+            raise
+        finally:
+            otel_context.detach(token)
+        self._self_owns = False
+        return _entered(call, inner, self._self_tap)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> Any:
+        try:
+            return await self.__wrapped__.__aexit__(kind, error, trace)
+        finally:
+            self._self_leave(error)
+
+
+def _entered(call: Call, inner: Any, tap: str | None) -> Any:
+    """Hands out what a manager gave; if that cannot be watched, the application still gets it."""
+    known_tap = tap if tap is not None and hasattr(inner, tap) else None
+    received = call.runtime.guard.run("receive", receive, call, inner, known_tap)
+    return inner if received is None else received

@@ -1,0 +1,124 @@
+"""Proxies for responses that the application takes unparsed, and whose body has not been read when it gets them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spanledger.engine import wire
+from spanledger.engine.live import Live
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from spanledger.engine.call import Call
+
+_WHOLE = ("read", "text", "json")
+_LINES = ("iter_lines",)
+_PIECES = ("iter_bytes", "iter_text", "iter_raw")
+
+
+class LiveRaw(Live):
+    """An unparsed response whose body has not been read yet (``with_streaming_response``, or raw with ``stream=True``).
+
+    ``receive`` decides what the application gets for what ``parse`` returns.
+    """
+
+    def __init__(self, wrapped: Any, call: Call, receive: Callable[[Call, Any], Any]) -> None:
+        super().__init__(wrapped, call)
+        self._self_receive = receive
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        """The library's parse; what it returns is received like any result, once."""
+        return self._self_hand_out(self.__wrapped__.parse(*args, **kwargs))
+
+    def _self_hand_out(self, parsed: Any) -> Any:
+        if not self._self_call.is_open:
+            return parsed
+        self._self_owns = False
+        return self._self_receive(self._self_call, parsed)
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self.__wrapped__, name)
+        if name in _WHOLE and callable(member):
+            return self._self_whole(member)
+        if name in _PIECES + _LINES:
+            return lambda *args, **kwargs: self._self_pieces(member(*args, **kwargs), line=name in _LINES)
+        return member
+
+    def _self_feed(self) -> wire.Feed:
+        return wire.Feed(self._self_call, self.__wrapped__.http_response.headers.get("content-type", ""))
+
+    def _self_read(self) -> None:
+        """The body is in memory now."""
+        call, http = self._self_call, self.__wrapped__.http_response
+        if call.is_open and http.is_closed:
+            call.runtime.guard.run("raw", wire.read_body, call, http.headers.get("content-type", ""), http.content)
+            call.end()
+
+    def _self_whole(self, member: Any) -> Any:
+        def read(*args: Any, **kwargs: Any) -> Any:
+            value = member(*args, **kwargs)
+            self._self_read()
+            return value
+
+        return read
+
+    def _self_pieces(self, pieces: Iterator[Any], *, line: bool) -> Iterator[Any]:
+        call, feed = self._self_call, self._self_feed()
+        try:
+            for piece in pieces:
+                call.runtime.guard.run("raw", lambda piece=piece: feed.write(piece, line=line))
+                yield piece
+        except GeneratorExit:
+            call.abandon("closed")
+            raise
+        except BaseException as error:
+            call.end(error)
+            raise
+        call.runtime.guard.run("raw", feed.finish)
+        call.end()
+
+    def close(self) -> Any:
+        """Closes the response; the call ends."""
+        try:
+            return self.__wrapped__.close()
+        finally:
+            self._self_call.end(outcome="closed")
+
+
+class LiveAsyncRaw(LiveRaw):
+    """The asynchronous twin: every reading method is a coroutine or an asynchronous iterator."""
+
+    async def parse(self, *args: Any, **kwargs: Any) -> Any:
+        """The library's parse; what it returns is received like any result, once."""
+        return self._self_hand_out(await self.__wrapped__.parse(*args, **kwargs))
+
+    def _self_whole(self, member: Any) -> Any:
+        async def read(*args: Any, **kwargs: Any) -> Any:
+            value = await member(*args, **kwargs)
+            self._self_read()
+            return value
+
+        return read
+
+    async def _self_pieces(self, pieces: AsyncIterator[Any], *, line: bool) -> AsyncIterator[Any]:  # type: ignore[override]  # the asynchronous twin
+        call, feed = self._self_call, self._self_feed()
+        try:
+            async for piece in pieces:
+                call.runtime.guard.run("raw", lambda piece=piece: feed.write(piece, line=line))
+                yield piece
+        except GeneratorExit:
+            call.abandon("closed")
+            raise
+        except BaseException as error:
+            call.end(error)
+            raise
+        call.runtime.guard.run("raw", feed.finish)
+        call.end()
+
+    async def close(self) -> Any:
+        """Closes the response; the call ends."""
+        try:
+            return await self.__wrapped__.close()
+        finally:
+            self._self_call.end(outcome="closed")
