@@ -113,6 +113,7 @@ class LocalProvider:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 256  # the default of 5 turns clients away that come all at once
     provider: LocalProvider
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -41,7 +41,8 @@ _OURS = ("spanledger.workflows", "spanledger.plugins")
 class SpanledgerInstrumentor(BaseInstrumentor):
     """The instrumentor that ``opentelemetry-instrument`` loads.
 
-    It installs nothing until the program imports something that we record: a program that does not pays 10 ms for us, not 60.
+    It installs nothing until the program imports something that we record; a program that does not hardly pays for us
+    (``benchmarks/startup.py``).
     """
 
     _installing = False

@@ -50,6 +50,7 @@ class Call:
         "_chunks",
         "_open",
         "_started",
+        "content",
         "context",
         "counted",
         "entry",
@@ -70,6 +71,7 @@ class Call:
         self.is_async, self.counted = False, True
         self._open: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
         self._chunks = 0
+        self.content: Mapping[str, Any] = {}
         self._admission: Admission | None = None
         self.span: Span = trace.INVALID_SPAN
         self.context: Context = otel_context.get_current()
@@ -130,14 +132,7 @@ class Call:
                 self.entry.execution = self.entry.trace_id
         self.context = otel_context.set_value(_INSIDE, self, trace.set_span_in_context(self.span, self.context))
         if self.response.output is not None and self.reader.content is not None:
-            self.capture(self.reader.content(self.kwargs if self.request.tool_name is None else self.request.content))
-
-    def capture(self, content: Mapping[str, Any]) -> None:
-        """Records content on the span and as an event, where that was asked for; the processors redact it."""
-        if self.runtime.capture_spans:
-            spans.set_content(self.span, content)
-        if self.runtime.capture_events and self.request.operation in s.INFERENCE:
-            self.runtime.events.log_content(self.request, content, self.context)
+            self.content = self.reader.content(self.kwargs if self.request.tool_name is None else self.request.content)
 
     # --- what comes back
 
@@ -203,8 +198,16 @@ class Call:
 
     def _record(self, outcome: str) -> None:
         if self.response.output is not None:
-            self.capture(self._output())
+            self._record_content({**self.content, **self._output()})
         spans.end_call(self.span, self.entry, self.response, outcome, self.runtime.names, counted=self.counted)
+
+    def _record_content(self, content: Mapping[str, Any]) -> None:
+        """Content on the span and as an event, where that was asked for; the processors redact it."""
+        if self.runtime.capture_spans:
+            spans.set_content(self.span, content)
+        if self.runtime.capture_events and self.request.operation in s.INFERENCE:
+            told = spans.details(self.request, self.entry, self.response, self.runtime.names)
+            self.runtime.events.log_content(told, content, self.context)
 
     def _output(self) -> dict[str, Any]:
         output = self.response.output

@@ -78,9 +78,10 @@ def prepare(runtime: Runtime, library: str, target: Target, instance: Any, args:
     """Reads the request. An adapter that fails costs the details, not the entry."""
     guard, reader = runtime.guard, target.reader
     if reader.prepare is not None:
-        kwargs = guard.run("adapter.prepare", reader.prepare, kwargs, runtime.settings.stream_usage) or kwargs
+        prepared = guard.run("adapter.prepare", reader.prepare, kwargs, runtime.settings.stream_usage)
+        kwargs = prepared if isinstance(prepared, dict) else kwargs
     request = guard.run("adapter.request", reader.request, instance, args, kwargs)
-    if request is None:
+    if not isinstance(request, Request):
         model = kwargs.get("model")
         request = Request("chat", Activity.LLM, library, model if isinstance(model, str) else None)
     return Call(runtime, library, reader, request, kwargs)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from opentelemetry._logs import Logger
     from opentelemetry.context import Context
 
-    from spanledger.model import Request
-
 _SEVERITY = {
     s.EVENT_WORKFLOW_FAILED: SeverityNumber.ERROR,
     s.EVENT_BUDGET_THRESHOLD: SeverityNumber.WARN,
@@ -67,13 +65,10 @@ class Events:
             )
             self._logger.emit(record)
 
-    def log_content(self, request: Request, content: Mapping[str, Any], context: Context) -> None:
-        """Emits captured content as the conventions' details event; structured, severity DEBUG."""
-        attributes: dict[str, Any] = {s.OPERATION: request.operation, s.PROVIDER: request.provider}
-        if request.model:
-            attributes[s.REQUEST_MODEL] = request.model
-        attributes.update({s.CONTENT[key]: value for key, value in content.items() if value and key in s.CONTENT})
-        self.log(s.EVENT_INFERENCE_DETAILS, attributes, SeverityNumber.DEBUG, context)
+    def log_content(self, attributes: dict[str, Any], content: Mapping[str, Any], context: Context) -> None:
+        """Emits captured content as the conventions' details event: structured, with what the span says; severity DEBUG."""
+        captured = {s.CONTENT[key]: value for key, value in content.items() if value and key in s.CONTENT}
+        self.log(s.EVENT_INFERENCE_DETAILS, {**attributes, **captured}, SeverityNumber.DEBUG, context)
 
 
 _subscribers: tuple[Callable[[Event], None], ...] = ()

@@ -97,6 +97,19 @@ def scope_attributes(scope: Scope) -> dict[str, Any]:
     return attributes
 
 
+def details(request: Request, entry: Entry, response: Response, names: Generation) -> dict[str, Any]:
+    """What the span of an inference says in the conventions' words, for the details event."""
+    attributes = _decisive(request)
+    _describe(attributes, request)
+    attributes.update(_result(entry, response, ""))
+    _numbers(attributes, entry, names)
+    return {name: value for name, value in attributes.items() if not name.startswith(s.EVENT_PREFIX) and name not in _COST}
+
+
+_COST = (s.COST_AMOUNT, s.COST_CURRENCY)
+"""Proposed for spans only."""
+
+
 def end_call(span: Span, entry: Entry, response: Response, outcome: str, names: Generation, *, counted: bool = True) -> None:  # noqa: PLR0913  # each by its name
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
