@@ -195,7 +195,6 @@ def fire(shape: str, unit: str, calls: int) -> Result:
     from spanledger.budgets.rule import parse
     from spanledger.ledger.sqlite import SqliteLedger
 
-    local_provider._Server.request_queue_size = 256  # 64 connections at once must not be turned away by the listening socket
     processes, kind, width = SHAPES[shape]
     budget = budget_text(unit, calls)
     result = Result(shape, unit, parse("FIRE", budget).limit, calls)
