@@ -47,9 +47,8 @@ class Call:
 
     __slots__ = (
         "_admission",
-        "_chunks",
-        "_open",
         "_started",
+        "chunks",
         "content",
         "context",
         "counted",
@@ -57,6 +56,7 @@ class Call:
         "is_async",
         "kwargs",
         "library",
+        "opened",
         "reader",
         "request",
         "response",
@@ -69,8 +69,8 @@ class Call:
         self.runtime, self.library, self.reader, self.request, self.kwargs = runtime, library, reader, request, kwargs
         self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
         self.is_async, self.counted = False, True
-        self._open: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
-        self._chunks = 0
+        self.opened: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
+        self.chunks = 0
         self.content: Mapping[str, Any] = {}
         self._admission: Admission | None = None
         self.span: Span = trace.INVALID_SPAN
@@ -118,7 +118,7 @@ class Call:
         if not self.runtime.reaper.running:  # a forked child
             self.runtime.reaper.start()
         self._started = time.perf_counter()
-        self._open.append(True)
+        self.opened.append(True)
         self.runtime.guard.run("start", self._start)
         self.runtime.open_calls[self.entry.id] = self
 
@@ -138,8 +138,8 @@ class Call:
 
     def chunk(self, event: Any) -> bool:
         """Folds one stream event; True if the application must not see it."""
-        if not self._chunks:
-            self._chunks = 1
+        if not self.chunks:
+            self.chunks = 1
             self.entry.time_to_first_chunk = time.perf_counter() - self._started
         try:
             return self.reader.chunk(event, self.response) is True and self.request.ask_usage
@@ -149,7 +149,7 @@ class Call:
 
     def result(self, value: Any) -> None:
         """Folds a whole result."""
-        self._chunks = 1
+        self.chunks = 1
         self.runtime.guard.run("adapter.response", self.reader.response, value, self.response)
         self.response.complete = True
 
@@ -158,17 +158,17 @@ class Call:
     @property
     def is_open(self) -> bool:
         """Whether the call was sent and nobody has ended it yet."""
-        return bool(self._open)
+        return bool(self.opened)
 
     def abandon(self, outcome: str) -> None:
         """Ends the call from a finaliser: queues it, does no I/O."""
-        if self._open:
+        if self.opened:
             self.runtime.reaper.put(partial(self.end, outcome=outcome))
 
     def end(self, error: BaseException | None = None, outcome: str | None = None) -> None:
         """Settles, records and ends the span; every call but the first does nothing. Never raises."""
         try:
-            self._open.pop()
+            self.opened.pop()
         except IndexError:
             return
         try:
@@ -256,7 +256,7 @@ class Call:
         if self._rejected(error) or self.request.operation == s.FETCH_RESPONSE:
             return Usage(state=State.UNKNOWN)
         in_background = not self.request.stream and self.response.status in ("queued", "in_progress")
-        if not self._chunks or in_background:
+        if not self.chunks or in_background:
             return self._unseen()
         has_output = self.request.activity is not Activity.EMBEDDING
         return Usage(self._input_tokens(), self._text_tokens() if has_output else None, state=State.ESTIMATED)
