@@ -402,7 +402,7 @@ def test_a_response_fetched_again_is_in_the_books_once(make_house: Any, provider
     assert len(house.entries) == 1
     counted = [span.attributes["spanledger.counted"] for span in house.call_spans]
     assert counted == [True, False, False]
-    assert "gen_ai.usage.input_tokens" not in house.call_spans[1].attributes
+    assert "spanledger.cost.nano_usd" not in house.call_spans[1].attributes
 
 
 def _openai_targets() -> Any:

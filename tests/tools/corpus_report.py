@@ -237,10 +237,10 @@ class Spans:
         self.state.cleanup()
 
     def take(self) -> list[dict[str, Any]]:
-        """Attributes of the counted spans since the last time."""
+        """Attributes of our spans since the last time; a response that is fetched a second time is not counted, but told."""
         spans = [dict(span.attributes or {}) for span in self.exporter.get_finished_spans()]
         self.exporter.clear()
-        return [attributes for attributes in spans if attributes.get("spanledger.counted")]
+        return [attributes for attributes in spans if "spanledger.counted" in attributes and "spanledger.entry.id" in attributes]
 
 
 def wanted(record: Any) -> bool:

@@ -227,10 +227,10 @@ class Call:
         if entry.operation == s.FETCH_RESPONSE and (known := self._fetched()) is not None:
             if admission is not None:
                 gate.release(admission)
-            if known.usage.state is not State.EXACT and entry.usage.state is State.EXACT:
+            self.counted = known.usage.state is not State.EXACT and entry.usage.state is State.EXACT
+            if self.counted:  # it was made in the background, and only now tells what it used
                 known.usage, known.cost = entry.usage, entry.cost
                 gate.settle_unreserved(known)
-            self.counted = False
             return
         if admission is not None:
             gate.settle(entry, admission, wait=not self.is_async)

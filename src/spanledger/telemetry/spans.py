@@ -113,13 +113,15 @@ _COST = (s.COST_AMOUNT, s.COST_CURRENCY)
 def end_call(span: Span, entry: Entry, response: Response, outcome: str, names: Generation, *, counted: bool = True) -> None:  # noqa: PLR0913  # each by its name
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
-    A call that is not counted (its response is in the books already) gets neither usage nor cost, so that nobody adds them up twice.
+    A call that is not counted (its response is in the books already) says what the response says, but has no cost.
     """
     if span.is_recording():
         attributes = _result(entry, response, outcome)
         attributes[s.COUNTED] = counted
         if counted:
             _numbers(attributes, entry, names)
+        else:
+            _usage(attributes, entry.usage, names)
         write(span, attributes)
         if entry.error is not None:
             span.set_status(_ERROR)

@@ -1,0 +1,36 @@
+"""A response made in the background tells its usage only when it is fetched: it is in the books once, and exact in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spanledger.engine import drive
+from spanledger.engine.adapter import Reader, Target
+from spanledger.model import Activity, Request, Usage
+
+
+def _wrapped(operation: str, status: str, usage: Usage | None) -> Any:
+    def response(_result: Any, into: Any) -> None:
+        into.id, into.status, into.usage, into.model = "resp_1", status, usage, "gpt-4o-mini"
+
+    def call(**_kwargs: Any) -> str:
+        return status
+
+    request = Request(operation, Activity.LLM, "openai", "gpt-4o-mini", max_output=100, content="hello")
+    return drive.wrap(call, "fake", Target("", "call", Reader(lambda *_: request, response, lambda _event, _into: None)))
+
+
+def test_in_the_books_once_and_exact_in_the_end(make_house: Any) -> None:
+    house = make_house(SPANLEDGER_BUDGET_DAY="1 USD per day")
+    _wrapped("chat", "queued", None)()
+    assert house.entries[0].usage.state.value == "unknown"
+    _wrapped("fetch_response", "in_progress", None)()
+    fetch = _wrapped("fetch_response", "completed", Usage(1000, 500))
+    fetch()
+    fetch()
+    (entry,) = house.entries
+    assert (entry.usage.input, entry.usage.output, entry.usage.state.value) == (1000, 500, "exact")
+    (balance,) = house.runtime.ledger.balances(0.0)
+    assert (balance.spent, balance.reserved) == (entry.cost.nano_usd, 0)
+    counted = [span.attributes["spanledger.counted"] for span in house.call_spans]
+    assert counted == [True, False, True, False], "tokens are on one counted span"
