@@ -72,7 +72,7 @@ _ROOM = 128
 def write(span: Span, attributes: dict[str, Any]) -> None:
     """Sets attributes whose values are of the right types already.
 
-    The SDK checks and copies each value (about 0.7 us, 25 of them a call). Where no limit is set that could apply, ours go in as they are;
+    The SDK checks and copies each value, two dozen of them a call. Where no limit is set that could apply, ours go in as they are;
     see docs/decisions/0005-attributes-past-the-checks.md.
     """
     store = getattr(span, "_attributes", None)
