@@ -1,8 +1,8 @@
 """Metrics: the conventions' histograms, and our own counters.
 
-Histograms and counters are among the dearest things the SDK does in a call. So a call only notes what happened; the notes are recorded when
-metrics are collected (an observable instrument's callback runs first in every collection) or when there are many. Our own counters are added
-up in plain dictionaries. Both also let a forked child start from zero instead of reporting its parent's calls a second time.
+Histograms and counters are among the dearest things the SDK does in a call. So a call only notes what happened; the notes are recorded
+when metrics are collected (an observable instrument's callback runs first in every collection) or when there are many. Our own counters are
+added up in plain dictionaries. Both also let a forked child start from zero instead of reporting its parent's calls a second time.
 """
 
 from __future__ import annotations
