@@ -1,4 +1,4 @@
-"""The command line: ``spanledger run | status | report | trace | budgets``.
+"""The command line: ``spanledger run | status | report | trace | budgets``, and the commands of ``spanledger.commands``.
 
 Errors are one line on standard error and exit code 2; ``status`` exits with 1 if something that is configured is broken.
 """
@@ -6,106 +6,75 @@ Errors are one line on standard error and exit code 2; ``status`` exits with 1 i
 from __future__ import annotations
 
 import datetime as dt
-import json
+import importlib
 import logging
 import os
+import pkgutil
 import shutil
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from spanledger import commands
 from spanledger import settings as config
-from spanledger.errors import ConfigurationError, SpanledgerError
+from spanledger.commands.common import (
+    LEDGER,
+    Commands,
+    Failure,
+    json_option,
+    ledger_option,
+    open_books,
+    print_json,
+    print_view,
+    settings_for,
+)
+from spanledger.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from rich.console import RenderableType
-
-    from spanledger.ledger.ledger import Ledger
     from spanledger.ledger.spans import SpanStore
     from spanledger.settings import Settings
 
 NO_NETWORK = {"OTEL_TRACES_EXPORTER": "spanledger", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
 """What ``run`` sets where the environment does not: spans go into the ledger's file, nothing goes out."""
 _START = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
-_WIDE = 120
-_LEDGER = "SPANLEDGER_LEDGER"
 
 
-class _Failure(click.ClickException):
-    """One line for the person at the terminal."""
+class _AllCommands(Commands):
+    """The commands of this file, and those of ``spanledger.commands``: one module each, imported only when it is called."""
 
-    exit_code = 2
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_elsewhere()])
 
-    def show(self, file: Any = None) -> None:
-        click.echo(f"spanledger: {self.format_message()}", err=True, file=file)
-
-
-class _Commands(click.Group):
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except SpanledgerError as error:
-            raise _Failure(" ".join(str(error).split())) from error
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _elsewhere():
+            found: click.Command = getattr(importlib.import_module(f"{commands.__name__}.{cmd_name}"), cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def _elsewhere() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(commands.__path__) if module.name != "common"]
+
+
+@click.group(cls=_AllCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spanledger", message="spanledger %(version)s")
 def main() -> None:
     """Keeps the books on LLM and plugin usage: tokens, cost, budgets."""
 
 
-_ledger_option = click.option("--ledger", "url", metavar="URL", help="The ledger to use instead of SPANLEDGER_LEDGER's.")
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _settings(url: str | None) -> Settings:
-    settings = config.load()
-    return replace(settings, ledger=url, sources={**settings.sources, "ledger": "--ledger"}) if url else settings
-
-
-def _print(view: Callable[[int], RenderableType]) -> None:
-    """Prints for a person, in the terminal's width; a pipe or a file has room for a whole table."""
-    from rich.console import Console  # noqa: PLC0415  # rich takes 50 ms
-
-    width = shutil.get_terminal_size((_WIDE, 24)).columns
-    Console(width=width, highlight=False).print(view(width))
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-@contextmanager
-def _books(settings: Settings) -> Iterator[Ledger]:
-    """The ledger, for reading. Raises ConfigurationError if there is nothing that another process could have written to."""
-    from spanledger.ledger.open import open_ledger  # noqa: PLC0415  # only commands that read the books need it
-
-    if settings.ledger_url.startswith("memory:"):
-        expected = "a ledger that outlives its process, such as sqlite:////var/lib/myapp/ledger.db"
-        raise ConfigurationError(_LEDGER, "memory: belongs to one process, nobody else can read it", expected)
-    ledger = open_ledger(settings.ledger_url)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
-
-
 @main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@_ledger_option
+@ledger_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(url: str | None, command: tuple[str, ...]) -> None:
     """Run a program with its calls counted, priced and held to the budgets: spanledger run -- python app.py
 
     Spans go into the ledger's file and nothing into the network, unless OTEL_* variables say otherwise.
     """
-    settings = _settings(url)
+    settings = settings_for(url)
     environment = config.export_environment(**NO_NETWORK, SPANLEDGER_LEDGER=settings.ledger_url)
     environment["SPANLEDGER_LEDGER"] = settings.ledger_url
     arguments = [sys.executable, "-P", "-c", _START, _beside_us(command[0]), *command[1:]]
@@ -119,7 +88,7 @@ def _beside_us(program: str) -> str:
         return str(beside)
     if shutil.which(program) is None:
         message = f"cannot find the program {program!r}; expected a command such as: spanledger run -- python app.py"
-        raise _Failure(message)
+        raise Failure(message)
     return program
 
 
@@ -128,8 +97,8 @@ def _beside_us(program: str) -> str:
 @click.option("--since", metavar="WHEN", help="From then on: today, yesterday, 7d, 24h, 2026-01-31, 2026-01-31T12:00.")
 @click.option("--until", metavar="WHEN", help="Up to, but not including, then.")
 @click.option("--execution", metavar="ID", help="Only this run of a workflow.")
-@_ledger_option
-@_json_option
+@ledger_option
+@json_option
 def report(by: tuple[str, ...], since: str | None, until: str | None, execution: str | None, url: str | None, as_json: bool) -> None:  # noqa: PLR0913, PLR0917  # one parameter for each option
     """What was used and what it cost.
 
@@ -138,36 +107,36 @@ def report(by: tuple[str, ...], since: str | None, until: str | None, execution:
     """
     from spanledger.report import queries, views  # noqa: PLC0415  # rich takes 50 ms
 
-    settings = _settings(url)
+    settings = settings_for(url)
     now = dt.datetime.now(dt.UTC)
     start = queries.moment("--since", since, settings.timezone, now) if since else None
     end = queries.moment("--until", until, settings.timezone, now) if until else None
-    with _books(settings) as ledger:
+    with open_books(settings) as ledger:
         found = queries.report(ledger, by or ("model",), since=start, until=end, execution=execution)
     if as_json:
-        _print_json(queries.report_json(found))
+        print_json(queries.report_json(found))
     elif found.empty:
         click.echo(views.empty(filtered=bool(since or until or execution)))
     else:
-        _print(lambda width: views.report_view(found, width))
+        print_view(lambda width: views.report_view(found, width))
 
 
 @main.command()
 @click.argument("trace_id", required=False)
 @click.option("--last", default=1, metavar="N", type=click.IntRange(1, 1000), help="Without TRACE_ID: the N newest traces, newest last.")
-@_ledger_option
-@_json_option
+@ledger_option
+@json_option
 def trace(trace_id: str | None, last: int, url: str | None, as_json: bool) -> None:
     """The spans of one trace as a tree; TRACE_ID may be its first digits, default is the newest trace."""
     from spanledger.report import tree  # noqa: PLC0415  # rich takes 50 ms
 
-    settings = _settings(url)
-    with _books(settings) as ledger:
+    settings = settings_for(url)
+    with open_books(settings) as ledger:
         traces = [tree.grow(spans, ledger) for spans in tree.find(_span_store(settings), trace_id, last)]
     if as_json:
-        _print_json([tree.trace_json(found) for found in traces])
+        print_json([tree.trace_json(found) for found in traces])
     else:
-        _print(lambda _: tree.traces_view(traces))
+        print_view(lambda _: tree.traces_view(traces))
 
 
 def _span_store(settings: Settings) -> SpanStore:
@@ -177,45 +146,45 @@ def _span_store(settings: Settings) -> SpanStore:
     path = sqlite_path(settings.ledger_url)
     if path is None:
         expected = "a sqlite ledger; traces of other ledgers are where OTEL_TRACES_EXPORTER sends them"
-        raise ConfigurationError(_LEDGER, "only a sqlite ledger keeps spans", expected)
+        raise ConfigurationError(LEDGER, "only a sqlite ledger keeps spans", expected)
     return SpanStore(path)
 
 
 @main.command()
-@_ledger_option
-@_json_option
+@ledger_option
+@json_option
 def budgets(url: str | None, as_json: bool) -> None:
     """Every budget: spent, reserved by calls under way, left, and when it starts anew."""
     from spanledger.budgets.rule import parse_all  # noqa: PLC0415  # only this command needs it
     from spanledger.report import accounts, views  # noqa: PLC0415  # rich takes 50 ms
 
-    settings = _settings(url)
+    settings = settings_for(url)
     rules, problems = parse_all(settings.budgets)
     for problem in problems:
         click.echo(f"spanledger: {problem}; this budget is not enforced", err=True)
-    with _books(settings) as ledger:
+    with open_books(settings) as ledger:
         lines = accounts.budget_lines(rules, ledger.balances(time.time()))
     if as_json:
-        _print_json(accounts.budgets_json(lines))
+        print_json(accounts.budgets_json(lines))
     elif not lines:
         click.echo('No budget is configured. Set one as in SPANLEDGER_BUDGET_DAY="20 USD per day".')
     else:
-        _print(lambda _: views.budgets_view(lines, settings.timezone))
+        print_view(lambda _: views.budgets_view(lines, settings.timezone))
 
 
 @main.command()
-@_ledger_option
-@_json_option
+@ledger_option
+@json_option
 def status(url: str | None, as_json: bool) -> None:
     """Libraries, budgets, prices, ledger and settings as they are in force here; exit code 1 if something is broken."""
     from spanledger.report import status as checks  # noqa: PLC0415  # rich takes 50 ms
 
-    settings = _settings(url)
+    settings = settings_for(url)
     found = checks.gather(settings, _try_installation(settings), time.time())
     if as_json:
-        _print_json(checks.status_json(found))
+        print_json(checks.status_json(found))
     else:
-        _print(lambda _: checks.status_view(found))
+        print_view(lambda _: checks.status_view(found))
     sys.exit(0 if found.ok else 1)
 
 

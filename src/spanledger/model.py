@@ -226,6 +226,27 @@ class Entry:
     superseded: bool = False
     """A later attempt of the same step replaced this one: consumed, but not billable."""
 
+    def tokens_by_type(self) -> dict[str, int]:
+        """Tokens in types that do not overlap; empty if the usage is unknown.
+
+        ``input`` is what was not read from or written to a cache, ``output`` leaves out ``reasoning``, ``plugin`` is a plugin call's
+        tokens-equivalent.
+        """
+        usage = self.usage
+        if usage.state is State.UNKNOWN:
+            return {}
+        if self.plugin is not None:
+            return {"plugin": usage.total}
+        read, reasoning = usage.cache_read or 0, usage.reasoning or 0
+        written = (usage.cache_write or 0) + (usage.cache_write_1h or 0)
+        return {
+            "input": max(0, (usage.input or 0) - read - written),
+            "cache_read": read,
+            "cache_write": written,
+            "output": max(0, (usage.output or 0) - reasoning),
+            "reasoning": reasoning,
+        }
+
 
 @dataclass(slots=True)
 class Execution:
@@ -254,6 +275,41 @@ class ActivityTotal(NamedTuple):
     estimated: int = 0
     errors: int = 0
     seconds: float = 0.0
+
+
+class AuditRecord(NamedTuple):
+    """One line of the audit table: append-only, each record's hash covers the record before it."""
+
+    sequence: int
+    """From 1, without gaps."""
+    time: float
+    key: str
+    """What makes it the same event: a second record with this key is not written."""
+    text: str
+    """The record itself, JSON without personal data."""
+    previous: str
+    """Hash of the record before; 64 zeros for the first."""
+    hash: str
+    """SHA-256, hexadecimal, of all the above (``ledger.chain.link``)."""
+
+
+class BookSum(NamedTuple):
+    """What a ledger was ever told, by service, activity and usage state; never falls, not even when entries are replaced or deleted."""
+
+    service: str
+    activity: str
+    usage_state: str
+    operations: int = 0
+    nano_usd: int = 0
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    plugin: int = 0
+    superseded_operations: int = 0
+    superseded_tokens: int = 0
+    superseded_nano_usd: int = 0
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from spanledger.model import State
 LATER = 2_000_000_000.0
 NEXT = (
     *schema.MIGRATIONS,
-    ("ALTER TABLE entry ADD COLUMN colour TEXT", "CREATE TABLE audit (line TEXT)", "INSERT INTO audit VALUES ('once')"),
+    ("ALTER TABLE entry ADD COLUMN colour TEXT", "CREATE TABLE more (line TEXT)", "INSERT INTO more VALUES ('once')"),
 )
 """What a later version may look like."""
 
@@ -86,17 +86,20 @@ def test_version_1_can_still_be_used(tmp_path, make_hold, make_entry, balance, n
     ledger.close()
 
 
-def test_today_s_schema_is_version_1_s(tmp_path, prepared, raw):
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS) + 1))
+def test_a_file_of_each_version_gets_today_s_tables(tmp_path, prepared, raw, version):
     """Whoever changes the tables appends a migration, and a fixture of the version before."""
     (tmp_path / "old").mkdir()
-    raw(tmp_path / "old" / "db").executescript(Path(__file__).with_name("schema_v1.sql").read_text())
+    path = tmp_path / "old" / "ledger.db"
+    raw(path).executescript(Path(__file__).with_name(f"schema_v{version}.sql").read_text())
     shapes = []
-    for db in (raw(tmp_path / "old" / "db"), prepared(tmp_path / "new.db")):
-        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-        shapes.append({table: db.execute(f"PRAGMA table_info({table})").fetchall() for table in tables})
+    for db in (prepared(path), prepared(tmp_path / "new.db")):
+        names = db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name").fetchall()
+        shapes.append(
+            {name: db.execute(f"PRAGMA table_info({name})").fetchall() for name in names for name in name[1:]} | dict.fromkeys(names)
+        )
         db.close()
     assert shapes[0] == shapes[1]
-    assert len(schema.MIGRATIONS) == 1
 
 
 def test_an_older_file_is_migrated_and_keeps_its_books(tmp_path, make_entry, make_hold, balance, monkeypatch, prepared):
@@ -120,7 +123,7 @@ def test_a_failing_migration_leaves_the_old_version(tmp_path, prepared, raw):
     with pytest.raises(sqlite3.OperationalError):
         prepared(path, (*schema.MIGRATIONS, ("CREATE TABLE half (x)", "SELECT nonsense FROM nowhere")))
     db = raw(path)
-    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
     assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
 
 
@@ -144,7 +147,7 @@ def test_many_migrating_at_once_migrate_once(tmp_path, make_entry, monkeypatch, 
         thread.join()
     assert failures == []
     db = raw(path)
-    assert db.execute("SELECT line FROM audit").fetchall() == [("once",)]
+    assert db.execute("SELECT line FROM more").fetchall() == [("once",)]
     assert db.execute("SELECT count(*) FROM entry").fetchone() == (8,)
 
 
@@ -154,7 +157,7 @@ def test_a_newer_file_is_refused_and_not_touched(tmp_path, make_entry, prepared)
     before = digest(path)
     ledger = SqliteLedger(path)
     with pytest.raises(
-        LedgerTooNew, match=r"ledger\.db was written by a newer version of Spanledger .*version 2.*knows 1.*upgrade spanledger"
+        LedgerTooNew, match=r"ledger\.db was written by a newer version of Spanledger .*version 3.*knows 2.*upgrade spanledger"
     ):
         ledger.settle(make_entry(), [])
     assert digest(path) == before

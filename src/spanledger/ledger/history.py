@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spanledger.ledger import sums
 from spanledger.ledger.rules import winner
+from spanledger.ledger.tally import Tally
 from spanledger.model import Total
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class History:
         self._by_response: OrderedDict[str, Entry] = OrderedDict()
         self._steps: OrderedDict[tuple[str, str], _Step] = OrderedDict()
         self._older: dict[tuple[str | None, ...], Total] = {}
+        self.tally = Tally()
 
     def get(self, entry_id: str) -> Kept | None:
         """The entry of this id, if it is among those kept."""
@@ -54,6 +56,7 @@ class History:
         entry = kept.entry
         if entry.attempt is not None and entry.execution is not None and entry.step is not None:
             self._put_in_step(entry, entry.execution, entry.step, entry.attempt)
+        self.tally.added(entry, replaces=entry.id in self._kept)
         self._kept[entry.id] = kept
         if len(self._kept) > self._most:
             self._fold(self._kept.popitem(last=False)[1].entry)
@@ -71,7 +74,9 @@ class History:
         for entry_id in record.entry_ids:
             kept = self._kept.get(entry_id)
             if kept and kept.entry.attempt in record.ended:
-                kept.entry.superseded = kept.entry.attempt != counts
+                before, kept.entry.superseded = kept.entry.superseded, kept.entry.attempt != counts
+                if kept.entry.superseded and not before:
+                    self.tally.superseded(kept.entry)
 
     def find_response(self, response_id: str) -> Entry | None:
         """The newest entry with this response id."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from spanledger.model import Balance, Entry, Execution, Hold, Refusal, Total
+    from spanledger.model import AuditRecord, Balance, BookSum, Entry, Execution, Hold, Refusal, Total
 
 GROUPS = ("model", "provider", "activity", "operation", "workflow", "execution", "step", "plugin", "service", "day")
 """Columns by which totals can be grouped, besides any scope key (customer, user, ...)."""
@@ -87,6 +87,22 @@ class Ledger(Protocol):
 
     def executions(self, *, since: float | None = None, until: float | None = None) -> Iterator[Execution]:
         """Recorded workflow runs in the order of their start."""
+
+    def identity(self) -> str:
+        """A name of this store that no other has; it stays as long as the store."""
+
+    def sums(self) -> list[BookSum]:
+        """What was ever written, by service, activity and usage state, for metrics: no number ever falls.
+
+        An entry that is replaced by exact numbers adds those to the sums of ``exact``; its operation stays counted once. Deleting old
+        entries changes nothing.
+        """
+
+    def append_audit(self, time: float, key: str, text: str) -> AuditRecord | None:
+        """Appends a record to the audit chain; None if there is one with this key. ``text`` is free of personal data."""
+
+    def audit(self, after: int = 0) -> Iterator[AuditRecord]:
+        """Audit records with a sequence number above ``after``, in their order."""
 
     def open_leases(self) -> int:
         """Reservations not yet settled, released or swept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spanledger.errors import LedgerBusy
 from spanledger.ledger import fork, sums
+from spanledger.ledger.chain import Audit
 from spanledger.ledger.history import History, Kept
 from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, Account, is_open, replaces, take
 from spanledger.model import State
@@ -16,9 +18,13 @@ from spanledger.model import State
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from spanledger.model import Balance, Entry, Execution, Hold, Refusal, Total
+    from spanledger.model import AuditRecord, Balance, BookSum, Entry, Execution, Hold, Refusal, Total
 
 MOST_ENTRIES = 100_000
+
+
+def _new_identity() -> str:
+    return os.urandom(8).hex()
 
 
 class _Lease(NamedTuple):
@@ -46,6 +52,7 @@ class MemoryLedger:
         self._leases: dict[str, _Lease] = {}
         self._history = History(most_entries)
         self._executions: OrderedDict[str, Execution] = OrderedDict()
+        self._identity, self._audit = _new_identity(), Audit(most_entries)
         fork.watch(self)
 
     def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
@@ -155,6 +162,25 @@ class MemoryLedger:
             replace(one) for one in known if (since is None or one.started >= since) and (until is None or one.started < until)
         )  # fmt: skip
 
+    def identity(self) -> str:
+        """See ``Ledger.identity``."""
+        return self._identity
+
+    def sums(self) -> list[BookSum]:
+        """See ``Ledger.sums``."""
+        with self._lock:
+            return self._history.tally.sums()
+
+    def append_audit(self, time: float, key: str, text: str) -> AuditRecord | None:
+        """See ``Ledger.append_audit``."""
+        with self._lock:
+            return self._audit.append(time, key, text)
+
+    def audit(self, after: int = 0) -> Iterator[AuditRecord]:
+        """See ``Ledger.audit``. Reaches back as far as ``entries``."""
+        with self._lock:
+            return iter(self._audit.after(after))
+
     def open_leases(self) -> int:
         """See ``Ledger.open_leases``."""
         return len(self._leases)
@@ -177,6 +203,7 @@ class MemoryLedger:
         self._leases.clear()
         self._history = History(self._most)
         self._executions.clear()
+        self._identity, self._audit = _new_identity(), Audit(self._most)
         for account in self._accounts.values():
             account.reserved = 0
 

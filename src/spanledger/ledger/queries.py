@@ -1,4 +1,4 @@
-"""What can be read from a SQLite ledger, for reports: totals, entries, executions, balances."""
+"""What can be read from a SQLite ledger, for reports and metrics: totals, entries, executions, balances, sums, audit records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from spanledger.ledger import rows, stored
 from spanledger.ledger.ledger import GROUPS
 from spanledger.ledger.sums import ordered
-from spanledger.model import Total
+from spanledger.model import AuditRecord, BookSum, Total
 
 if TYPE_CHECKING:
     import sqlite3
@@ -97,3 +97,22 @@ def balances(db: sqlite3.Connection, now: float) -> list[Balance]:
     """See ``Ledger.balances``."""
     sql = f"SELECT {stored.COLUMNS} FROM account WHERE ends IS NULL OR ends > ? ORDER BY budget, scope, id"  # noqa: S608  # constants
     return [stored.to_account(row).balance() for row in db.execute(sql, (now,))]
+
+
+def sums(db: sqlite3.Connection) -> list[BookSum]:
+    """See ``Ledger.sums``; triggers keep them (``schema.py``)."""
+    sql = f"SELECT {', '.join(BookSum._fields)} FROM tally ORDER BY service, activity, usage_state"  # noqa: S608  # constants
+    return [BookSum(*row) for row in db.execute(sql)]
+
+
+AUDIT = ", ".join(AuditRecord._fields)
+"""The columns of ``audit``."""
+
+
+def audit(reader: Database, after: int) -> Iterator[AuditRecord]:
+    """See ``Ledger.audit``."""
+    sql = f"SELECT {AUDIT} FROM audit WHERE sequence > ? ORDER BY sequence LIMIT {_PAGE}"  # noqa: S608  # constants
+    while page := _page(reader, sql, [after]):
+        records = [AuditRecord(*row) for row in page]
+        yield from records
+        after = records[-1].sequence

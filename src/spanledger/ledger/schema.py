@@ -60,7 +60,65 @@ _VERSION_1 = (
         UNIQUE (trace_id, span_id))""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_TALLIED = ("operations", "nano_usd", "input", "cache_read", "cache_write", "output", "reasoning", "plugin")
+_SUPERSEDED = ("superseded_operations", "superseded_tokens", "superseded_nano_usd")
+_WRITTEN = "coalesce(NEW.cache_write, 0) + coalesce(NEW.cache_write_1h, 0)"
+_AMOUNTS = {
+    "nano_usd": "coalesce(NEW.nano_usd, 0)",
+    "input": f"max(0, coalesce(NEW.input_tokens, 0) - coalesce(NEW.cache_read, 0) - ({_WRITTEN}))",
+    "cache_read": "coalesce(NEW.cache_read, 0)",
+    "cache_write": _WRITTEN,
+    "output": "max(0, coalesce(NEW.output_tokens, 0) - coalesce(NEW.reasoning, 0))",
+    "reasoning": "coalesce(NEW.reasoning, 0)",
+    "plugin": "coalesce(NEW.input_tokens, 0) + coalesce(NEW.output_tokens, 0)",
+}
+"""As ``Entry.tokens_by_type`` says."""
+
+
+def _counts(name: str) -> str:
+    """The amount of one column, 0 where it does not apply: unknown usage has no tokens, and a plugin's are a type of their own."""
+    if name == "nano_usd":
+        return _AMOUNTS[name]
+    return f"iif(NEW.usage_state <> 'unknown' AND (NEW.plugin IS {'NOT ' if name == 'plugin' else ''}NULL), {_AMOUNTS[name]}, 0)"
+
+
+_TOKENS = "iif(NEW.usage_state <> 'unknown', coalesce(NEW.input_tokens, 0) + coalesce(NEW.output_tokens, 0), 0)"
+
+
+def _tally(operations: int, superseded: str, superseded_operations: int, *, amounts: bool = True) -> str:
+    """Adds a row of ``entry`` to its row of ``tally``: operations, amounts, and if ``superseded`` holds the part that is superseded."""
+    values = {
+        "operations": str(operations),
+        **{name: _counts(name) if amounts else "0" for name in _AMOUNTS},
+        "superseded_operations": f"iif({superseded}, {superseded_operations}, 0)",
+        "superseded_tokens": f"iif({superseded}, {_TOKENS}, 0)",
+        "superseded_nano_usd": f"iif({superseded}, {_AMOUNTS['nano_usd']}, 0)",
+    }
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in values)
+    return f"""INSERT INTO tally (service, activity, usage_state, {", ".join(values)})
+        VALUES (coalesce(NEW.service, ''), NEW.activity, NEW.usage_state, {", ".join(values.values())})
+        ON CONFLICT (service, activity, usage_state) DO UPDATE SET {added};"""  # noqa: S608  # constants
+
+
+_VERSION_2 = (
+    # What was ever written, for metrics: it never falls, so a replaced entry adds its new amounts, and its operation stays counted once.
+    f"""CREATE TABLE tally (service TEXT NOT NULL, activity TEXT NOT NULL, usage_state TEXT NOT NULL,
+        {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in (*_TALLIED, *_SUPERSEDED))},
+        PRIMARY KEY (service, activity, usage_state)) WITHOUT ROWID""",
+    f"CREATE TRIGGER entry_added AFTER INSERT ON entry BEGIN {_tally(1, 'NEW.superseded', 1)} END",
+    f"""CREATE TRIGGER entry_replaced AFTER UPDATE OF usage_state ON entry
+        BEGIN {_tally(0, "NEW.superseded AND OLD.superseded", 0)} END""",
+    f"""CREATE TRIGGER entry_superseded AFTER UPDATE OF superseded ON entry WHEN NEW.superseded AND NOT OLD.superseded
+        BEGIN {_tally(0, "1", 1, amounts=False)} END""",
+    "CREATE TABLE identity (id TEXT NOT NULL)",
+    "INSERT INTO identity VALUES (lower(hex(randomblob(8))))",
+    """CREATE TABLE audit (sequence INTEGER PRIMARY KEY, time REAL NOT NULL, key TEXT NOT NULL UNIQUE, text TEXT NOT NULL,
+        previous TEXT NOT NULL, hash TEXT NOT NULL)""",
+    "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit records are never changed'); END",
+    "CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit records are never deleted'); END",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """Migration n (counted from 0) makes version n + 1 of version n."""
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from spanledger.errors import LedgerError
-from spanledger.ledger import queries, rows
+from spanledger.ledger import chain, queries, rows
 from spanledger.ledger.database import Database
 from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, replaces, take, winner
 from spanledger.ledger.stored import StoredAccounts
-from spanledger.model import State
+from spanledger.model import AuditRecord, State
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from spanledger.model import Balance, Entry, Execution, Hold, Refusal, Total
+    from spanledger.model import Balance, BookSum, Entry, Execution, Hold, Refusal, Total
 
 _ADD_LEASE = "INSERT INTO lease (entry, expires, holds, draft) VALUES (?, ?, ?, ?) ON CONFLICT (entry) DO NOTHING"
 _NAMES = ", ".join(f'"{name}"' for name in (*rows.COLUMNS, "charges", "swept"))
@@ -127,6 +127,23 @@ class SqliteLedger:
         """See ``Ledger.executions``. ``since`` and ``until`` bound their start."""
         return queries.executions(self._reader, since, until)
 
+    def identity(self) -> str:
+        """See ``Ledger.identity``."""
+        found: str = self._reader.read(lambda db: db.execute("SELECT id FROM identity").fetchone()[0])
+        return found
+
+    def sums(self) -> list[BookSum]:
+        """See ``Ledger.sums``."""
+        return self._reader.read(queries.sums)
+
+    def append_audit(self, time: float, key: str, text: str) -> AuditRecord | None:
+        """See ``Ledger.append_audit``."""
+        return self._writer.write(lambda db: _append_audit(db, time, rows.sound(key), rows.sound(text)))
+
+    def audit(self, after: int = 0) -> Iterator[AuditRecord]:
+        """See ``Ledger.audit``."""
+        return queries.audit(self._reader, after)
+
     def open_leases(self) -> int:
         """See ``Ledger.open_leases``."""
         count: int = self._reader.read(lambda db: db.execute("SELECT count(*) FROM lease").fetchone()[0])
@@ -150,6 +167,15 @@ class SqliteLedger:
         except UnicodeEncodeError:
             row, holds = rows.sound_row(row), rows.sound_holds(holds)
             return self._writer.write(lambda db: work(db, row, holds), wait=wait)
+
+
+def _append_audit(db: sqlite3.Connection, time: float, key: str, text: str) -> AuditRecord | None:
+    if db.execute("SELECT 1 FROM audit WHERE key = ?", (key,)).fetchone():
+        return None
+    last = db.execute(f"SELECT {queries.AUDIT} FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()  # noqa: S608  # constants
+    record = chain.follow(AuditRecord(*last) if last else None, time, key, text)
+    db.execute(f"INSERT INTO audit ({queries.AUDIT}) VALUES ({rows.marks(len(record))})", record)  # noqa: S608  # constants
+    return record
 
 
 def _nothing(db: sqlite3.Connection) -> None:

@@ -90,6 +90,10 @@ FETCH_RESPONSE = "fetch_response"
 ENTRY_ID = "spanledger.entry.id"
 ACTIVITY = "spanledger.activity"
 COUNTED = "spanledger.counted"
+CORRECTION = "spanledger.correction"
+"""Set on a counted span that completes the numbers of an operation which another span counted already."""
+SUPERSEDED = "spanledger.superseded"
+"""On a call: its attempt was replaced before the call ended. As a prefix on a step: what the end of its attempt replaced, by activity."""
 OUTCOME = "spanledger.outcome"
 """How a call ended: completed, error, cancelled, closed, caller_error, dropped, exit, refused."""
 USAGE_STATE = "spanledger.usage.state"
@@ -141,6 +145,24 @@ METRIC_INTERNAL_NOTES = "spanledger.internal.collections"
 """Never has a value: its callback is the hook that runs before metrics are collected."""
 METRIC_INTERNAL_ERRORS = "spanledger.internal_errors"
 METRIC_BUDGETS = {"limit": "spanledger.budget.limit", "spent": "spanledger.budget.spent", "reserved": "spanledger.budget.reserved"}
+METRIC_RECON_TOKENS = "spanledger.recon.tokens"
+"""The same sums told by several sources, to be compared: tokens by exclusive type, cost in nano-USD, operations."""
+METRIC_RECON_COST = "spanledger.recon.cost"
+METRIC_RECON_OPERATIONS = "spanledger.recon.operations"
+METRIC_RECON_SUPERSEDED = {
+    "tokens": "spanledger.recon.superseded.tokens",
+    "nano_usd": "spanledger.recon.superseded.cost",
+    "operations": "spanledger.recon.superseded.operations",
+}
+"""The part of the three sums above that attempts of steps used which a later attempt replaced: consumed, but not billable."""
+RECON_SOURCE = "spanledger.source"
+"""``span`` (derived by the collector), ``sdk``, ``execution``, ``ledger`` or ``provider``."""
+RECON_TOKEN_TYPE = "spanledger.token.type"  # noqa: S105  # an attribute name
+"""``input`` (not cached), ``cache_read``, ``cache_write``, ``output`` (without reasoning), ``reasoning``, ``plugin``: disjoint."""
+RECON_SERVICE = "spanledger.service"
+"""The service whose calls a ledger's sums are of; other sources are of the resource's service."""
+RECON_LEDGER = "spanledger.ledger.id"
+EVENT_AUDIT = "audit"
 METRIC_TOOL_DURATION = "gen_ai.execute_tool.duration"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105  # an attribute name
 REDACTION_LABEL = "spanledger.redaction.label"
