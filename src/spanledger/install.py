@@ -19,7 +19,7 @@ from spanledger import adapters as known_adapters
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
 from spanledger.budgets.spool import Spool
-from spanledger.engine import drive, patching
+from spanledger.engine import drive, patching, runs
 from spanledger.engine.call import current_call
 from spanledger.engine.guard import Guard, log
 from spanledger.engine.reaper import Reaper
@@ -27,7 +27,7 @@ from spanledger.engine.runtime import Runtime, activate, active
 from spanledger.errors import ConfigurationError
 from spanledger.ledger.open import open_ledger, understood
 from spanledger.pricing.book import PriceBook
-from spanledger.telemetry import semconv
+from spanledger.telemetry import recon, semconv
 from spanledger.telemetry.events import Events
 from spanledger.telemetry.metrics import Metrics
 
@@ -139,6 +139,7 @@ def uninstrument() -> None:
 
 def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Installation:
     problems = list(config.problems)
+    config = dataclasses.replace(config, service=config.service or _service_name(tracer_provider))
     rules, broken_rules = budget_rules.parse_all(config.budgets)
     prices, broken_prices = plugins.parse_prices("SPANLEDGER_PLUGIN_PRICES", config.plugin_prices)
     plugins.configure(prices, config.plugin_tokens)
@@ -151,7 +152,12 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     names = semconv.generation(config.semconv)
     meter = metrics.get_meter("spanledger", __version__, meter_provider)
     reaper = Reaper()
-    instruments = Metrics(meter, names, lambda: guard.run("balances", ledger.balances, time.time()) or (), reaper.put)
+    runs.restart()
+    books = recon.LedgerSums(ledger)
+    instruments = Metrics(
+        meter=meter, names=names, balances=lambda: guard.run("balances", ledger.balances, time.time()) or (), defer=reaper.put,
+        sources={"execution": runs.values, "ledger": books.values}, refresh=lambda: guard.run("sums", books.refresh),
+    )  # fmt: skip
     guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
     events = Events(_logs.get_logger("spanledger", __version__, logger_provider=logger_provider), guard.caught)
     spool = Spool(ledger, config.state_dir, ledger_url=url, lease_seconds=config.lease_seconds)
@@ -168,6 +174,12 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     for problem in [*problems, *book.problems]:
         log.warning("%s", problem)
     return Installation(runtime, spool, [Library(name) for name in known_adapters.KNOWN], problems=problems)
+
+
+def _service_name(tracer_provider: Any) -> str | None:
+    """The name that spans and metrics of this process carry, so that the books say the same."""
+    resource = getattr(tracer_provider or trace.get_tracer_provider(), "resource", None)
+    return str(resource.attributes["service.name"]) if resource is not None and "service.name" in resource.attributes else None
 
 
 def _notify(notice: Notice) -> None:

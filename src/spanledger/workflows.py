@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -13,10 +12,11 @@ from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from spanledger import scopes
+from spanledger.engine import runs
 from spanledger.engine.call import error_type
 from spanledger.engine.guard import log
 from spanledger.engine.runtime import Runtime, active, new_id
-from spanledger.model import Activity, ActivityTotal, CostStatus, Execution, State
+from spanledger.model import Activity, Execution
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
 
@@ -29,47 +29,10 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
-    from spanledger.model import Entry
+    from spanledger.model import ActivityTotal
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Run:
-    """What one workflow run adds up itself, apart from the ledger; thread-safe."""
-
-    def __init__(self) -> None:
-        self._totals: dict[str, ActivityTotal] = {}
-        self._attempts: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def add(self, entry: Entry) -> None:
-        """Adds one settled entry."""
-        usage, cost = entry.usage, entry.cost
-        with self._lock:
-            t = self._totals.get(entry.activity.value, ActivityTotal())
-            self._totals[entry.activity.value] = ActivityTotal(
-                t.calls + 1,
-                t.input_tokens + (usage.input or 0),
-                t.output_tokens + (usage.output or 0),
-                t.nano_usd + (cost.nano_usd or 0),
-                t.unpriced + (cost.status is CostStatus.UNPRICED),
-                t.estimated + (usage.state is not State.EXACT),
-                t.errors + (entry.error is not None),
-                t.seconds + (entry.duration or 0.0),
-            )
-
-    def totals(self) -> dict[str, ActivityTotal]:
-        """Sums by activity so far: consumed, superseded attempts included."""
-        with self._lock:
-            return dict(self._totals)
-
-    def next_attempt(self, step: str, given: int | None) -> int:
-        """The number of this attempt of a step: the one given, else one more than the last."""
-        with self._lock:
-            attempt = given if given is not None else self._attempts.get(step, 0) + 1
-            self._attempts[step] = max(attempt, self._attempts.get(step, 0))
-            return attempt
 
 
 class _Managed:
@@ -182,7 +145,7 @@ class workflow(_Managed):  # noqa: N801
         super().__init__()
         self.name, self._given, self._keys = name, execution_id, _text_keys(keys)
         self.execution_id = execution_id or new_id()
-        self._run, self._started = Run(), 0.0
+        self._run, self._started = runs.Run(), 0.0
 
     def _fresh(self) -> workflow:
         return workflow(self.name, self._given, **self._keys)
@@ -198,6 +161,7 @@ class workflow(_Managed):  # noqa: N801
         )
         context = _with_baggage(runtime, self._keys, scopes.within(entered, context))
         self._started = time.time()
+        runs.opened(self._run)
         if runtime is not None:
             attributes = {s.OPERATION: s.INVOKE_WORKFLOW, s.WORKFLOW_NAME: self.name, **spans.scope_attributes(entered)}
             context = self._start_span(runtime, f"{s.INVOKE_WORKFLOW} {self.name}", attributes, context)
@@ -210,6 +174,7 @@ class workflow(_Managed):  # noqa: N801
     def _leave(self, error: BaseException | None) -> None:
         context = otel_context.get_current()
         self._detach()
+        runs.closed(self._run)
         runtime = active()
         if runtime is not None:
             runtime.guard.run("workflow", self._record, runtime, error, context)
@@ -259,6 +224,7 @@ class step(_Managed):  # noqa: N801
         self.activity = _activity(activity)
         self.attempt = attempt or 1
         self._execution: str | None = None
+        self._run: runs.Run | None = None
 
     def _fresh(self) -> step:
         return step(self.name, self.activity, self._given)
@@ -266,7 +232,7 @@ class step(_Managed):  # noqa: N801
     def _enter(self) -> None:
         runtime, context = active(), otel_context.get_current()
         outer = scopes.current(context)
-        self._execution = outer.execution
+        self._execution, self._run = outer.execution, outer.run
         self.attempt = outer.run.next_attempt(self.name, self._given) if outer.run is not None else self.attempt
         entered = outer.derive(step=self.name, attempt=self.attempt, activity=self.activity or outer.activity)
         context = scopes.within(entered, context)
@@ -279,11 +245,19 @@ class step(_Managed):  # noqa: N801
         runtime = active()
         if runtime is not None:
             runtime.guard.run("end_step", self._end_step, runtime, error is None)
+            runtime.guard.run("superseded", self._end_attempt, runtime, error is None)
             runtime.guard.run("span", self._end_span, error)
 
     def _end_step(self, runtime: Runtime, ok: bool) -> None:
         if self._execution is not None:
             runtime.ledger.end_step(self._execution, self.name, self.attempt, ok=ok)
+
+    def _end_attempt(self, runtime: Runtime, ok: bool) -> None:
+        """Counts what this end replaced, and says so on the span."""
+        if self._run is not None:
+            replaced = self._run.end_attempt(self.name, self.attempt, ok=ok)
+            runtime.metrics.sdk.add_replaced(replaced)
+            self._span.set_attributes(spans.replaced_attributes(replaced))
 
     def _end_span(self, error: BaseException | None) -> None:
         if error is not None:

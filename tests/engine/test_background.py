@@ -34,3 +34,9 @@ def test_in_the_books_once_and_exact_in_the_end(make_house: Any) -> None:
     assert (balance.spent, balance.reserved) == (entry.cost.nano_usd, 0)
     counted = [span.attributes["spanledger.counted"] for span in house.call_spans]
     assert counted == [True, False, True, False], "tokens are on one counted span"
+    assert [span.attributes.get("spanledger.correction") for span in house.call_spans] == [None, None, True, None]
+    assert house.call_spans[2].attributes["spanledger.entry.id"] == entry.id, "the completing span names the entry it completes"
+    told = {name: house.metric(f"spanledger.recon.{name}") for name in ("operations", "tokens")}
+    for source in ("sdk", "execution", "ledger"):
+        sums = {name: sum(p.value for p in points if p.attributes["spanledger.source"] == source) for name, points in told.items()}
+        assert sums == {"operations": 1, "tokens": 1500}, source

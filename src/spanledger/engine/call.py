@@ -10,12 +10,14 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from spanledger import scopes
+from spanledger.engine import runs
 from spanledger.engine.runtime import new_id
 from spanledger.errors import BudgetExceeded, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
 from spanledger.pricing.estimate import estimate_input, estimate_text
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
+from spanledger.telemetry.metrics import Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,6 +51,7 @@ class Call:
         "_admission",
         "_started",
         "chunks",
+        "completes",
         "content",
         "context",
         "counted",
@@ -63,12 +66,15 @@ class Call:
         "runtime",
         "scope",
         "span",
+        "superseded",
     )  # fmt: skip
 
     def __init__(self, runtime: Runtime, library: str, reader: Reader, request: Request, kwargs: dict[str, Any]) -> None:
         self.runtime, self.library, self.reader, self.request, self.kwargs = runtime, library, reader, request, kwargs
         self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
         self.is_async, self.counted = False, True
+        self.completes: str | None = None  # the entry whose numbers this call completes
+        self.superseded = False  # a later attempt of its step replaced it before it ended
         self.opened: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
         self.chunks = 0
         self.content: Mapping[str, Any] = {}
@@ -188,18 +194,34 @@ class Call:
         try:
             self._settle()
         finally:  # the books' failure must not cost us the span, nor the span's the metrics
+            if self.counted:
+                self.superseded = bool(runtime.guard.run("run", self._add_to_run))
             runtime.guard.run("span", self._record, outcome)
         if self.counted:
-            runtime.metrics.record(entry, self.request.server_address, self.request.server_port, self.span.get_span_context())
-            if self.scope.run is not None:
-                self.scope.run.add(entry)
+            runtime.metrics.record(self._note())
             if entry.plugin is not None:
                 runtime.events.emit(s.EVENT_TOOL_CALLED, spans.tool_called(entry), self.context)
+
+    def _note(self) -> Note:
+        address, port = self.request.server_address, self.request.server_port
+        return Note(self.entry, address, port, self.span.get_span_context(), self.completes is None, self.superseded)
+
+    def _add_to_run(self) -> bool:
+        run: runs.Run = self.scope.run or runs.outside
+        return run.add(self.entry, operation=self.completes is None)
 
     def _record(self, outcome: str) -> None:
         if self.response.output is not None:
             self._record_content({**self.content, **self._output()})
-        spans.end_call(self.span, self.entry, self.response, outcome, self.runtime.names, counted=self.counted)
+        spans.end_call(self.span, self.entry, self.response, self._standing(outcome), self.runtime.names)
+
+    def _standing(self, outcome: str) -> dict[str, Any]:
+        standing: dict[str, Any] = {s.OUTCOME: outcome, s.COUNTED: self.counted}
+        if self.completes is not None:
+            standing[s.ENTRY_ID], standing[s.CORRECTION] = self.completes, True
+        if self.superseded:
+            standing[s.SUPERSEDED] = True
+        return standing
 
     def _record_content(self, content: Mapping[str, Any]) -> None:
         """Content on the span and as an event, where that was asked for; the processors redact it."""
@@ -229,6 +251,7 @@ class Call:
                 gate.release(admission)
             self.counted = known.usage.state is not State.EXACT and entry.usage.state is State.EXACT
             if self.counted:  # it was made in the background, and only now tells what it used
+                self.completes = known.id
                 known.usage, known.cost = entry.usage, entry.cost
                 gate.settle_unreserved(known)
             return

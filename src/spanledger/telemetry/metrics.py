@@ -17,10 +17,11 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.metrics import Observation
 
+from spanledger.telemetry import recon
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter
@@ -76,29 +77,42 @@ _MANY_NOTES = 256
 """Written at once in the background when there are so many, so that memory stays bounded between two collections."""
 
 
-class _Note(NamedTuple):
+class Note(NamedTuple):
     """What a call leaves for its metrics."""
 
     entry: Entry
+    """Must not change any more, except that it may become superseded."""
     address: str | None
+    """The server's, as ``port``."""
     port: int | None
     span: SpanContext
+    """For exemplars."""
+    operation: bool = True
+    """False: it completes the numbers of an operation that was counted before."""
+    superseded: bool = False
+    """It was superseded when it ended; what is superseded later is told when that happens."""
 
 
 class Metrics:
     """All instruments, and what is recorded when a call ends."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each by its name
         self,
+        *,
         meter: Meter,
         names: Generation,
         balances: Callable[[], Sequence[Balance]],
         defer: Callable[[Callable[[], None]], None],
+        sources: Mapping[str, recon.Source],
+        refresh: Callable[[], object],
     ) -> None:
-        self._names, self._balances, self._defer = names, balances, defer
-        self._notes: deque[_Note] = deque()
+        """``sources`` are told beside our own counts; ``refresh`` is called once before each collection."""
+        self._names, self._balances, self._defer, self._refresh = names, balances, defer, refresh
+        self.sdk = recon.Sums()
+        self._notes: deque[Note] = deque()
         _all.add(self)
         meter.create_observable_counter(s.METRIC_INTERNAL_NOTES, [self._before_collection])
+        recon.observe(meter, {"sdk": self.sdk.values, **sources})
         self._durations = {op: _seconds(meter, name, s.DURATION_BUCKETS) for op, name in names.duration.items()}
         self._first_chunk = _seconds(meter, names.time_to_first_chunk, s.DURATION_BUCKETS)
         self._tool_duration = _seconds(meter, s.METRIC_TOOL_DURATION, s.DURATION_BUCKETS)
@@ -116,9 +130,9 @@ class Metrics:
         for field, name in s.METRIC_BUDGETS.items():
             meter.create_observable_gauge(name, [self._budget_callback(field)], "1", f"Budget accounts: {field}, in the budget's unit.")
 
-    def record(self, entry: Entry, address: str | None, port: int | None, span: SpanContext) -> None:
-        """One call ended; ``address`` and ``port`` are the server's, ``span`` is for exemplars. The entry must not change any more."""
-        self._notes.append(_Note(entry, address, port, span))
+    def record(self, note: Note) -> None:
+        """One call ended."""
+        self._notes.append(note)
         if not len(self._notes) % _MANY_NOTES:
             self._defer(self.write_notes)
 
@@ -131,14 +145,18 @@ class Metrics:
                 return
             self._write(note)
 
-    def _write(self, note: _Note) -> None:
+    def _write(self, note: Note) -> None:
         entry, context = note.entry, trace.set_span_in_context(trace.NonRecordingSpan(note.span), _EMPTY)
         if entry.plugin is not None:
             self._record_tool(entry, context)
         else:
             self._record_call(note, context)
+        self.sdk.add(entry, operation=note.operation)
+        if note.superseded:
+            self.sdk.add_replaced({recon.group_of(entry): recon.amounts_of(entry, operation=note.operation)})
         labels = _books(entry)
-        self.calls.add(labels)
+        if note.operation:
+            self.calls.add(labels)
         if entry.cost.nano_usd is not None:
             self.cost.add(labels, entry.cost.nano_usd)
         else:
@@ -150,6 +168,7 @@ class Metrics:
 
     def _before_collection(self, _options: CallbackOptions) -> Iterable[Observation]:
         self.write_notes()
+        self._refresh()
         return ()
 
     def _record_tool(self, entry: Entry, context: Context) -> None:
@@ -158,7 +177,7 @@ class Metrics:
             attributes[s.ERROR_TYPE] = entry.error
         self._tool_duration.record(entry.duration or 0.0, attributes, context)
 
-    def _record_call(self, note: _Note, context: Context) -> None:
+    def _record_call(self, note: Note, context: Context) -> None:
         entry = note.entry
         attributes: dict[str, Any] = {s.OPERATION: entry.operation, s.PROVIDER: entry.provider}
         if entry.model:

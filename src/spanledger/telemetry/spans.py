@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from spanledger.model import Entry, Execution, Request, Response, Usage
     from spanledger.scopes import Scope
+    from spanledger.telemetry.recon import Group, Replaced
     from spanledger.telemetry.semconv import Generation
 
 _ERROR = Status(StatusCode.ERROR)
@@ -101,7 +103,7 @@ def details(request: Request, entry: Entry, response: Response, names: Generatio
     """What the span of an inference says in the conventions' words, for the details event."""
     attributes = _decisive(request)
     _describe(attributes, request)
-    attributes.update(_result(entry, response, ""))
+    attributes.update(_result(entry, response))
     _numbers(attributes, entry, names)
     return {name: value for name, value in attributes.items() if not name.startswith(s.EVENT_PREFIX) and name not in _COST}
 
@@ -110,15 +112,16 @@ _COST = (s.COST_AMOUNT, s.COST_CURRENCY)
 """Proposed for spans only."""
 
 
-def end_call(span: Span, entry: Entry, response: Response, outcome: str, names: Generation, *, counted: bool = True) -> None:  # noqa: PLR0913  # each by its name
+def end_call(span: Span, entry: Entry, response: Response, standing: dict[str, Any], names: Generation) -> None:
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
-    A call that is not counted (its response is in the books already) says what the response says, but has no cost.
+    ``standing``: the attributes that say how the call ended and how it stands in the books. One that is not counted (its response is in
+    the books already) says what the response says, but has no cost.
     """
     if span.is_recording():
-        attributes = _result(entry, response, outcome)
-        attributes[s.COUNTED] = counted
-        if counted:
+        attributes = _result(entry, response)
+        attributes.update(standing)
+        if standing[s.COUNTED]:
             _numbers(attributes, entry, names)
         else:
             _usage(attributes, entry.usage, names)
@@ -128,8 +131,8 @@ def end_call(span: Span, entry: Entry, response: Response, outcome: str, names: 
     span.end()
 
 
-def _result(entry: Entry, response: Response, outcome: str) -> dict[str, Any]:
-    attributes: dict[str, Any] = {s.OUTCOME: outcome}
+def _result(entry: Entry, response: Response) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
     if response.id:
         attributes[s.RESPONSE_ID] = response.id
     if response.model:
@@ -217,6 +220,15 @@ def set_content(span: Span, content: Mapping[str, Any]) -> None:
     for key, name in s.CONTENT.items():
         if content.get(key):
             span.set_attribute(name, json.dumps(content[key], ensure_ascii=False, default=str))
+
+
+def replaced_attributes(replaced: Mapping[Group, Replaced]) -> dict[str, int]:
+    """What the end of a step's attempt replaced, by activity."""
+    attributes: dict[str, int] = defaultdict(int)
+    for (activity, _state), amounts in replaced.items():
+        for field, count in amounts._asdict().items():
+            attributes[f"{s.SUPERSEDED}.{activity}.{field}"] += count
+    return attributes
 
 
 def end_workflow(span: Span, execution: Execution) -> None:

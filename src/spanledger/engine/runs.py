@@ -1,0 +1,128 @@
+"""What each workflow run adds up itself, apart from the ledger and from the process's counters."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from spanledger.ledger.rules import winner
+from spanledger.model import ActivityTotal, CostStatus, State
+from spanledger.telemetry.recon import Replaced, Sums, amounts_of, group_of
+
+if TYPE_CHECKING:
+    from spanledger.model import Entry
+    from spanledger.telemetry.recon import Group, Labels
+
+
+class Run:
+    """The sums of one workflow run; thread-safe."""
+
+    def __init__(self) -> None:
+        self.sums = Sums()
+        self._totals: dict[str, ActivityTotal] = {}
+        self._attempts: dict[str, int] = {}
+        self._ended: defaultdict[str, dict[int, bool]] = defaultdict(dict)
+        self._used: defaultdict[tuple[str, int], dict[Group, Replaced]] = defaultdict(dict)
+        self._lock = threading.Lock()
+
+    def add(self, entry: Entry, *, operation: bool = True) -> bool:
+        """Adds one settled entry; True if its attempt had been replaced by then. ``operation``: see ``Sums.add``."""
+        usage, cost = entry.usage, entry.cost
+        with self._lock:
+            t = self._totals.get(entry.activity.value, ActivityTotal())
+            self._totals[entry.activity.value] = ActivityTotal(
+                t.calls + operation,
+                t.input_tokens + (usage.input or 0),
+                t.output_tokens + (usage.output or 0),
+                t.nano_usd + (cost.nano_usd or 0),
+                t.unpriced + (cost.status is CostStatus.UNPRICED),
+                t.estimated + (usage.state is not State.EXACT),
+                t.errors + (entry.error is not None),
+                t.seconds + (entry.duration or 0.0),
+            )
+            replaced = self._note_attempt(entry, operation=operation)
+        self.sums.add(entry, operation=operation)
+        if replaced:
+            self.sums.add_replaced({group_of(entry): amounts_of(entry, operation=operation)})
+        return replaced
+
+    def _note_attempt(self, entry: Entry, *, operation: bool) -> bool:
+        if entry.step is None or entry.attempt is None:
+            return False
+        used, group = self._used[entry.step, entry.attempt], group_of(entry)
+        used[group] = used.get(group, Replaced()).plus(amounts_of(entry, operation=operation))
+        ended = self._ended[entry.step]
+        return entry.attempt in ended and entry.attempt != winner(ended.items())
+
+    def totals(self) -> dict[str, ActivityTotal]:
+        """Sums by activity so far: consumed, superseded attempts included."""
+        with self._lock:
+            return dict(self._totals)
+
+    def next_attempt(self, step: str, given: int | None) -> int:
+        """The number of this attempt of a step: the one given, else one more than the last."""
+        with self._lock:
+            attempt = given if given is not None else self._attempts.get(step, 0) + 1
+            self._attempts[step] = max(attempt, self._attempts.get(step, 0))
+            return attempt
+
+    def end_attempt(self, step: str, attempt: int, *, ok: bool) -> dict[Group, Replaced]:
+        """An attempt ended: what that replaces, which is the attempt that counted until now, or this one. Nothing is replaced twice."""
+        with self._lock:
+            ended = self._ended[step]
+            if attempt in ended:
+                return {}
+            before = winner(ended.items()) if ended else None
+            ended[attempt] = ok
+            loser = attempt if winner(ended.items()) != attempt else before
+            replaced = dict(self._used[step, loser]) if loser is not None else {}
+        self.sums.add_replaced(replaced)
+        return replaced
+
+
+outside = Run()
+"""Calls made outside of any workflow."""
+
+_open: set[Run] = set()
+_closed = Sums()
+_lock = threading.Lock()
+
+
+def restart() -> None:
+    """Forgets what ended runs added up: an installation begins."""
+    outside.sums.restart()
+    _closed.restart()
+
+
+def opened(run: Run) -> None:
+    """A workflow run began."""
+    with _lock:
+        _open.add(run)
+
+
+def closed(run: Run) -> None:
+    """A workflow run ended. A stream it left open may still add to it."""
+    with _lock:
+        _open.discard(run)
+        finished, run.sums = run.sums, _closed
+        _closed.absorb(finished)
+
+
+def values() -> dict[tuple[str, Labels], int]:
+    """The sums of all runs of this process, those under way included."""
+    total = Sums()
+    with _lock:
+        for sums in (_closed, outside.sums, *(run.sums for run in _open)):
+            total.absorb(sums)
+    return total.values()
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603  # a thread that does not exist here may hold it
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
