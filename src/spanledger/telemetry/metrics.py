@@ -107,7 +107,7 @@ class Metrics:
         refresh: Callable[[], object],
     ) -> None:
         """``sources`` are told beside our own counts; ``refresh`` is called once before each collection."""
-        self._names, self._balances, self._defer, self._refresh = names, balances, defer, refresh
+        self._names, self._defer, self._refresh = names, defer, refresh
         self.sdk = recon.Sums()
         self._notes: deque[Note] = deque()
         _all.add(self)
@@ -127,8 +127,7 @@ class Metrics:
         self.errors = _counter(
             meter, s.METRIC_INTERNAL_ERRORS, "{error}", "Errors inside Spanledger, none of which reached the application."
         )
-        for field, name in s.METRIC_BUDGETS.items():
-            meter.create_observable_gauge(name, [self._budget_callback(field)], "1", f"Budget accounts: {field}, in the budget's unit.")
+        observe_budgets(meter, balances)
 
     def record(self, note: Note) -> None:
         """One call ended."""
@@ -219,17 +218,24 @@ class Metrics:
         attributes = {s.WORKFLOW_NAME: name, **({s.ERROR_TYPE: error} if error else {})}
         self._workflow_duration.record(seconds, attributes)
 
-    def _budget_callback(self, field: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        def observe(_options: CallbackOptions) -> Iterable[Observation]:
-            # The scope's value (a customer, a user) is left out: it may be personal, and is unbounded. The fullest account speaks.
-            fullest: dict[str, Balance] = {}
-            for balance in self._balances():
-                known = fullest.get(balance.budget)
-                if known is None or balance.spent + balance.reserved > known.spent + known.reserved:
-                    fullest[balance.budget] = balance
-            return [Observation(getattr(b, field), {s.BUDGET_NAME: b.budget, s.BUDGET_UNIT: str(b.unit)}) for b in fullest.values()]
 
-        return observe
+def observe_budgets(meter: Meter, balances: Callable[[], Sequence[Balance]]) -> None:
+    """Makes the gauges of budget accounts."""
+    for field, name in s.METRIC_BUDGETS.items():
+        meter.create_observable_gauge(name, [_budget_callback(field, balances)], "1", f"Budget accounts: {field}, in the budget's unit.")
+
+
+def _budget_callback(field: str, balances: Callable[[], Sequence[Balance]]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        # The scope's value (a customer, a user) is left out: it may be personal, and is unbounded. The fullest account speaks.
+        fullest: dict[str, Balance] = {}
+        for balance in balances():
+            known = fullest.get(balance.budget)
+            if known is None or balance.spent + balance.reserved > known.spent + known.reserved:
+                fullest[balance.budget] = balance
+        return [Observation(getattr(b, field), {s.BUDGET_NAME: b.budget, s.BUDGET_UNIT: str(b.unit)}) for b in fullest.values()]
+
+    return observe
 
 
 def _books(entry: Entry) -> Labels:
