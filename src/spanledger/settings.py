@@ -103,7 +103,20 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("redaction_key", "SPANLEDGER_REDACTION_KEY", _text, None, "any text", "Key of the hashes that replace values when redaction is hash.", secret=True),
     Variable("capture", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", _capture, "NO_CONTENT", "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT", "Whether prompts and answers are recorded (redacted)."),
     Variable("service", "OTEL_SERVICE_NAME", _text, None, "any text", "Name of this service, as OpenTelemetry knows it."),
+    Variable("reconcile", "SPANLEDGER_RECONCILE", _choice("off", "execution"), "off", "off or execution", "Compares the ledger with what each workflow run added up, when it ends; for runs within one process."),
     Variable("debug", "SPANLEDGER_DEBUG", _bool, False, "true or false", "Re-raises internal errors instead of counting them; for tests."),
+    Variable("stack_dir", "SPANLEDGER_STACK_DIR", Path, None, "the path of a directory", "Where `spanledger stack` keeps the state of its services; default is a folder in the user's state directory."),
+    Variable("collector_bin", "SPANLEDGER_COLLECTOR_BIN", Path, None, "the path of a program", "The collector that `spanledger stack` and `spanledger collector` run, instead of one on PATH or of their own build."),
+    Variable("jaeger_bin", "SPANLEDGER_JAEGER_BIN", Path, None, "the path of a program", "The same for Jaeger (2 or newer)."),
+    Variable("prometheus_bin", "SPANLEDGER_PROMETHEUS_BIN", Path, None, "the path of a program", "The same for Prometheus (3 or newer)."),
+    Variable("promtool_bin", "SPANLEDGER_PROMTOOL_BIN", Path, None, "the path of a program", "The same for promtool."),
+    Variable("alertmanager_bin", "SPANLEDGER_ALERTMANAGER_BIN", Path, None, "the path of a program", "The same for Alertmanager."),
+    Variable("audit_token", "SPANLEDGER_AUDIT_TOKEN", _text, None, "a long random text", "Bearer token that `spanledger audit serve` demands of who sends alerts; needed when it listens on more than the loopback address.", secret=True),
+    Variable("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", _text, None, "a URL such as http://127.0.0.1:4317", "Where telemetry is sent; `spanledger audit serve` sends audit records there too.", secret=True),
+    Variable("otlp_logs_endpoint", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", _text, None, "a URL such as http://127.0.0.1:4318/v1/logs", "Where log records, audit records among them, are sent instead.", secret=True),
+    Variable("otlp_protocol", "OTEL_EXPORTER_OTLP_PROTOCOL", _text, "grpc", "grpc or http/protobuf", "How telemetry is sent."),
+    Variable("otlp_metrics_protocol", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _text, None, "grpc or http/protobuf", "How metrics are sent instead; read by `spanledger ledger export`."),
+    Variable("otlp_logs_protocol", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", _text, None, "grpc or http/protobuf", "How log records are sent instead."),
 )  # fmt: skip
 
 
@@ -131,10 +144,24 @@ class Settings:
     redaction_key: str | None
     capture: str
     service: str | None
+    reconcile: str
     debug: bool
+    stack_dir: Path | None
+    collector_bin: Path | None
+    jaeger_bin: Path | None
+    prometheus_bin: Path | None
+    promtool_bin: Path | None
+    alertmanager_bin: Path | None
+    audit_token: str | None
+    otlp_endpoint: str | None
+    otlp_logs_endpoint: str | None
+    otlp_protocol: str
+    otlp_metrics_protocol: str | None
+    otlp_logs_protocol: str | None
     budgets: Mapping[str, str] = field(default_factory=dict)
     """Budget name (the text after the prefix) -> its text."""
     state_dir: Path = Path()
+    cache_dir: Path = Path()
     sources: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[ConfigurationError, ...] = ()
 
@@ -160,7 +187,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         **values,
         budgets={name.removeprefix(BUDGET_PREFIX): text for name, text in env.items() if name.startswith(BUDGET_PREFIX)},
-        state_dir=_state_dir(env),
+        state_dir=_base_directory(env, "XDG_STATE_HOME", ".local", "state"),
+        cache_dir=_base_directory(env, "XDG_CACHE_HOME", ".cache"),
         sources=sources,
         problems=tuple(problems),
     )
@@ -178,9 +206,9 @@ def _read(variable: Variable, env: Mapping[str, str], problems: list[Configurati
         return variable.default, "default"
 
 
-def _state_dir(env: Mapping[str, str]) -> Path:
-    """https://specifications.freedesktop.org/basedir-spec: state lives in $XDG_STATE_HOME, else ~/.local/state."""
-    base = env.get("XDG_STATE_HOME") or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".local", "state")  # noqa: PTH111, PTH118  # Path.home() raises without a home
+def _base_directory(env: Mapping[str, str], variable: str, *below_home: str) -> Path:
+    """https://specifications.freedesktop.org/basedir-spec: state lives in $XDG_STATE_HOME or ~/.local/state, caches in $XDG_CACHE_HOME or ~/.cache."""
+    base = env.get(variable) or os.path.join(env.get("HOME") or os.path.expanduser("~"), *below_home)  # noqa: PTH111, PTH118  # Path.home() raises without a home
     return Path(base) / "spanledger"
 
 
