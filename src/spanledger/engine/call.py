@@ -195,7 +195,7 @@ class Call:
             self._settle()
         finally:  # the books' failure must not cost us the span, nor the span's the metrics
             if self.counted:
-                self.superseded = bool(runtime.guard.run("run", self._add_to_run))
+                self.superseded = self.scope.run is not None and bool(runtime.guard.run("run", self._add_to_run))
             runtime.guard.run("span", self._record, outcome)
         if self.counted:
             runtime.metrics.record(self._note())
@@ -204,10 +204,11 @@ class Call:
 
     def _note(self) -> Note:
         address, port = self.request.server_address, self.request.server_port
-        return Note(self.entry, address, port, self.span.get_span_context(), self.completes is None, self.superseded)
+        run: runs.Run = self.scope.run or runs.outside
+        return Note(self.entry, address, port, self.span.get_span_context(), run, self.completes is None, self.superseded)
 
     def _add_to_run(self) -> bool:
-        run: runs.Run = self.scope.run or runs.outside
+        run: runs.Run = self.scope.run
         return run.add(self.entry, operation=self.completes is None)
 
     def _record(self, outcome: str) -> None:

@@ -28,7 +28,10 @@ class Run:
         self._lock = threading.Lock()
 
     def add(self, entry: Entry, *, operation: bool = True) -> bool:
-        """Adds one settled entry; True if its attempt had been replaced by then. ``operation``: see ``Sums.add``."""
+        """Adds one settled entry to the totals; True if its attempt had been replaced by then. ``operation``: see ``Sums.add``.
+
+        ``sums`` are added to where the call's metrics are written.
+        """
         usage, cost = entry.usage, entry.cost
         with self._lock:
             t = self._totals.get(entry.activity.value, ActivityTotal())
@@ -42,11 +45,7 @@ class Run:
                 t.errors + (entry.error is not None),
                 t.seconds + (entry.duration or 0.0),
             )
-            replaced = self._note_attempt(entry, operation=operation)
-        self.sums.add(entry, operation=operation)
-        if replaced:
-            self.sums.add_replaced({group_of(entry): amounts_of(entry, operation=operation)})
-        return replaced
+            return self._note_attempt(entry, operation=operation)
 
     def _note_attempt(self, entry: Entry, *, operation: bool) -> bool:
         if entry.step is None or entry.attempt is None:

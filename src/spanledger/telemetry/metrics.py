@@ -87,6 +87,8 @@ class Note(NamedTuple):
     port: int | None
     span: SpanContext
     """For exemplars."""
+    run: recon.Adds
+    """The workflow run that the call belongs to."""
     operation: bool = True
     """False: it completes the numbers of an operation that was counted before."""
     superseded: bool = False
@@ -150,9 +152,10 @@ class Metrics:
             self._record_tool(entry, context)
         else:
             self._record_call(note, context)
-        self.sdk.add(entry, operation=note.operation)
-        if note.superseded:
-            self.sdk.add_replaced({recon.group_of(entry): recon.amounts_of(entry, operation=note.operation)})
+        for sums in (self.sdk, note.run.sums):
+            sums.add(entry, operation=note.operation)
+            if note.superseded:
+                sums.add_replaced({recon.group_of(entry): recon.amounts_of(entry, operation=note.operation)})
         labels = _books(entry)
         if note.operation:
             self.calls.add(labels)

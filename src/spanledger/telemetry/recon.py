@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from opentelemetry.metrics import Observation
 
@@ -108,6 +108,12 @@ class Sums:
     def restart(self) -> None:
         """In a forked child; its lock may be held by a thread that does not exist here."""
         self._values, self._lock = defaultdict(int), threading.Lock()
+
+
+class Adds(Protocol):
+    """What keeps sums of its own: a workflow run."""
+
+    sums: Sums
 
 
 _all: weakref.WeakSet[Sums] = weakref.WeakSet()
