@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from spanledger.engine.runtime import active
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -94,3 +96,17 @@ def make_house() -> Iterator[Callable[..., House]]:
     yield make
     install.uninstrument()
     assert not trace.get_current_span().get_span_context().is_valid, "a span stayed active after the test"
+
+
+@pytest.fixture(scope="session")
+def binaries() -> dict[str, Path]:
+    """The programs of the stack by name, found or built; without them the test is skipped, or fails if SPANLEDGER_REQUIRE_STACK=true."""
+    from spanledger.errors import StackError
+    from spanledger.stack import binaries as programs
+
+    try:
+        return {name: programs.ensure(name) for name in programs.BINARIES}
+    except StackError as error:
+        if os.environ.get("SPANLEDGER_REQUIRE_STACK") == "true":
+            raise
+        pytest.skip(f"the programs of the stack were not found and cannot be built: {error}")

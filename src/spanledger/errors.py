@@ -3,6 +3,7 @@
 SpanledgerError
 ├── BudgetExceeded        the only one that reaches the application: a call was refused before it was sent
 ├── ConfigurationError    a setting, budget, price or file that cannot be understood; says where and what was expected
+├── StackError            a program of the stack (collector, Jaeger, Prometheus, Alertmanager) could not be built or does not run
 └── LedgerError           the ledger could not be read or written
     ├── LedgerBusy        somebody else holds it and the caller asked not to wait
     └── LedgerTooNew      the ledger was written by a newer version of Spanledger
@@ -33,6 +34,14 @@ class ConfigurationError(SpanledgerError):
     def __init__(self, where: str, problem: str, expected: str) -> None:
         super().__init__(f"{where}: {problem}; expected {expected}")
         self.where, self.problem, self.expected = where, problem, expected
+
+
+class StackError(SpanledgerError):
+    """A program of the stack could not be built, started or stopped. ``log``: the last lines that it wrote itself, if it wrote any."""
+
+    def __init__(self, message: str, log: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class LedgerError(SpanledgerError):

@@ -1,0 +1,1 @@
+"""Grafana dashboards, generated: ``python -m dashboards.generate`` in the root of the repository."""
