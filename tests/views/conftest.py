@@ -35,6 +35,7 @@ class Views:
         self.directory, self.provider = directory, provider
         self.stack = Stack(directory / "stack", Ports.free())
         self.ledger_path = directory / "ledger.db"
+        self.audit_path = directory / "audit.db"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -141,11 +142,12 @@ def make_views(binaries: Any, tmp_path_factory: Any) -> Iterator[Callable[[], Vi
     from local_provider import LocalProvider
 
     made: list[Views] = []
-    with LocalProvider() as provider:
+    with LocalProvider() as provider, pytest.MonkeyPatch.context() as environment:
 
         def make() -> Views:
             views = Views(tmp_path_factory.mktemp("views"), provider)
             made.append(views)
+            environment.setenv("SPANLEDGER_LEDGER", f"sqlite:///{views.audit_path}")  # where the webhook writes
             views.stack.start()
             return views
 
