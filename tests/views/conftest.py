@@ -36,6 +36,8 @@ class Views:
         self.stack = Stack(directory / "stack", Ports.free())
         self.ledger_path = directory / "ledger.db"
         self.audit_path = directory / "audit.db"
+        self.prices_path = directory / "prices.yaml"
+        self.prices_path.write_text("aliases: {flaky: openai/gpt-4o-mini, error-400: openai/gpt-4o-mini, slow-0.3: openai/gpt-4o-mini}\n")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,6 +47,7 @@ class Views:
             **inherited,
             "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
             "SPANLEDGER_LEDGER": f"sqlite:///{self.ledger_path}",
+            "SPANLEDGER_PRICES": str(self.prices_path),  # for the names by which the provider is asked to misbehave
             "OTEL_SERVICE_NAME": "demo",
             "OTEL_METRIC_EXPORT_INTERVAL": "2000",
             "OTEL_BSP_SCHEDULE_DELAY": "500",
