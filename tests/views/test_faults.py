@@ -82,7 +82,9 @@ def test_spans_dropped_by_a_full_queue(views: Any) -> None:
     assert {one["entry_id"] for one in found["mine"]["missing_in_spans"]} == lost, "every lost entry is named, and no other"
     print(f"reconcile names {len(lost)} of {len(entries(views))} entries: {found['mine']['missing_in_spans'][0]['reason']}")
     ledger = SqliteLedger(views.audit_path)
-    assert views.until(lambda: any(views.service in record.text and "SpanledgerSpansDropped" in record.text for record in ledger.audit()), 90)
+    assert views.until(
+        lambda: any(views.service in record.text and "SpanledgerSpansDropped" in record.text for record in ledger.audit()), 90
+    )
     ledger.close()
 
 
@@ -148,7 +150,9 @@ def test_a_call_that_is_only_in_the_ledger(views: Any) -> None:
     assert everything_arrived(views, len(entries(views)))
     ledger = SqliteLedger(views.ledger_path)
     cost, usage = Cost(123, CostStatus.EXACT), Usage(1000, 10)
-    ledger.settle(Entry("by-passed", time.time(), Activity.LLM, "openai", "chat", "gpt-4o", service=views.service, usage=usage, cost=cost), [])
+    ledger.settle(
+        Entry("by-passed", time.time(), Activity.LLM, "openai", "chat", "gpt-4o", service=views.service, usage=usage, cost=cost), []
+    )
     ledger.close()
     found = reconcile(views)
     assert [one["entry_id"] for one in found["mine"]["missing_in_spans"]] == ["by-passed"]

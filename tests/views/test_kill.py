@@ -46,7 +46,9 @@ def test_a_killed_service_loses_nothing(running: Any, service: str, round_: int)
     twice = {span: count - 1 for span, count in delivered.items() if count > 1}
     operations = views.in_ledger()["operations"]
     assert views.until(lambda: _agree(views, twice), 60), (operations, twice, views.sums("operations"))
-    print(f"\n{service} round {round_ + 1}: {len(ended)} spans ended, all in the file, {sum(twice.values())} twice; {operations} operations")
+    print(
+        f"\n{service} round {round_ + 1}: {len(ended)} spans ended, all in the file, {sum(twice.values())} twice; {operations} operations"
+    )
 
 
 def _ended(views: Any) -> set[str]:
@@ -66,7 +68,9 @@ def _delivered(views: Any) -> Counter[str]:
                 request = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            found.update(span["spanId"] for resource in request["resourceSpans"] for scope in resource["scopeSpans"] for span in scope["spans"])
+            found.update(
+                span["spanId"] for resource in request["resourceSpans"] for scope in resource["scopeSpans"] for span in scope["spans"]
+            )
     return found
 
 

@@ -124,7 +124,9 @@ class Metrics:
         self._counters = {field: _counter(meter, name, "{token}", "Tokens used.") for field, name in names.usage_counters.items()}
         self.cost = _counter(meter, s.METRIC_COST, "{nano_usd}", "Cost of calls in nano-USD (1e-9 USD).")
         self.calls = _counter(meter, s.METRIC_CALLS, "{call}", "Calls in the books.")
-        self.unpriced = _counter(meter, s.METRIC_UNPRICED, "{call}", "Calls without a cost: no price is known for the model, or the usage is unknown.")
+        self.unpriced = _counter(
+            meter, s.METRIC_UNPRICED, "{call}", "Calls without a cost: the model has no price, or the usage is unknown."
+        )
         self.refusals = _counter(meter, s.METRIC_REFUSALS, "{call}", "Calls refused by a budget before they were sent.")
         self.errors = _counter(
             meter, s.METRIC_INTERNAL_ERRORS, "{error}", "Errors inside Spanledger, none of which reached the application."
@@ -225,7 +227,7 @@ class Metrics:
 def observe_budgets(meter: Meter, balances: Callable[[], Sequence[Balance]]) -> None:
     """Makes the gauges of budget accounts."""
     for field, name in s.METRIC_BUDGETS.items():
-        meter.create_observable_gauge(name, [_budget_callback(field, balances)], "{unit}", f"Budget accounts: {field}, in the budget's unit.")
+        meter.create_observable_gauge(name, [_budget_callback(field, balances)], "{unit}", f"Budgets: {field}, in the budget's unit.")
 
 
 def _budget_callback(field: str, balances: Callable[[], Sequence[Balance]]) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -1,0 +1,182 @@
+"""``spanledger reconcile``: the ledger against the spans, entry by entry."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from spanledger.commands.common import json_option, ledger_option, open_books, print_view, settings_for
+from spanledger.errors import ConfigurationError, LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from spanledger.ledger.ledger import Ledger
+    from spanledger.reconcile.compare import Selection
+    from spanledger.reconcile.result import Result
+    from spanledger.reconcile.run import Progress, Sources
+    from spanledger.settings import Settings
+
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?)\s*(%?)\s*")
+
+
+def _share(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    """``1%`` or ``0.01``."""
+    found = _PERCENT.fullmatch(text)
+    if found is None:
+        message = f"cannot read {text!r}; expected a share such as 1% or 0.01"
+        raise click.BadParameter(message)
+    return float(found[1]) / (100 if found[2] else 1)
+
+
+@click.command()
+@click.option("--execution", metavar="ID", help="Only this run of a workflow; compares what the run added up itself, too.")
+@click.option("--since", metavar="WHEN", help="Calls that started then or later: today, yesterday, 7d, 24h, 2026-01-31, 2026-01-31T12:00.")
+@click.option("--until", metavar="WHEN", help="Calls that started before then.")
+@click.option(
+    "--spans", "places", multiple=True, metavar="PATH", type=click.Path(path_type=Path),
+    help="A file of the collector's file exporter (OTLP JSON, plain, gzip or zstd), or a directory with such files; may be repeated. "
+    "Default: what `spanledger stack` keeps, else the ledger's own span table.",
+)  # fmt: skip
+@click.option(
+    "--tolerance", callback=_share, default="0", metavar="SHARE", help="Sums may differ by this, such as 1%. Default: nothing may differ."
+)
+@click.option(
+    "--show", default=20, metavar="N", type=click.IntRange(min=0), help="How many entries to list; --json and --csv have all. Default: 20."
+)
+@click.option(
+    "--csv", "csv_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all differences to this file."
+)
+@click.option(
+    "--audit/--no-audit", default=None, help="Record a difference in the ledger's audit. Default: where the ledger can be written."
+)
+@ledger_option
+@json_option
+def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
+    execution: str | None,
+    since: str | None,
+    until: str | None,
+    places: tuple[Path, ...],
+    tolerance: float,
+    show: int,
+    csv_file: Path | None,
+    audit: bool | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Compare the ledger with the spans, entry by entry, and say what differs and why.
+
+    Exit code 0: they agree. 1: they differ. 2: there was nothing to compare, or it could not be read.
+    """
+    from spanledger.reconcile import result as results  # noqa: PLC0415  # only this command needs all this
+    from spanledger.reconcile import views  # noqa: PLC0415
+    from spanledger.reconcile.run import Reconciliation  # noqa: PLC0415
+
+    settings = settings_for(url)
+    selection = _selection(settings, execution, since, until)
+    with open_books(settings) as ledger, _progress() as progress:
+        sources = _sources(settings, ledger, places, selection)
+        with Reconciliation(sources, selection, workers=min(2, os.cpu_count() or 1), progress=progress) as work:
+            result = work.result()
+            agrees = result.agrees(tolerance)
+            if not agrees and audit is not False:
+                _record(ledger, result, insist=audit is True)
+            if csv_file is not None:
+                _write_csv(result, csv_file)
+            if as_json:
+                results.write_json(result, tolerance, lambda text: click.echo(text, nl=False))
+            else:
+                print_view(lambda _: views.result_view(result, tolerance, show))
+    sys.exit(0 if agrees else 1)
+
+
+def _selection(settings: Settings, execution: str | None, since: str | None, until: str | None) -> Selection:
+    from spanledger.reconcile.compare import Selection  # noqa: PLC0415
+    from spanledger.report.queries import moment  # noqa: PLC0415
+
+    if execution and (since or until):
+        option = "--execution"
+        raise ConfigurationError(option, "a run is compared as a whole", "no --since or --until with it")
+    now = dt.datetime.now(dt.UTC)
+    start = moment("--since", since, settings.timezone, now) if since else None
+    end = moment("--until", until, settings.timezone, now) if until else None
+    return Selection(start, end, execution)
+
+
+def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selection: Selection) -> Sources:
+    from spanledger.budgets.spill import Folder  # noqa: PLC0415
+    from spanledger.ledger.facts import has_spans  # noqa: PLC0415
+    from spanledger.ledger.open import sqlite_path  # noqa: PLC0415
+    from spanledger.reconcile import files  # noqa: PLC0415
+    from spanledger.reconcile.run import Sources  # noqa: PLC0415
+    from spanledger.stack.stack import default_directory  # noqa: PLC0415
+
+    name = f"the ledger {re.sub(r'//[^/@]*@', '//', settings.ledger_url)}"  # without a password
+    sources = Sources(ledger, name, spills=Folder(settings.state_dir, settings.ledger_url))
+    if places:
+        return sources._replace(files=files.find(places))
+    table, kept = sqlite_path(settings.ledger_url), default_directory() / "spans"
+    if table is not None and selection.execution is not None and has_spans(table, selection.execution):
+        return sources._replace(table=table)
+    if kept.is_dir() and any(kept.iterdir()):
+        return sources._replace(files=files.find([kept], selection.since))
+    if table is None:
+        option = "--spans"
+        raise ConfigurationError(option, f"there are no span files in {kept}", "where the collector's file exporter writes")
+    return sources._replace(table=table)
+
+
+def _record(ledger: Ledger, result: Result, *, insist: bool) -> None:
+    from spanledger.reconcile import finding  # noqa: PLC0415
+
+    try:
+        record = finding.write(ledger, result)
+    except LedgerError as error:
+        if insist:
+            raise
+        click.echo(f"spanledger: the difference is not in the audit: {error}", err=True)
+        return
+    what = f"audit record {record.sequence} says so" if record else "these differences are in the audit already"
+    click.echo(f"spanledger: {what}", err=True)
+
+
+def _write_csv(result: Result, path: Path) -> None:
+    from spanledger.reconcile.result import write_csv  # noqa: PLC0415
+
+    try:
+        path.unlink(missing_ok=True)  # an older one may be readable for others
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="") as file:
+            write_csv(result, file)
+    except OSError as error:
+        option = f"--csv {path}"
+        raise ConfigurationError(option, f"cannot be written ({error.strerror})", "a file in a directory that can be written") from error
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar for each stage on standard error, if a person is there to see it."""
+    from spanledger.reconcile.run import silent  # noqa: PLC0415
+
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress as Bars  # noqa: PLC0415
+    from rich.progress import TaskID  # noqa: PLC0415
+
+    tasks: dict[str, TaskID] = {}
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+
+        def advance(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.advance(tasks[stage], done)
+
+        yield advance

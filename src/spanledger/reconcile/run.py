@@ -1,0 +1,170 @@
+"""One reconciliation from end to end: read both sides into buckets on disk, compare, explain."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from spanledger.budgets import spill
+from spanledger.errors import ConfigurationError
+from spanledger.ledger.facts import Fact, execution, facts, known, stored_spans
+from spanledger.reconcile import buckets, files, otlp
+from spanledger.reconcile.buckets import Buckets
+from spanledger.reconcile.compare import Comparison, Selection, compare
+from spanledger.reconcile.difference import Differences
+from spanledger.reconcile.execution import ExecutionResult, check
+from spanledger.reconcile.reading import Reading, read_files
+from spanledger.reconcile.reasons import Evidence, explain
+from spanledger.reconcile.result import Result
+from spanledger.telemetry import semconv as s
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from spanledger.ledger.ledger import Ledger
+
+_SERVICE = Fact._fields.index("service")
+_EVERY = 10_000
+"""Entries after which the progress is told."""
+
+
+class Progress(Protocol):
+    """Is told what is being done; each stage has its own unit."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """``done`` more of ``total`` (None: nobody knows) of this stage."""
+
+
+class Sources(NamedTuple):
+    """Where both sides are."""
+
+    ledger: Ledger
+    ledger_name: str
+    """For people; without a password."""
+    files: Sequence[Path] = ()
+    """Span files."""
+    table: Path | None = None
+    """Else the SQLite ledger whose own table holds the spans."""
+    spills: spill.Folder | None = None
+    """Where settlements wait that the ledger has not taken yet."""
+
+    @property
+    def spans_name(self) -> list[str]:
+        """Where spans are looked for, for people."""
+        return [str(path) for path in self.files] or ([f"the span table of {self.table}"] if self.table else [])
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """Progress that nobody watches."""
+
+
+class Reconciliation:
+    """The comparison of a ledger with spans. Its intermediate files are private and gone when the ``with`` ends; so are the differences.
+
+    Args:
+        sources: both sides.
+        selection: which calls.
+        workers: how many processes may read span files.
+    """
+
+    def __init__(self, sources: Sources, selection: Selection, *, workers: int = 2, progress: Progress = silent) -> None:
+        self._sources, self._selection, self._workers, self._progress = sources, selection, workers, progress
+        self._folder = Path()
+        self._differences: Differences | None = None
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="spanledger-reconcile-"))  # mode 0700
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        if self._differences is not None:
+            self._differences.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def result(self) -> Result:
+        """Reads, compares and explains.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+            ConfigurationError: a span file cannot be read, or one side has nothing to compare.
+        """
+        entries, spans = self._folder / "entries", self._folder / "spans"
+        with ThreadPoolExecutor(1) as beside:  # span files are read in other processes meanwhile
+            booked = beside.submit(self._read_ledger, entries)
+            reading = self._read_spans(spans)
+            booked.result()
+        self._differences = Differences(self._folder / "differences.db")
+        comparison = self._compare(entries, spans, self._differences)
+        self._demand_both(comparison, reading)
+        evidence = Evidence(comparison, reading.torn + reading.unreadable, self._first_entry(), self._spilled())
+        self._differences.explain(explain(self._differences, evidence))
+        return Result(self._selection, self._sources.ledger_name, self._sources.spans_name, comparison, reading, self._run())
+
+    def _read_spans(self, folder: Path) -> Reading:
+        if not self._sources.files:
+            return self._read_table(folder)
+        chunks = files.chunks(self._sources.files)
+        total = sum(chunk.end - chunk.start for chunk in chunks)
+        return read_files(chunks, folder, workers=self._workers, advance=lambda done: self._progress("span files", done, total))
+
+    def _read_table(self, folder: Path) -> Reading:
+        into, reading = Buckets(folder), Reading()
+        for span in stored_spans(self._sources.table, s.ENTRY_ID) if self._sources.table else ():
+            reading.lines += 1
+            try:
+                row = otlp.fact(*span)
+            except otlp.MALFORMED:
+                reading.unreadable += 1
+                continue
+            if row is not None:
+                into.add([row])
+                reading.spans += 1
+        into.flush()
+        return reading
+
+    def _read_ledger(self, folder: Path) -> None:
+        """Gives each entry its position among those of its service, so that calls that are missing in a row can be seen."""
+        into, chosen = Buckets(folder), self._selection
+        positions: dict[str | None, int] = {}
+        for number, row in enumerate(facts(self._sources.ledger, **chosen._asdict()), 1):
+            position = positions[row[_SERVICE]] = positions.get(row[_SERVICE], 0) + 1
+            into.add([(*row, position)])
+            if number % _EVERY == 0:
+                self._progress("ledger entries", _EVERY, None)
+        into.flush()
+
+    def _compare(self, entries: Path, spans: Path, into: Differences) -> Comparison:
+        comparison = Comparison(into)
+        for _ in compare(entries, spans, self._selection, lambda ids: known(self._sources.ledger, ids), comparison):
+            self._progress("comparison", 1, buckets.COUNT)
+        return comparison
+
+    def _demand_both(self, comparison: Comparison, reading: Reading) -> None:
+        """An empty side is a wrong place more often than a loss of everything: it is no result."""
+        found = f"{reading.spans:,} spans of calls in {reading.lines:,} lines ({reading.torn + reading.unreadable:,} could not be read)"
+        chosen = self._selection.text
+        if not comparison.entries:
+            raise ConfigurationError(self._sources.ledger_name, f"has no entries {chosen}", f"entries to compare with {found}")
+        if not comparison.counted:
+            where = ", ".join(self._sources.spans_name)
+            problem = f"none of the calls asked about is there ({found})"
+            raise ConfigurationError(where, problem, f"spans of the {comparison.entries:,} entries that the ledger has {chosen}")
+
+    def _first_entry(self) -> float | None:
+        first = next(iter(self._sources.ledger.entries()), None)
+        return first.time if first else None
+
+    def _spilled(self) -> frozenset[str]:
+        spills = self._sources.spills
+        return frozenset(waiting.entry.id for path in (spills.files() if spills else ()) for waiting in spill.read(path))
+
+    def _run(self) -> ExecutionResult | None:
+        if self._selection.execution is None:
+            return None
+        record = execution(self._sources.ledger, self._selection.execution)
+        return check(self._sources.ledger, record) if record else None

@@ -1,0 +1,230 @@
+"""``spanledger reconcile`` as people and programs run it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from spanledger.budgets.spill import Folder, Settlement
+from spanledger.cli import main
+from spanledger.errors import LedgerError
+from spanledger.ledger.spans import SpanRow, SpanStore
+from spanledger.ledger.sqlite import SqliteLedger
+from spanledger.model import ActivityTotal, Execution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def reconcile(books: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("SPANLEDGER_LEDGER", books.url)
+
+    def run(*arguments: Any) -> Result:
+        return CliRunner().invoke(main, ["reconcile", *map(str, arguments)])
+
+    return run
+
+
+@pytest.fixture
+def differing(books: Any, call: Any, span: Any) -> Any:
+    """Forty calls, one of which has no span, one an other cost, one is there twice; and one line of garbage."""
+    calls = [call(n) for n in range(40)]
+    books.book(*calls)
+    books.export(*map(span, calls[:20]), *map(span, calls[21:]), span(calls[30]))
+    books.book(call(50))
+    books.export(span(call(50, nano=11_000)), span(call(51)))
+    books.book(call(51))
+    books.write(b"garbage\n")
+    return books
+
+
+def test_agreement(books: Any, call: Any, reconcile: Any) -> None:
+    books.both(*(call(n) for n in range(3)))
+    result = reconcile("--spans", books.file)
+    assert result.exit_code == 0, result.output
+    assert "Ledger and spans agree." in result.output
+    assert "3 entries" in result.output
+    assert list(books.ledger.audit()) == []
+
+
+def test_differences_for_people(differing: Any, call: Any, reconcile: Any) -> None:
+    result = reconcile("--spans", differing.file.parent, "--show", 1)
+    assert result.exit_code == 1
+    assert "Ledger and spans differ in 2 entries." in result.output
+    assert "missing in spans" in result.output
+    assert call(20).id in result.output
+    assert call(50).id not in result.output
+    assert "2 more: --show 3" in result.output
+    assert "Spans that arrived twice" in result.output
+    assert "spans.jsonl:6 is no request in JSON (8 bytes)" in result.output
+
+
+def test_differences_for_programs(differing: Any, call: Any, reconcile: Any) -> None:
+    result = reconcile("--spans", differing.file, "--json", "--no-audit")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert (told["agrees"], told["disagreements"]) == (False, 2)
+    assert told["kinds"] == {"cost_differs": 1, "delivered_twice": 1, "missing_in_spans": 1}
+    sources = told["sources"]
+    assert (sources["ledger"]["entries"], sources["spans"]["spans"], sources["spans"]["unreadable"]) == (42, 41, 1)
+    operations = next(line for line in told["sums"] if line["quantity"] == "operations")
+    assert operations == {"activity": "llm", "quantity": "operations", "ledger": 42, "spans": 41, "difference": -1, "relative": 1 / 42}
+    delivered = next(line for line in told["delivered"] if line["quantity"] == "operations")
+    assert (delivered["spans"], delivered["delivered"]) == (41, 42)
+    assert [one["entry_id"] for one in told["differences"]] == [call(20).id, call(50).id, call(30).id]
+    cost = told["differences"][1]
+    assert (cost["ledger"]["nano_usd"], cost["spans"][0]["nano_usd"], cost["kinds"]) == (10_050, 11_000, ["cost_differs"])
+    assert sum(reason["entries"] for reason in told["reasons"]) == 3
+
+
+def test_all_differences_as_csv_that_only_the_owner_reads(differing: Any, call: Any, reconcile: Any, tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    assert reconcile("--spans", differing.file, "--csv", path, "--show", 0, "--no-audit").exit_code == 1
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["entry_id"], line["kinds"], line["deliveries"]) for line in lines] == [
+        (call(20).id, "missing_in_spans", "0"), (call(50).id, "cost_differs", "1"), (call(30).id, "delivered_twice", "2"),
+    ]  # fmt: skip
+    assert (lines[1]["ledger_nano_usd"], lines[1]["span_nano_usd"]) == ("10050", "11000")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_csv_that_cannot_be_written_is_an_error(differing: Any, reconcile: Any, tmp_path: Path) -> None:
+    result = reconcile("--spans", differing.file, "--csv", tmp_path / "nowhere" / "out.csv", "--no-audit")
+    assert result.exit_code == 2
+    assert "--csv" in result.output
+    assert "cannot be written" in result.output
+
+
+@pytest.mark.parametrize(("share", "code"), [("0", 1), ("2%", 1), ("3%", 0), ("0.03", 0)])
+def test_the_tolerance_decides_the_exit_code(differing: Any, reconcile: Any, share: str, code: int) -> None:
+    result = reconcile("--spans", differing.file, "--tolerance", share, "--no-audit")
+    assert result.exit_code == code, "one of 42 calls is 2.4 %"
+    if code == 0:
+        assert "agree, within 0.03 of the ledger's sums (2 entries differ)" in result.output
+
+
+@pytest.mark.parametrize("share", ["much", "-1%", "1e3"])
+def test_a_tolerance_that_cannot_be_read(reconcile: Any, share: str) -> None:
+    result = reconcile("--tolerance", share)
+    assert result.exit_code == 2
+    assert "expected a share such as 1% or 0.01" in result.output
+
+
+def test_a_difference_is_recorded_in_the_audit_once(differing: Any, call: Any, reconcile: Any) -> None:
+    first = reconcile("--spans", differing.file, "--since", "2026-01-01")
+    assert "audit record 1 says so" in first.stderr
+    again = reconcile("--spans", differing.file, "--since", "2026-02-01")
+    assert "in the audit already" in again.stderr
+    (record,) = differing.ledger.audit()
+    told = json.loads(record.text)
+    assert (told["kind"], told["severity"]) == ("discrepancy", "CRITICAL")
+    assert told["differences"]["llm"]["operations"] == -1
+    assert told["counts"]["missing_in_spans"] == 1
+    differing.book(call(60))
+    assert "audit record 2 says so" in reconcile("--spans", differing.file).stderr
+
+
+def test_a_ledger_that_takes_no_audit_record(differing: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        message = "it is read-only"
+        raise LedgerError(message)
+
+    monkeypatch.setattr(SqliteLedger, "append_audit", refuse)
+    result = reconcile("--spans", differing.file)
+    assert result.exit_code == 1
+    assert "the difference is not in the audit: it is read-only" in result.stderr
+    assert reconcile("--spans", differing.file, "--audit").exit_code == 2
+
+
+def test_nothing_to_compare(books: Any, call: Any, reconcile: Any, tmp_path: Path) -> None:
+    books.both(call(1))
+    for arguments, words in (
+        (("--spans", tmp_path / "nowhere"), "there is no such file or directory"),
+        (("--spans", books.file, "--since", "2027-01-01"), "has no entries from 2027-01-01 00:00:00 UTC"),
+        (("--spans", books.file, "--execution", "other"), "has no entries of execution other"),
+        (("--execution", "run"), "the span table of"),
+        (("--execution", "run", "--since", "today"), "no --since or --until"),
+        (("--spans", books.file, "--since", "whenever"), "cannot read 'whenever'"),
+    ):
+        result = reconcile(*arguments)
+        assert result.exit_code == 2, arguments
+        assert words in result.stderr
+        assert result.stdout == ""
+
+
+def store(books: Any, *spans: Any) -> None:
+    """Into the ledger's own span table."""
+    table = SpanStore(books.ledger.path)
+    rows = [
+        SpanRow(one.trace_id, one.span_id, None, "chat", "client", int(one.time * 1e9), int(one.time * 1e9), "unset", attributes=one.attributes,
+                resource={"service.name": one.service, "service.instance.id": one.instance}) for one in spans
+    ]  # fmt: skip
+    table.save(rows)
+    table.close()
+
+
+def test_one_execution_right_after_its_run(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    calls = [call(n) for n in range(1200)]  # more than a page of the table
+    books.book(*calls)
+    store(books, *map(span, calls))
+    totals = {"llm": ActivityTotal(1200, sum(one.usage.input for one in calls), 120_000, sum(one.cost.nano_usd for one in calls))}
+    books.ledger.end_execution(Execution("run", "answer", calls[0].time - 1, calls[-1].time + 1, "completed", totals=totals))
+    result = reconcile("--execution", "run")
+    assert result.exit_code == 0, result.output
+    assert "What the run of answer added up itself agrees with the ledger" in result.output
+    totals["llm"] = totals["llm"]._replace(calls=1201)
+    books.ledger.end_execution(Execution("run", "answer", calls[0].time - 1, calls[-1].time + 1, "completed", totals=totals))
+    result = reconcile("--execution", "run", "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert told["disagreements"] == 0
+    assert told["execution"]["agrees"] is False
+    assert told["execution"]["sums"][0] == {"activity": "llm", "quantity": "calls", "ledger": 1200, "execution": 1201, "difference": 1}
+
+
+def test_an_execution_that_was_not_recorded_is_compared_with_its_spans(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    books.book(call(1), call(2))
+    store(books, span(call(1)), span(call(2)))
+    result = reconcile("--execution", "run", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["execution"] is None
+
+
+def test_what_the_stack_keeps_is_the_default(
+    books: Any, call: Any, span: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    books.both(call(1))
+    store(books, span(call(1)), span(call(2)))
+    assert reconcile("--no-audit").exit_code == 1, "without a stack it is the ledger's own table"
+    monkeypatch.setenv("SPANLEDGER_STACK_DIR", str(tmp_path))
+    result = reconcile("--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["sources"]["spans"]["where"] == [str(books.file)]
+
+
+def test_a_settlement_that_waits_in_a_spill_file_is_the_reason(books: Any, call: Any, span: Any, reconcile: Any, tmp_path: Path) -> None:
+    books.both(call(1))
+    books.kill(call(2))
+    books.export(span(call(2)), span(call(3)), span(call(4)))
+    Folder(tmp_path / "state" / "spanledger", books.url).write([Settlement(call(2), []), Settlement(call(3), [])])
+    told = json.loads(reconcile("--spans", books.file, "--json", "--no-audit").stdout)
+    reasons = {one["entry_id"]: "waits in a spill file" in one["reason"] for one in told["differences"]}
+    assert reasons == {call(2).id: True, call(3).id: True, call(4).id: False}
+
+
+def test_nothing_is_left_behind(books: Any, call: Any, reconcile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    books.both(call(1))
+    assert reconcile("--spans", books.file).exit_code == 0
+    assert reconcile("--spans", books.file, "--execution", "other").exit_code == 2
+    assert list(scratch.iterdir()) == []
