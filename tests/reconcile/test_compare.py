@@ -97,6 +97,12 @@ def test_a_killed_call_is_unknown_in_the_ledger(books: Any, call: Any, span: Any
     assert "yet it has a span" in found.reason(call(3))
 
 
+def test_a_killed_call_whose_span_knows_no_more_is_no_difference(books: Any, call: Any, span: Any) -> None:
+    books.kill(call(1))
+    books.export(span(call(1, state="unknown")))
+    assert books.compare().differences == {}
+
+
 def test_a_correction_completes_its_operation(books: Any, call: Any, span: Any) -> None:
     first, fetched = call(1, state="unknown", nano=5), call(1)
     books.book(first)
@@ -159,7 +165,8 @@ def test_a_ledger_that_is_no_file_is_read_too(books: Any, call: Any, span: Any) 
         ledger.settle(call(n), ())
     ledger.reserve(replace(call(10), duration=None), (), 0.0)
     ledger.sweep(1.0)
-    books.export(*(span(call(n)) for n in range(10)), span(call(99), time=call(0).time))
+    skewed = (span(call(n), time=call(n).time - 4) for n in range(10))
+    books.export(*skewed, span(call(99), time=call(0).time))
     found = books.compare(ledger, until=call(90).time)
     assert found.kinds == {call(10).id: ["unknown_in_ledger"], call(99).id: ["missing_in_ledger"]}
     assert books.compare(ledger, since=call(5).time, until=call(8).time).lines["llm", "operations"] == (3, 3)

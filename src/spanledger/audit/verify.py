@@ -35,10 +35,7 @@ def verify(records: Iterable[AuditRecord], noted: str | None = None) -> Verdict:
     that all of it was written anew: for these, ``noted`` is a hash that was kept elsewhere and has to be found again.
     """
     watch = _Watch(records, noted)
-    try:
-        broken = chain.first_broken(watch)
-    except TypeError:  # a value that no ledger of ours writes, such as bytes in the place of a time
-        broken = watch.last.sequence if watch.last else 1
+    broken = chain.first_broken(watch)
     return Verdict(watch.count, watch.last.hash if watch.last else chain.START, broken, watch.found if noted else None)
 
 

@@ -73,6 +73,8 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
 ) -> None:
     """Compare the ledger with the spans, entry by entry, and say what differs and why.
 
+    Spans arrive later than entries: while programs run, end the window some minutes ago (--until 10m).
+
     Exit code 0: they agree. 1: they differ. 2: there was nothing to compare, or it could not be read.
     """
     from spanledger.reconcile import result as results  # noqa: PLC0415  # only this command needs all this
@@ -81,10 +83,11 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
 
     settings = settings_for(url)
     selection = _selection(settings, execution, since, until)
-    with open_books(settings) as ledger, _progress() as progress:
+    with open_books(settings) as ledger:
         sources = _sources(settings, ledger, places, selection)
-        with Reconciliation(sources, selection, workers=min(2, os.cpu_count() or 1), progress=progress) as work:
-            result = work.result()
+        with Reconciliation(sources, selection, workers=min(2, os.cpu_count() or 1)) as work:
+            with _progress() as progress:
+                result = work.result(progress)
             agrees = result.agrees(tolerance)
             if not agrees and audit is not False:
                 _record(ledger, result, insist=audit is True)
@@ -125,8 +128,8 @@ def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selecti
     table, kept = sqlite_path(settings.ledger_url), default_directory() / "spans"
     if table is not None and selection.execution is not None and has_spans(table, selection.execution):
         return sources._replace(table=table)
-    if kept.is_dir() and any(kept.iterdir()):
-        return sources._replace(files=files.find([kept], selection.since))
+    if kept.is_dir() and (found := files.in_directory(kept, selection.since)):
+        return sources._replace(files=found)
     if table is None:
         option = "--spans"
         raise ConfigurationError(option, f"there are no span files in {kept}", "where the collector's file exporter writes")

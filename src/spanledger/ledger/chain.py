@@ -18,7 +18,7 @@ START = "0" * 64
 
 def link(sequence: int, time: float, key: str, text: str, previous: str) -> str:
     """The hash of a record: SHA-256 over all its fields, hexadecimal. Fields are joined as JSON, so that none can run into the next."""
-    fields = json.dumps([sequence, time, key, text, previous], ensure_ascii=True, separators=(",", ":"))
+    fields = json.dumps([sequence, time, key, text, previous], separators=(",", ":"), default=repr)
     return hashlib.sha256(fields.encode()).hexdigest()
 
 

@@ -84,10 +84,10 @@ def facts(
     return (_from_entry(entry) for entry in ledger.entries(since=since, until=until, execution=execution))
 
 
-def known(ledger: Ledger, ids: set[str]) -> set[str]:
-    """Those of the entry ids that the ledger holds, whenever they were. Raises LedgerError."""
+def known(ledger: Ledger, ids: set[str]) -> set[str] | None:
+    """Those of the entry ids that the ledger holds, whenever they were; None if it cannot be asked by id. Raises LedgerError."""
     if not isinstance(ledger, SqliteLedger):
-        return {entry.id for entry in ledger.entries() if entry.id in ids} if ids else set()
+        return None
     database = Database(ledger.path)
     try:
         found = database.read(lambda db: db.execute(_KNOWN, (json.dumps(sorted(ids)),)).fetchall())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from spanledger.ledger.facts import Fact
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from spanledger.ledger.facts import FactRow
     from spanledger.reconcile.difference import Differences
 
-    Known = Callable[[set[str]], set[str]]
+    Known = Callable[[int, set[str]], set[str]]
 
 _FROM, _TO = Fact._fields.index("activity"), Fact._fields.index("plugin") + 1
 _TOKENS_FROM = Fact._fields.index("input")
@@ -87,8 +88,8 @@ class Comparison:
 def compare(entries: Path, spans: Path, selection: Selection, known: Known, comparison: Comparison) -> Iterator[int]:
     """Compares all buckets of two folders, and yields the number of each bucket that is done; ``comparison`` is complete after the last.
 
-    Rows of the ledger carry one value more than a fact, the entry's position in its service. ``known`` says which ids the ledger holds
-    outside of the selection: their spans belong to calls that are not asked about.
+    Rows of the ledger carry one value more than a fact, the entry's position in its service. ``known`` says of ids of a bucket which
+    the ledger holds outside of the selection: their spans belong to calls that are not asked about.
     """
     for number in range(buckets.COUNT):
         found: dict[str, list[FactRow]] = {}
@@ -96,7 +97,7 @@ def compare(entries: Path, spans: Path, selection: Selection, known: Known, comp
             found.setdefault(row[0], []).append(row)
         for row in buckets.rows(entries, number):
             _entry(comparison, row, found.pop(row[0], ()))
-        _only_spans(comparison, found, selection, known)
+        _only_spans(comparison, found, selection, partial(known, number))
         yield number
     for sums in (comparison.ledger, comparison.spans):
         sums.absorb(comparison.agreed)
@@ -118,14 +119,16 @@ def _entry(comparison: Comparison, row: FactRow, spans: Sequence[FactRow]) -> No
         comparison.differences.add(one)
 
 
-def _only_spans(comparison: Comparison, found: dict[str, list[FactRow]], selection: Selection, known: Known) -> None:
+def _only_spans(
+    comparison: Comparison, found: dict[str, list[FactRow]], selection: Selection, known: Callable[[set[str]], set[str]]
+) -> None:
     orphans = {id_: rows for id_, rows in found.items() if any(selection.has(Fact(*row)) for row in rows)}
     elsewhere = known(set(orphans)) if orphans and selection != Selection() else set()
     for id_, rows in orphans.items():
         if id_ in elsewhere:
             continue
-        one = Difference(id_, (Kind.MISSING_IN_LEDGER,), None, _distinct(comparison, rows), len(rows))
-        _add_spans(comparison, one.spans, met=False)
+        one = Difference(id_, (), None, _distinct(comparison, rows), len(rows))
+        one.kinds = _kinds(one, _add_spans(comparison, one.spans, met=False))
         comparison.differences.add(one)
 
 
@@ -169,10 +172,10 @@ def _trust(span: Fact) -> int:
 
 def _kinds(one: Difference, final: Fact | None) -> tuple[Kind, ...]:
     entry, operations = one.ledger, sum(not span.correction for span in one.spans)
-    if entry is None:
-        return (Kind.MISSING_IN_LEDGER,)
     repeated = [Kind.DELIVERED_TWICE] if one.deliveries > len(one.spans) else []
-    if entry.swept:
+    if entry is None:
+        return (Kind.MISSING_IN_LEDGER, *repeated)
+    if entry.swept and (final is None or final.state != State.UNKNOWN):
         return (Kind.UNKNOWN_IN_LEDGER, *repeated)
     kinds = [Kind.MISSING_IN_SPANS] if operations == 0 else [Kind.DOUBLED] if operations > 1 else []
     if final is not None:

@@ -13,7 +13,7 @@ import re
 import struct
 import zlib
 from importlib.util import find_spec
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from spanledger.errors import ConfigurationError
 
@@ -47,8 +47,8 @@ class Line(NamedTuple):
     whole: bool
 
 
-def find(places: Sequence[Path], since: float | None = None) -> list[Path]:
-    """The span files at these places, in the order of their names; of a directory all that look like one and were written since then.
+def find(places: Sequence[Path]) -> list[Path]:
+    """The span files at these places: files as they are named, of a directory all that look like one, by name.
 
     Raises:
         ConfigurationError: there is no such file or directory, or it holds none, or it cannot be read.
@@ -56,7 +56,7 @@ def find(places: Sequence[Path], since: float | None = None) -> list[Path]:
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            found += _in_directory(place, since)
+            found += in_directory(place) or _none(place)
         elif place.exists():
             found.append(place)
         else:
@@ -64,14 +64,17 @@ def find(places: Sequence[Path], since: float | None = None) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _in_directory(place: Path, since: float | None) -> list[Path]:
+def in_directory(place: Path, since: float | None = None) -> list[Path]:
+    """All that looks like a span file in a directory, by name; only what was written since then. Raises ConfigurationError."""
     try:
         files = [path for path in sorted(place.iterdir()) if path.is_file() and _SPAN_FILE.search(path.name)]
+        return [path for path in files if since is None or path.stat().st_mtime >= since - _OLDER]
     except OSError as error:
         raise _unreadable(place, error) from error
-    if not files:
-        raise ConfigurationError(str(place), "holds no span files", _EXPECTED)
-    return [path for path in files if since is None or path.stat().st_mtime >= since - _OLDER]
+
+
+def _none(place: Path) -> NoReturn:
+    raise ConfigurationError(str(place), "holds no span files", _EXPECTED)
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigurationError:

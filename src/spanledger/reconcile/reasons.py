@@ -21,6 +21,8 @@ _RUN = 8
 """Calls without a span that make a lost batch more likely than single losses."""
 _GAP = 4
 """As many calls of other processes of the service may lie between two calls of a run."""
+_PAUSE = 60.0
+"""Seconds that may lie between two calls of one process that an outage of the ledger took."""
 _SAMPLED = 0.1
 """The share of a service's calls that have no span and are in no run from which on sampling is more likely than loss."""
 
@@ -95,20 +97,20 @@ def _continues(last: Difference, one: Difference) -> bool:
     if one.kinds[0] is not last.kinds[0] or one.either.service != last.either.service:
         return False
     if one.kinds[0] is Kind.MISSING_IN_LEDGER:
-        return last.spans[0].instance == one.spans[0].instance
+        return last.spans[0].instance == one.spans[0].instance and one.spans[0].time - last.spans[0].time <= _PAUSE
     return one.kinds[0] is Kind.MISSING_IN_SPANS and one.position - last.position <= _GAP
 
 
 def _of_run(run: _Run, evidence: Evidence) -> str:
     first, last = run.first.either, run.last.either
-    name = first.service or "(no name)"
-    count = f"one of {len(run.numbers):,} calls of service {name} in a row ({moment(first.time)} to {moment(last.time)})"
+    calls = f"one of {len(run.numbers):,} calls of service {first.service or '(no name)'}"
+    when = f"({moment(first.time)} to {moment(last.time)})"
     if run.first.kinds[0] is Kind.MISSING_IN_LEDGER:
         return (
-            f"{count} that have a span and no entry: the ledger could not be reached and let calls pass, and what was kept aside has not "
-            "been replayed; or these entries were deleted"
+            f"{calls} shortly after each other {when} that have a span, but no entry: the ledger could not be reached, and "
+            "what was kept aside has not been replayed; or these entries were deleted"
         )
-    return f"{count} without a span: the SDK's queue overflowed, or its exporter lost a batch{_perhaps_unread(evidence)}"
+    return f"{calls} in a row {when} without a span: the SDK's queue overflowed, or its exporter lost a batch{_perhaps_unread(evidence)}"
 
 
 def reason(one: Difference, evidence: Evidence, *, alone: bool = True) -> str:

@@ -72,8 +72,9 @@ class Reconciliation:
         workers: how many processes may read span files.
     """
 
-    def __init__(self, sources: Sources, selection: Selection, *, workers: int = 2, progress: Progress = silent) -> None:
-        self._sources, self._selection, self._workers, self._progress = sources, selection, workers, progress
+    def __init__(self, sources: Sources, selection: Selection, *, workers: int = 2) -> None:
+        self._sources, self._selection, self._workers = sources, selection, workers
+        self._progress: Progress = silent
         self._folder = Path()
         self._differences: Differences | None = None
 
@@ -86,13 +87,14 @@ class Reconciliation:
             self._differences.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def result(self) -> Result:
-        """Reads, compares and explains.
+    def result(self, progress: Progress = silent) -> Result:
+        """Reads, compares and explains, and says how far it is.
 
         Raises:
             LedgerError: the ledger cannot be read.
             ConfigurationError: a span file cannot be read, or one side has nothing to compare.
         """
+        self._progress = progress
         entries, spans = self._folder / "entries", self._folder / "spans"
         with ThreadPoolExecutor(1) as beside:  # span files are read in other processes meanwhile
             booked = beside.submit(self._read_ledger, entries)
@@ -140,9 +142,21 @@ class Reconciliation:
 
     def _compare(self, entries: Path, spans: Path, into: Differences) -> Comparison:
         comparison = Comparison(into)
-        for _ in compare(entries, spans, self._selection, lambda ids: known(self._sources.ledger, ids), comparison):
+        for _ in compare(entries, spans, self._selection, self._known, comparison):
             self._progress("comparison", 1, buckets.COUNT)
         return comparison
+
+    def _known(self, number: int, ids: set[str]) -> set[str]:
+        """Those of the ids of a bucket that the ledger holds at all. A ledger that cannot be asked by id is read once as a whole."""
+        asked = known(self._sources.ledger, ids)
+        if asked is not None:
+            return asked
+        everything = self._folder / "everything"
+        if not everything.exists():
+            into = Buckets(everything)
+            into.add((entry.id,) for entry in self._sources.ledger.entries())
+            into.flush()
+        return ids & {id_ for (id_,) in buckets.rows(everything, number)}
 
     def _demand_both(self, comparison: Comparison, reading: Reading) -> None:
         """An empty side is a wrong place more often than a loss of everything: it is no result."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from spanledger.model import State
@@ -116,7 +116,7 @@ def _reasons(result: Result) -> Table:
 
 def _entries(result: Result, show: int) -> RenderableType:
     differences = result.comparison.differences
-    table = Table("entry", "started", "what", "ledger", "spans", box=None, pad_edge=False, header_style="bold")
+    table = Table(Column("entry", no_wrap=True), "started", "what", "ledger", "spans", box=None, pad_edge=False, header_style="bold")
     for one in differences.by_time(show):
         table.add_row(one.id, moment(one.either.time), ", ".join(one.kinds).replace("_", " "), *_sides(one))
     more = differences.count - show

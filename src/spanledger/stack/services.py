@@ -129,7 +129,10 @@ def environment(service: Service, layout: Layout) -> dict[str, str]:
     """
     # Jaeger would trace its own queries, and send them to the agent's usual port; audit records do go to the agent.
     telemetry = {"OTEL_TRACES_SAMPLER": "always_off"} if service.binary else {"OTEL_EXPORTER_OTLP_ENDPOINT": layout.url("agent_grpc")}
-    inherited = {name: value for name, value in config.export_environment().items() if not name.startswith("OTEL_")}
+    # All is on the loopback address, and Alertmanager's configuration names no token.
+    inherited = {
+        name: value for name, value in config.export_environment().items() if not name.startswith("OTEL_") and name != "SPANLEDGER_AUDIT_TOKEN"
+    }
     places = {
         "SPANLEDGER_STACK_DIR": str(layout.directory),
         "SPANLEDGER_AGENT_GRPC": layout.address("agent_grpc"),
