@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import spanledger
 from spanledger.engine import drive
 from spanledger.engine.adapter import Reader, Target
 from spanledger.model import Activity, Request, Usage
@@ -40,3 +41,24 @@ def test_in_the_books_once_and_exact_in_the_end(make_house: Any) -> None:
     for source in ("sdk", "execution", "ledger"):
         sums = {name: sum(p.value for p in points if p.attributes["spanledger.source"] == source) for name, points in told.items()}
         assert sums == {"operations": 1, "tokens": 1500}, source
+
+
+def test_the_run_s_own_totals_are_exact_in_the_end(make_house: Any) -> None:
+    house = make_house()
+    with spanledger.workflow("report") as run:
+        _wrapped("chat", "queued", None)()
+        assert run.totals()["llm"].estimated == 1
+        _wrapped("fetch_response", "completed", Usage(1000, 500))()
+        total = run.totals()["llm"]
+    assert (total.calls, total.input_tokens, total.output_tokens, total.estimated) == (1, 1000, 500, 0)
+    assert total.nano_usd == house.entries[0].cost.nano_usd
+
+
+def test_a_run_that_only_fetches_adds_nothing(make_house: Any) -> None:
+    make_house()
+    with spanledger.workflow("report") as made:
+        _wrapped("chat", "queued", None)()
+    with spanledger.workflow("later") as fetched:
+        _wrapped("fetch_response", "completed", Usage(1000, 500))()
+    assert fetched.totals() == {}
+    assert made.totals()["llm"].estimated == 1, "its entry is exact now, its own count is as it was"

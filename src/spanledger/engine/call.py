@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ class Call:
         self.runtime, self.library, self.reader, self.request, self.kwargs = runtime, library, reader, request, kwargs
         self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
         self.is_async, self.counted = False, True
-        self.completes: str | None = None  # the entry whose numbers this call completes
+        self.completes: Entry | None = None  # the entry, as it was, whose numbers this call completes
         self.superseded = False  # a later attempt of its step replaced it before it ended
         self.opened: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
         self.chunks = 0
@@ -209,7 +210,11 @@ class Call:
 
     def _add_to_run(self) -> bool:
         run: runs.Run = self.scope.run
-        return run.add(self.entry, operation=self.completes is None)
+        if self.completes is None:
+            return run.add(self.entry)
+        if self.completes.execution == self.entry.execution:
+            run.complete(self.completes, self.entry)
+        return False
 
     def _record(self, outcome: str) -> None:
         if self.response.output is not None:
@@ -219,7 +224,7 @@ class Call:
     def _standing(self, outcome: str) -> dict[str, Any]:
         standing: dict[str, Any] = {s.OUTCOME: outcome, s.COUNTED: self.counted}
         if self.completes is not None:
-            standing[s.ENTRY_ID], standing[s.CORRECTION] = self.completes, True
+            standing[s.ENTRY_ID], standing[s.CORRECTION] = self.completes.id, True
         if self.superseded:
             standing[s.SUPERSEDED] = True
         return standing
@@ -252,9 +257,8 @@ class Call:
                 gate.release(admission)
             self.counted = known.usage.state is not State.EXACT and entry.usage.state is State.EXACT
             if self.counted:  # it was made in the background, and only now tells what it used
-                self.completes = known.id
-                known.usage, known.cost = entry.usage, entry.cost
-                gate.settle_unreserved(known)
+                self.completes = known
+                gate.settle_unreserved(replace(known, usage=entry.usage, cost=entry.cost))
             return
         if admission is not None:
             gate.settle(entry, admission, wait=not self.is_async)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from collections import defaultdict
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from spanledger.telemetry.recon import Group, Labels
 
 
+_NOTHING = ActivityTotal()
+
+
 class Run:
     """The sums of one workflow run; thread-safe."""
 
@@ -27,31 +31,38 @@ class Run:
         self._used: defaultdict[tuple[str, int], dict[Group, Replaced]] = defaultdict(dict)
         self._lock = threading.Lock()
 
-    def add(self, entry: Entry, *, operation: bool = True) -> bool:
-        """Adds one settled entry to the totals; True if its attempt had been replaced by then. ``operation``: see ``Sums.add``.
+    def add(self, entry: Entry) -> bool:
+        """Adds one settled entry to the totals; True if its attempt had been replaced by then.
 
         ``sums`` are added to where the call's metrics are written.
         """
-        usage, cost = entry.usage, entry.cost
         with self._lock:
-            t = self._totals.get(entry.activity.value, ActivityTotal())
-            self._totals[entry.activity.value] = ActivityTotal(
-                t.calls + operation,
-                t.input_tokens + (usage.input or 0),
-                t.output_tokens + (usage.output or 0),
-                t.nano_usd + (cost.nano_usd or 0),
-                t.unpriced + (cost.status is CostStatus.UNPRICED),
-                t.estimated + (usage.state is not State.EXACT),
-                t.errors + (entry.error is not None),
-                t.seconds + (entry.duration or 0.0),
-            )
-            return self._note_attempt(entry, operation=operation)
+            self._add(entry, ActivityTotal(1, errors=int(entry.error is not None), seconds=entry.duration or 0.0))
+            return self._note_attempt(entry)
 
-    def _note_attempt(self, entry: Entry, *, operation: bool) -> bool:
+    def complete(self, before: Entry, now: Entry) -> None:
+        """The numbers of an entry added before are known now: adds the difference."""
+        with self._lock:
+            self._add(before, ActivityTotal(), -1)
+            self._add(now, ActivityTotal(seconds=now.duration or 0.0))
+
+    def _add(self, entry: Entry, total: ActivityTotal, sign: int = 1) -> None:
+        usage, cost = entry.usage, entry.cost
+        added = total._replace(
+            input_tokens=sign * (usage.input or 0),
+            output_tokens=sign * (usage.output or 0),
+            nano_usd=sign * (cost.nano_usd or 0),
+            unpriced=sign * (cost.status is CostStatus.UNPRICED),
+            estimated=sign * (usage.state is not State.EXACT),
+        )
+        known = self._totals.get(entry.activity.value, _NOTHING)
+        self._totals[entry.activity.value] = ActivityTotal(*map(operator.add, known, added))
+
+    def _note_attempt(self, entry: Entry) -> bool:
         if entry.step is None or entry.attempt is None:
             return False
         used, group = self._used[entry.step, entry.attempt], group_of(entry)
-        used[group] = used.get(group, Replaced()).plus(amounts_of(entry, operation=operation))
+        used[group] = used.get(group, Replaced()).plus(amounts_of(entry))
         ended = self._ended[entry.step]
         return entry.attempt in ended and entry.attempt != winner(ended.items())
 
