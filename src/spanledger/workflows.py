@@ -188,17 +188,17 @@ class workflow(_Managed):  # noqa: N801
         runtime.guard.run("end_execution", runtime.ledger.end_execution, execution)
         spans.end_workflow(self._span, execution)
         if runtime.settings.reconcile == "execution":
-            runtime.reaper.put(partial(runtime.guard.run, "reconcile", _reconcile, runtime, self.execution_id, self._run))
+            runtime.reaper.put(partial(runtime.guard.run, "reconcile", _reconcile, runtime, execution, self._run))
         runtime.metrics.record_workflow(self.name, ended - self._started, kind)
         name = s.EVENT_WORKFLOW_COMPLETED if error is None else s.EVENT_WORKFLOW_FAILED
         runtime.events.emit(name, {**self._identity(), s.WORKFLOW_STATUS: execution.status, **_flat(execution)}, context)
 
 
-def _reconcile(runtime: Runtime, execution: str, run: runs.Run) -> None:
-    from spanledger.audit import executions  # noqa: PLC0415  # only where it was asked for
+def _reconcile(runtime: Runtime, execution: Execution, run: runs.Run) -> None:
+    from spanledger.reconcile.execution import watch  # noqa: PLC0415  # only where it was asked for
 
     runtime.gate.spool.flush(5.0)
-    executions.watch(runtime.ledger, execution, run.totals)
+    watch(runtime.ledger, execution, run.totals)
 
 
 def _flat(execution: Execution) -> dict[str, int]:

@@ -44,5 +44,5 @@ def test_an_entry_that_is_missing_is_said_and_audited(make_house: Any, tmp_path:
     said = json.loads(record.text)
     assert said["scope"] == {"execution": run.execution_id}
     assert said["severity"] == "CRITICAL"
-    assert said["differences"]["llm"] == {"calls": -1, "input_tokens": -1000, "output_tokens": -500, "nano_usd": -450_000}
-    assert "the ledger differs from what the run added up" in caplog.text
+    assert said["differences"]["llm"] == {"calls": 1, "input_tokens": 1000, "output_tokens": 500, "nano_usd": 450_000}
+    assert "the run's own sums differ from the ledger's" in caplog.text

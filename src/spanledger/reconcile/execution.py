@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from spanledger.audit import records
 from spanledger.model import ActivityTotal, Total
 from spanledger.reconcile.sums import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spanledger.ledger.ledger import Ledger
     from spanledger.model import Execution
+
+
+log = logging.getLogger("spanledger")
+_LOOKS = (0.0, 0.2, 1.0)
+"""Seconds to wait before each look: a call that ends between two readings makes them differ for a moment."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,29 @@ def check(ledger: Ledger, execution: Execution) -> ExecutionResult:
             lines += _amounts(activity, entries, run)
     notes += _explained(ledger, execution, lines)
     return ExecutionResult(execution, lines, notes)
+
+
+def watch(ledger: Ledger, execution: Execution, added_up: Callable[[], Mapping[str, ActivityTotal]]) -> bool:
+    """Compares a run that has just ended, in its own process; True if the sums agree. A difference is logged and becomes an audit record.
+
+    Args:
+        added_up: the run's own totals as they are now: a stream that it left open may still add to them.
+
+    Raises:
+        LedgerError: the ledger cannot be read, or not be written.
+    """
+    for seconds in _LOOKS:
+        time.sleep(seconds)
+        found = check(ledger, replace(execution, totals=added_up()))
+        if found.agrees:
+            return True
+    differences: dict[str, dict[str, int]] = {line.activity: {} for line in found.lines if line.difference}
+    for line in found.lines:
+        if line.difference:
+            differences[line.activity][line.quantity] = line.difference
+    log.warning("execution %s: the run's own sums differ from the ledger's (run minus ledger): %s", execution.id, differences)
+    records.write(ledger, records.discrepancy(execution=execution.id, differences=differences, counts={}, reasons=found.notes))
+    return False
 
 
 def _amounts(activity: str, entries: Total, run: ActivityTotal) -> list[Line]:

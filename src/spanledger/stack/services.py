@@ -131,7 +131,9 @@ def environment(service: Service, layout: Layout) -> dict[str, str]:
     telemetry = {"OTEL_TRACES_SAMPLER": "always_off"} if service.binary else {"OTEL_EXPORTER_OTLP_ENDPOINT": layout.url("agent_grpc")}
     # All is on the loopback address, and Alertmanager's configuration names no token.
     inherited = {
-        name: value for name, value in config.export_environment().items() if not name.startswith("OTEL_") and name != "SPANLEDGER_AUDIT_TOKEN"
+        name: value
+        for name, value in config.export_environment().items()
+        if not name.startswith("OTEL_") and name != "SPANLEDGER_AUDIT_TOKEN"
     }
     places = {
         "SPANLEDGER_STACK_DIR": str(layout.directory),
