@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spanledger.budgets import spill
+from spanledger.ledger import schema
 from spanledger.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
@@ -253,7 +254,8 @@ def test_a_ledger_written_by_a_newer_version_is_left_as_it_is(application: Any, 
     before = path.read_bytes()
     told = unhurt(application.instrumented(OTEL_TRACES_EXPORTER="spanledger"), plain)
 
-    assert f"the ledger {path} was written by a newer version of Spanledger (its tables have version 99, this one knows 1)" in told
+    known = len(schema.MIGRATIONS)
+    assert f"the ledger {path} was written by a newer version of Spanledger (its tables have version 99, this one knows {known})" in told
     assert "upgrade spanledger or choose another path" in told
     assert path.read_bytes() == before
 

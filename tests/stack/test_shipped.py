@@ -147,6 +147,17 @@ def test_one_file_alone(spanledger: Command, binaries: dict[str, Path], tmp_path
     assert (result.returncode, result.stdout) == (0, f"right        {tmp_path}/mine.yaml (collector)\n")
 
 
+@pytest.mark.stack
+def test_a_variable_that_is_not_set_is_named(spanledger: Command, binaries: dict[str, Path], tmp_path: Path) -> None:
+    text = (COLLECTOR / "agent.yaml").read_text().replace("${env:SPANLEDGER_GATEWAY:-127.0.0.1:4327}", "${env:MY_GATEWAY}")
+    (tmp_path / "mine.yaml").write_text(text)
+    result = spanledger("collector", "validate", "--config", tmp_path / "mine.yaml")
+    line = text[: text.index("MY_GATEWAY")].count("\n") + 1
+    assert result.returncode == 1
+    assert f"{tmp_path}/mine.yaml:{line}: the variable MY_GATEWAY is not set; expected a value for it" in result.stdout
+    assert spanledger("collector", "validate", "--config", tmp_path / "mine.yaml", MY_GATEWAY="127.0.0.1:4327").returncode == 0
+
+
 def test_what_nobody_could_check_is_not_right(spanledger: Command, tmp_path: Path) -> None:
     nowhere = {f"SPANLEDGER_{name.upper()}_BIN": "" for name in binaries.BINARIES}
     result = spanledger("collector", "validate", PATH=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), **nowhere)

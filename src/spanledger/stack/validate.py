@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from spanledger import settings as config
 from spanledger.stack import binaries, processes, services
 from spanledger.stack.ports import Ports
 
@@ -29,8 +31,20 @@ class Check(NamedTuple):
 
 
 def collector_file(file: Path) -> Check:
-    """One configuration of a collector."""
-    return _ask(file, "collector", "validate", "--config")
+    """One configuration of a collector. A variable that is not set is named: the collector itself only misses its value."""
+    check = _ask(file, "collector", "validate", "--config")
+    missing = tuple(_unset(file))
+    return check._replace(right=False, said=missing + check.said) if missing and check.right is not None else check
+
+
+def _unset(file: Path) -> Iterator[str]:
+    """One line for each variable without a value or a default."""
+    known = config.export_environment()
+    for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+        for name in re.findall(r"\$\{env:(\w+)\}", line.split("#", 1)[0]):
+            if name not in known:
+                default = f"${{env:{name}:-127.0.0.1:4317}}"
+                yield f"{file}:{number}: the variable {name} is not set; expected a value for it, or a default as in {default}"
 
 
 def folder(directory: Path) -> Iterator[Check]:
