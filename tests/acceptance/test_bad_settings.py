@@ -284,8 +284,12 @@ def test_a_database_of_another_program_is_left_as_it_is(application: Any, plain:
 def test_a_damaged_ledger_loses_no_call(application: Any, plain: str) -> None:
     """Damage in the middle is found by the first call that meets it: what cannot be written waits in a spill file."""
     unhurt(application.instrumented(30), application.plain(30))
+    with sqlite3.connect(application.ledger) as db:
+        roots = [page for (page,) in db.execute("SELECT rootpage FROM sqlite_master WHERE rootpage > 0")]
+    db.close()
     damaged = bytearray(application.ledger.read_bytes())
-    damaged[4096:] = b"\x5a" * (len(damaged) - 4096)
+    for page in roots:
+        damaged[(page - 1) * 4096 : page * 4096] = b"\x5a" * 4096
     application.ledger.write_bytes(damaged)
     told = unhurt(application.instrumented(**TOOL), plain)
 
