@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import stat
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from spanledger.budgets.spill import Folder, Settlement
 from spanledger.cli import main
@@ -130,6 +133,32 @@ def test_a_difference_is_recorded_in_the_audit_once(differing: Any, call: Any, r
     assert told["counts"]["missing_in_spans"] == 1
     differing.book(call(60))
     assert "audit record 2 says so" in reconcile("--spans", differing.file).stderr
+
+
+def test_the_audit_record_is_sent_as_a_log_record_too(differing: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_args: Any) -> None:
+            """Silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        assert reconcile("--spans", differing.file).exit_code == 1
+        server.shutdown()
+        thread.join()
+    (record,) = differing.ledger.audit()
+    (request,) = map(ExportLogsServiceRequest.FromString, bodies)
+    assert request.resource_logs[0].scope_logs[0].log_records[0].severity_text == "CRITICAL"
+    assert record.hash in str(request)
 
 
 def test_a_ledger_that_takes_no_audit_record(differing: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
                 result = work.result(progress)
             agrees = result.agrees(tolerance)
             if not agrees and audit is not False:
-                _record(ledger, result, insist=audit is True)
+                _record(settings, ledger, result, insist=audit is True)
             if csv_file is not None:
                 _write_csv(result, csv_file)
             if as_json:
@@ -136,7 +136,8 @@ def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selecti
     return sources._replace(table=table)
 
 
-def _record(ledger: Ledger, result: Result, *, insist: bool) -> None:
+def _record(settings: Settings, ledger: Ledger, result: Result, *, insist: bool) -> None:
+    from spanledger.audit.emit import Emitter  # noqa: PLC0415  # only where there is a difference
     from spanledger.reconcile import finding  # noqa: PLC0415
 
     try:
@@ -146,6 +147,10 @@ def _record(ledger: Ledger, result: Result, *, insist: bool) -> None:
             raise
         click.echo(f"spanledger: the difference is not in the audit: {error}", err=True)
         return
+    if record is not None:
+        emitter = Emitter(settings)
+        emitter.emit(record)
+        emitter.close()
     what = f"audit record {record.sequence} says so" if record else "these differences are in the audit already"
     click.echo(f"spanledger: {what}", err=True)
 
