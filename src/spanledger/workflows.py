@@ -198,7 +198,8 @@ def _reconcile(runtime: Runtime, execution: Execution, run: runs.Run) -> None:
     from spanledger.reconcile.execution import watch  # noqa: PLC0415  # only where it was asked for
 
     runtime.gate.spool.flush(5.0)
-    watch(runtime.ledger, execution, run.totals)
+    if not watch(runtime.ledger, execution, run.totals):
+        runtime.events.emit(s.EVENT_AUDIT, {s.WORKFLOW_NAME: execution.workflow, s.EXECUTION_ID: execution.id})
 
 
 def _flat(execution: Execution) -> dict[str, int]:

@@ -45,4 +45,7 @@ def test_an_entry_that_is_missing_is_said_and_audited(make_house: Any, tmp_path:
     assert said["scope"] == {"execution": run.execution_id}
     assert said["severity"] == "CRITICAL"
     assert said["differences"]["llm"] == {"calls": 1, "input_tokens": 1000, "output_tokens": 500, "nano_usd": 450_000}
+    (event,) = [event for event in house.log_events() if event.event_name == "spanledger.audit"]
+    assert event.attributes["spanledger.execution.id"] == run.execution_id
+    assert event.severity_number.name == "FATAL"
     assert "the run's own sums differ from the ledger's" in caplog.text

@@ -24,6 +24,7 @@ _SEVERITY = {
     s.EVENT_WORKFLOW_FAILED: SeverityNumber.ERROR,
     s.EVENT_BUDGET_THRESHOLD: SeverityNumber.WARN,
     s.EVENT_BUDGET_REFUSED: SeverityNumber.ERROR,
+    s.EVENT_AUDIT: SeverityNumber.FATAL,
 }
 
 
