@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanledger.adapters._openai_shape import plain_usage, usage_of
+from spanledger.adapters._openai_usage import plain_usage, usage_of
 from spanledger.model import Usage
 
 COUNT = st.one_of(st.none(), st.integers(0, 12), st.sampled_from([-1, True, 3.0, "7", []]))

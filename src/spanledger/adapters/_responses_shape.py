@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import grow, grow_call, responses_output
-from spanledger.adapters._openai_shape import error_of, identify, take_usage
+from spanledger.adapters._openai_shape import error_of, identify
+from spanledger.adapters._openai_usage import take_usage
 from spanledger.adapters._read import fields, items, known, text
 
 if TYPE_CHECKING:

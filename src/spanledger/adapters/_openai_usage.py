@@ -1,0 +1,131 @@
+"""Usage as OpenAI's wire format tells it, and as the many providers that speak the format mean it.
+
+Where a provider means something else by a field, the numbers tell: its own field names, or a ``total_tokens`` that only adds up one
+way. That holds behind any gateway and any host name, so nothing here asks who the provider is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spanledger.adapters._read import NOTHING, Counts, clamp, fields, first, tier_of, told_cost
+from spanledger.model import State, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spanledger.model import Response
+
+_PLAIN_CHAT = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"})
+_PLAIN_RESPONSES = frozenset({"input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"})
+
+
+def plain_usage(told: Mapping[str, Any]) -> Usage | None:
+    """What ``usage_of`` makes of OpenAI's own fields where all numbers are as they should be, in a third of its time.
+
+    None if there is anything else, or anything odd, about them. Most calls have nothing of that.
+    """
+    get = told.get
+    if told.keys() <= _PLAIN_CHAT:
+        inside, out = get("prompt_tokens_details"), get("completion_tokens_details")
+        return _consistent(get("prompt_tokens"), get("completion_tokens"), get("total_tokens"), inside, out)
+    if told.keys() <= _PLAIN_RESPONSES:
+        inside, out = get("input_tokens_details"), get("output_tokens_details")
+        return _consistent(get("input_tokens"), get("output_tokens"), get("total_tokens"), inside, out)
+    return None
+
+
+def _consistent(asked: Any, written: Any, total: Any, inside: Any, out: Any) -> Usage | None:
+    if type(asked) is not int or type(written) is not int or asked < 0 or written < 0 or asked + written != total:
+        return None
+    part = NOTHING.get if inside is None else fields(inside).get
+    cached, stored, heard, seen = part("cached_tokens"), part("cache_write_tokens"), part("audio_tokens"), part("image_tokens")
+    part = NOTHING.get if out is None else fields(out).get
+    reasoned, spoken, painted = part("reasoning_tokens"), part("audio_tokens"), part("image_tokens")
+    room = asked
+    for count in (cached, stored):
+        if count is not None:
+            if type(count) is not int or not 0 <= count <= room:
+                return None
+            room -= count
+    for most, counts in ((asked, (heard, seen)), (written, (reasoned, spoken, painted))):
+        for count in counts:
+            if count is not None and (type(count) is not int or not 0 <= count <= most):
+                return None
+    return Usage(asked, written, cached, stored, None, reasoned, heard, spoken, seen, painted)
+
+
+def usage_of(told: Mapping[str, Any]) -> Usage | None:
+    """Usage from the fields of a ``usage`` object of chat, completions, embeddings or Responses; None if there is no count in it.
+
+    Cached tokens stand in the details (OpenAI), in ``prompt_cache_hit_tokens`` (DeepSeek, https://api-docs.deepseek.com/guides/kv_cache),
+    ``num_cached_tokens`` (Mistral), ``cached_tokens`` (Moonshot) or ``cache_read_input_tokens`` (gateways before Anthropic models).
+    """
+    count = Counts()
+    details = fields(first(told.get("prompt_tokens_details"), told.get("input_tokens_details")))
+    out = fields(first(told.get("completion_tokens_details"), told.get("output_tokens_details")))
+    usage = Usage(
+        input=count(told.get("prompt_tokens"), told.get("input_tokens")),
+        output=count(told.get("completion_tokens"), told.get("output_tokens")),
+        cache_read=count(
+            details.get("cached_tokens"),
+            told.get("prompt_cache_hit_tokens"),
+            told.get("num_cached_tokens"),
+            told.get("cached_tokens"),
+            told.get("cache_read_input_tokens"),
+        ),
+        cache_write=count(details.get("cache_write_tokens"), told.get("cache_creation_input_tokens")),
+        reasoning=count(out.get("reasoning_tokens"), told.get("reasoning_tokens")),
+        input_audio=count(details.get("audio_tokens")),
+        output_audio=count(out.get("audio_tokens")),
+        input_image=count(details.get("image_tokens")),
+        output_image=count(out.get("image_tokens")),
+        tools=_tools(told, count),
+    )
+    if usage.input is None and usage.cache_read is not None:
+        missed = count(told.get("prompt_cache_miss_tokens"))
+        usage.input = None if missed is None else usage.cache_read + missed
+    if usage.input is None and usage.output is None:
+        return None
+    _add_what_is_outside(usage, told, count, detailed=bool(details or out))
+    usage.clamped = count.odd
+    return clamp(usage)
+
+
+def _tools(told: Mapping[str, Any], count: Counts) -> dict[str, int] | None:
+    used = fields(first(told.get("server_tool_use"), told.get("server_tool_use_details")))
+    searches = count(used.get("web_search_requests"))
+    return {"web_search": searches} if searches else None
+
+
+def _add_what_is_outside(usage: Usage, told: Mapping[str, Any], count: Counts, *, detailed: bool) -> None:
+    """Adds to the totals what some providers bill, but count outside them."""
+    if "citation_tokens" in told:  # Perplexity's deep research; its total_tokens leaves these out too
+        usage.output = (usage.output or 0) + (usage.reasoning or 0) + (count(told["citation_tokens"]) or 0)
+        return
+    total = count(told.get("total_tokens"))
+    beyond = 0 if total is None else total - usage.total
+    if beyond <= 0 or usage.output is None:
+        return
+    if beyond == usage.reasoning:  # xAI
+        usage.output += beyond
+    elif beyond == usage.input_audio:  # Mistral's audio models
+        usage.input = (usage.input or 0) + beyond
+    elif not detailed:  # Gemini's compatible endpoint: thoughts are in no field of their own
+        usage.output += beyond
+        usage.reasoning = beyond
+        usage.state = State.ESTIMATED
+
+
+def take_usage(told: Any, into: Response) -> None:
+    """Usage and the provider's own cost into the response; a later report without counts does not undo an earlier one."""
+    seen = fields(told)
+    usage = plain_usage(seen)
+    if usage is not None:
+        into.usage, into.cost_nano_usd = usage, None
+        return
+    usage = usage_of(seen)
+    if usage is not None:
+        into.usage = usage
+        into.cost_nano_usd = told_cost(seen)
+        into.context = tier_of(seen) or into.context
