@@ -49,7 +49,7 @@ def test_every_expression_is_answered(prometheus: Any, expression: Expression) -
 
 @pytest.mark.parametrize("window", ["7d", "30d"])
 def test_every_expression_is_answered_for_long_ranges(prometheus: Any, window: str) -> None:
-    answers = {str(expression): prometheus.series(expression.filled(__range=window)) for expression in expressions.everything()}
+    answers = {str(expression): prometheus.soon(expression.filled(__range=window)) for expression in expressions.everything()}
     assert [name for name, series in answers.items() if not series] == []
 
 
