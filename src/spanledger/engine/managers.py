@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -10,6 +11,7 @@ from spanledger.engine.live import Live
 from spanledger.engine.receive import receive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from spanledger.engine.call import Call
@@ -25,14 +27,8 @@ class LiveManager(Live):
     def __enter__(self) -> Any:
         call = self._self_call
         self._self_begin(call)
-        token = otel_context.attach(call.context)
-        try:
+        with _inside(call):
             inner = self.__wrapped__.__enter__()
-        except BaseException as error:
-            call.end(error)
-            raise
-        finally:
-            otel_context.detach(token)
         self._self_owns = False
         return _entered(call, inner, self._self_tap)
 
@@ -53,14 +49,8 @@ class LiveAsyncManager(Live):
     async def __aenter__(self) -> Any:
         call = self._self_call
         await self._self_begin(call)
-        token = otel_context.attach(call.context)
-        try:
+        with _inside(call):
             inner = await self.__wrapped__.__aenter__()
-        except BaseException as error:
-            call.end(error)
-            raise
-        finally:
-            otel_context.detach(token)
         self._self_owns = False
         return _entered(call, inner, self._self_tap)
 
@@ -69,6 +59,19 @@ class LiveAsyncManager(Live):
             return await self.__wrapped__.__aexit__(kind, error, trace)
         finally:
             self._self_leave(error)
+
+
+@contextmanager
+def _inside(call: Call) -> Iterator[None]:
+    """The call's context is in force while the library opens what it manages; its failure ends the call."""
+    token = otel_context.attach(call.context)
+    try:
+        yield
+    except BaseException as error:
+        call.end(error)
+        raise
+    finally:
+        otel_context.detach(token)
 
 
 def _entered(call: Call, inner: Any, tap: str | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from spanledger.engine import wire
@@ -63,12 +64,12 @@ class LiveRaw(Live):
 
         return read
 
-    def _self_pieces(self, pieces: Iterator[Any], *, line: bool) -> Iterator[Any]:
+    @contextmanager
+    def _self_reading(self, *, line: bool) -> Iterator[Callable[[Any], None]]:
+        """Gives what to show each piece of the body to; ends the call when the body has been read, or the reading ends otherwise."""
         call, feed = self._self_call, self._self_feed()
         try:
-            for piece in pieces:
-                call.runtime.guard.run("raw", lambda piece=piece: feed.write(piece, line=line))
-                yield piece
+            yield lambda piece: call.runtime.guard.run("raw", lambda: feed.write(piece, line=line))
         except GeneratorExit:
             call.abandon("closed")
             raise
@@ -77,6 +78,12 @@ class LiveRaw(Live):
             raise
         call.runtime.guard.run("raw", feed.finish)
         call.end()
+
+    def _self_pieces(self, pieces: Iterator[Any], *, line: bool) -> Iterator[Any]:
+        with self._self_reading(line=line) as seen:
+            for piece in pieces:
+                seen(piece)
+                yield piece
 
     def close(self) -> Any:
         """Closes the response; the call ends."""
@@ -102,19 +109,10 @@ class LiveAsyncRaw(LiveRaw):
         return read
 
     async def _self_pieces(self, pieces: AsyncIterator[Any], *, line: bool) -> AsyncIterator[Any]:  # type: ignore[override]  # the asynchronous twin
-        call, feed = self._self_call, self._self_feed()
-        try:
+        with self._self_reading(line=line) as seen:
             async for piece in pieces:
-                call.runtime.guard.run("raw", lambda piece=piece: feed.write(piece, line=line))
+                seen(piece)
                 yield piece
-        except GeneratorExit:
-            call.abandon("closed")
-            raise
-        except BaseException as error:
-            call.end(error)
-            raise
-        call.runtime.guard.run("raw", feed.finish)
-        call.end()
 
     async def close(self) -> Any:
         """Closes the response; the call ends."""
