@@ -128,7 +128,7 @@ class Request:
     """We asked the provider for a usage chunk that the application did not ask for; it must not see it."""
 
 
-@dataclass(slots=True)
+@dataclass(init=False)
 class Response:
     """What came back, folded from one result or from the chunks of a stream."""
 
@@ -151,6 +151,10 @@ class Response:
     """Output messages in the conventions' JSON form; filled only when content is captured."""
     complete: bool = False
     """The provider's own end marker was seen (or the result was not a stream)."""
+
+    def __init__(self, output: list[dict[str, Any]] | None = None) -> None:
+        """All else is as the class says until something comes back; every call makes one of these, so only what is needed is set."""
+        self.finish_reasons, self.text, self.output = [], [], output
 
 
 class Hold(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -24,20 +25,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from spanledger.budgets.gate import Admission
-    from spanledger.engine.adapter import Reader
+    from spanledger.engine.adapter import Target
     from spanledger.engine.runtime import Runtime
     from spanledger.scopes import Scope
 
 _INSIDE = otel_context.create_key("spanledger-call")
+_NEVER = object()
+_NOTHING_KNOWN = (Usage(), Cost(None, CostStatus.UNPRICED))
+"""Shared by drafts: a draft's numbers are replaced, never changed."""
 
 
 def library_in_call() -> str | None:
     """The library whose call is being driven in this context, if any: its own nested calls are part of that one."""
     inside = current_call()
-    return inside.library if inside is not None else None
+    return inside.use.library if inside is not None else None
 
 
 def current_call(context: Context | None = None) -> Call | None:
@@ -45,61 +49,57 @@ def current_call(context: Context | None = None) -> Call | None:
     return otel_context.get_value(_INSIDE, context)  # type: ignore[return-value]  # our key, our type
 
 
+class Use(NamedTuple):
+    """One use of a patched function."""
+
+    library: str
+    target: Target
+    function: Callable[..., Any]
+    """The original, bound."""
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    """As they are really to be sent."""
+
+
 class Call:
     """One provider or plugin call. Methods that may fail are guarded; only ``BudgetExceeded`` and ``LedgerBusy`` leave ``admit``."""
 
-    __slots__ = (
-        "_admission",
-        "_started",
-        "chunks",
-        "completes",
-        "content",
-        "context",
-        "counted",
-        "entry",
-        "is_async",
-        "kwargs",
-        "library",
-        "opened",
-        "reader",
-        "request",
-        "response",
-        "runtime",
-        "scope",
-        "span",
-        "superseded",
-    )  # fmt: skip
+    is_async = False
+    counted = True
+    completes: Entry | None = None
+    """The entry, as it was, whose numbers this call completes."""
+    superseded = False
+    """A later attempt of its step replaced it before it ended."""
+    chunks = 0
+    content: Mapping[str, Any] = MappingProxyType({})
+    span: Span = trace.INVALID_SPAN
+    identity: SpanContext = trace.INVALID_SPAN_CONTEXT
+    _admission: Admission | None = None
+    _started = 0.0
 
-    def __init__(self, runtime: Runtime, library: str, reader: Reader, request: Request, kwargs: dict[str, Any]) -> None:
-        self.runtime, self.library, self.reader, self.request, self.kwargs = runtime, library, reader, request, kwargs
+    def __init__(self, runtime: Runtime, use: Use, request: Request, context: Context) -> None:
+        self.runtime, self.use, self.request, self.context = runtime, use, request, context
+        self.reader = use.target.reader
         self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
-        self.is_async, self.counted = False, True
-        self.completes: Entry | None = None  # the entry, as it was, whose numbers this call completes
-        self.superseded = False  # a later attempt of its step replaced it before it ended
         self.opened: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
-        self.chunks = 0
-        self.content: Mapping[str, Any] = {}
-        self._admission: Admission | None = None
-        self.span: Span = trace.INVALID_SPAN
-        self.context: Context = otel_context.get_current()
-        self.scope: Scope = scopes.current(self.context)
+        self.scope: Scope = scopes.current(context) if context else scopes.NOBODY
         self.entry = self._draft()
 
     def _draft(self) -> Entry:
-        request, scope = self.request, self.scope
-        usage, cost = request.charge or (Usage(), Cost(None, CostStatus.UNPRICED))
+        request, scope, id_ = self.request, self.scope, new_id()
+        usage, cost = request.charge or _NOTHING_KNOWN
+        execution = scope.execution
+        if execution is None:  # without an explicit workflow the trace is the workflow
+            parent = trace.get_current_span(self.context).get_span_context() if self.context else trace.INVALID_SPAN_CONTEXT
+            execution = trace.format_trace_id(parent.trace_id) if parent.trace_id else id_
+        if request.operation == s.FETCH_RESPONSE:  # reading a stored response costs nothing
+            usage, cost = Usage(0, 0, state=State.ESTIMATED), Cost(0, CostStatus.ESTIMATED)
         # By position: 18 keywords cost a microsecond more.
-        entry = Entry(
-            new_id(), time.time(), scope.activity or request.activity, request.provider, request.operation, request.model,
-            None, None, request.tool_name, None, None, self.runtime.settings.service, scope.workflow, scope.execution,
+        return Entry(
+            id_, time.time(), scope.activity or request.activity, request.provider, request.operation, request.model,
+            None, None, request.tool_name, None, None, self.runtime.settings.service, scope.workflow, execution,
             scope.step, scope.attempt, scope.keys, usage, cost,
         )  # fmt: skip
-        if entry.execution is None:  # without an explicit workflow the trace is the workflow
-            parent = trace.get_current_span(self.context).get_span_context() if self.context else trace.INVALID_SPAN_CONTEXT
-            entry.execution = trace.format_trace_id(parent.trace_id) if parent.is_valid else entry.id
-        if request.operation == s.FETCH_RESPONSE:  # reading a stored response costs nothing
-            entry.usage, entry.cost = Usage(0, 0, state=State.ESTIMATED), Cost(0, CostStatus.ESTIMATED)
-        return entry
 
     # --- before the request leaves
 
@@ -120,36 +120,56 @@ class Call:
         span.add_event(s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED, refusal_attributes(refusal))
         spans.refuse_call(span, type(refusal).__qualname__)
 
+    def send(self) -> Any:
+        """Calls the original with the arguments that are really to be sent."""
+        use = self.use
+        return use.function(*use.args, **use.kwargs)
+
     def start(self) -> None:
         """Starts the span; from here on the call is open and must end."""
-        if not self.runtime.reaper.running:  # a forked child
-            self.runtime.reaper.start()
+        runtime = self.runtime
+        if not runtime.reaper.running:  # a forked child
+            runtime.reaper.start()
         self._started = time.perf_counter()
         self.opened.append(True)
-        self.runtime.guard.run("start", self._start)
-        self.runtime.open_calls[self.entry.id] = self
+        try:
+            self._start()
+        except Exception as error:  # noqa: BLE001  # as Guard.run, a call shallower; so below wherever each call passes
+            runtime.guard.caught("start", error)
+        runtime.open_calls[self.entry.id] = self
 
     def _start(self) -> None:
-        self.span = spans.start_call(self.runtime.tracer, self.request, self.scope, self.entry.id, self.context)
-        identity = self.span.get_span_context()
-        if identity.is_valid:
-            self.entry.trace_id = trace.format_trace_id(identity.trace_id)
-            self.entry.span_id = trace.format_span_id(identity.span_id)
-            if self.entry.execution == self.entry.id:
-                self.entry.execution = self.entry.trace_id
-        self.context = otel_context.set_value(_INSIDE, self, trace.set_span_in_context(self.span, self.context))
+        entry, context = self.entry, self.context
+        self.span = span = spans.start_call(self.runtime.tracer, self.request, self.scope, entry.id, context)
+        self.identity = identity = span.get_span_context()
+        trace_id = identity.trace_id
+        if trace_id:
+            entry.trace_id, entry.span_id = f"{trace_id:032x}", f"{identity.span_id:016x}"
+            if entry.execution == entry.id:
+                entry.execution = entry.trace_id
+        self.context = otel_context.set_value(_INSIDE, self, trace.set_span_in_context(span, context))
         if self.response.output is not None and self.reader.content is not None:
-            self.content = self.reader.content(self.kwargs if self.request.tool_name is None else self.request.content)
+            self.content = self.reader.content(self.use.kwargs if self.request.tool_name is None else self.request.content)
 
     # --- what comes back
+
+    @property
+    def hidden(self) -> object:
+        """What an adapter's ``chunk`` returns for an event that the application must not see: only if we asked for it."""
+        return True if self.request.ask_usage else _NEVER
+
+    def first_chunk(self) -> None:
+        """The first stream event came."""
+        self.chunks = 1
+        if self.opened:  # what is in the books does not change
+            self.entry.time_to_first_chunk = time.perf_counter() - self._started
 
     def chunk(self, event: Any) -> bool:
         """Folds one stream event; True if the application must not see it."""
         if not self.chunks:
-            self.chunks = 1
-            self.entry.time_to_first_chunk = time.perf_counter() - self._started
+            self.first_chunk()
         try:
-            return self.reader.chunk(event, self.response) is True and self.request.ask_usage
+            return self.reader.chunk(event, self.response) is self.hidden
         except Exception as error:  # noqa: BLE001  # an adapter's bug must not break the application's stream
             self.runtime.guard.caught("adapter.chunk", error)
             return False
@@ -157,7 +177,10 @@ class Call:
     def result(self, value: Any) -> None:
         """Folds a whole result."""
         self.chunks = 1
-        self.runtime.guard.run("adapter.response", self.reader.response, value, self.response)
+        try:
+            self.reader.response(value, self.response)
+        except Exception as error:  # noqa: BLE001  # an adapter's bug must not break the application's call
+            self.runtime.guard.caught("adapter.response", error)
         self.response.complete = True
 
     # --- the end
@@ -179,7 +202,9 @@ class Call:
         except IndexError:
             return
         try:
-            self.runtime.guard.run("end", self._end, error, outcome or _outcome(error))
+            self._end(error, outcome or ("completed" if error is None else _outcome(error)))
+        except Exception as problem:  # noqa: BLE001
+            self.runtime.guard.caught("end", problem)
         finally:  # only now: a budget's threshold is told on the span, and is looked for here
             self.runtime.open_calls.pop(self.entry.id, None)
 
@@ -188,25 +213,29 @@ class Call:
         entry.duration = time.perf_counter() - self._started
         entry.error = error_type(error) if error is not None else response.error_type
         entry.response_id, entry.response_model = response.id, response.model
-        entry.finish_reason = response.finish_reasons[0] if response.finish_reasons else None
+        if response.finish_reasons:
+            entry.finish_reason = response.finish_reasons[0]
         if entry.plugin is None:  # a plugin's price is known before it runs
             entry.usage = self._usage(error)
             entry.cost = self._cost()
         try:
             self._settle()
         finally:  # the books' failure must not cost us the span, nor the span's the metrics
-            if self.counted:
-                self.superseded = self.scope.run is not None and bool(runtime.guard.run("run", self._add_to_run))
-            runtime.guard.run("span", self._record, outcome)
+            if self.counted and self.scope.run is not None:
+                self.superseded = bool(runtime.guard.run("run", self._add_to_run))
+            try:
+                self._record(outcome)
+            except Exception as problem:  # noqa: BLE001
+                runtime.guard.caught("span", problem)
         if self.counted:
             runtime.metrics.record(self._note())
             if entry.plugin is not None:
                 runtime.events.emit(s.EVENT_TOOL_CALLED, spans.tool_called(entry), self.context)
 
     def _note(self) -> Note:
-        address, port = self.request.server_address, self.request.server_port
+        request = self.request
         run: runs.Run = self.scope.run or runs.outside
-        return Note(self.entry, address, port, self.span.get_span_context(), run, self.completes is None, self.superseded)
+        return Note(self.entry, request.server_address, request.server_port, self.identity, run, self.completes is None, self.superseded)
 
     def _add_to_run(self) -> bool:
         run: runs.Run = self.scope.run
@@ -329,9 +358,7 @@ def error_type(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _outcome(error: BaseException | None) -> str:
-    if error is None:
-        return "completed"
+def _outcome(error: BaseException) -> str:
     return "cancelled" if type(error).__name__ in ("CancelledError", "Cancelled", "KeyboardInterrupt") else "error"
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from wrapt import FunctionWrapper
 
-from spanledger.engine.call import Call, library_in_call
+from spanledger.engine.call import Call, Use, library_in_call
+from spanledger.engine.live import attach, detach
 from spanledger.engine.managers import LiveAsyncManager, LiveManager
-from spanledger.engine.receive import is_awaitable, receive
+from spanledger.engine.receive import Kind, kind_of, receive
 from spanledger.engine.runtime import Runtime, active
 from spanledger.errors import LedgerBusy
 from spanledger.model import Activity, Request
@@ -23,24 +24,11 @@ from spanledger.model import Activity, Request
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
+    from opentelemetry.context import Context
+
     from spanledger.engine.adapter import Target
 
     Kwargs = dict[str, Any]
-
-
-class Use(NamedTuple):
-    """One use of a patched function."""
-
-    call: Call
-    library: str
-    target: Target
-    function: Callable[..., Any]
-    """The original, bound."""
-    args: tuple[Any, ...]
-
-    def send(self) -> Any:
-        """Calls the original with the arguments that are really to be sent."""
-        return self.function(*self.args, **self.call.kwargs)
 
 
 def wrap(function: Any, library: str, target: Target) -> Any:
@@ -49,12 +37,16 @@ def wrap(function: Any, library: str, target: Target) -> Any:
     driver = _driver(plain, target)
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Any:
-        runtime = active()
+        runtime, context = active(), otel_context.get_current()
         # An empty context, as of a script without spans of its own, says neither.
-        if runtime is None or (otel_context.get_current() and (_part_of_another(library, target) or not is_instrumentation_enabled())):
+        if runtime is None or (context and (_part_of_another(library, target) or not is_instrumentation_enabled())):
             return wrapped(*args, **kwargs)
-        call = runtime.guard.run("prepare", prepare, runtime, library, target, instance, args, kwargs)
-        return wrapped(*args, **kwargs) if call is None else driver(Use(call, library, target, wrapped, args))
+        try:
+            call = prepare(runtime, Use(library, target, wrapped, args, kwargs), instance, context)
+        except Exception as error:  # noqa: BLE001  # a bug of ours must not stop the application's call
+            runtime.guard.caught("prepare", error)
+            return wrapped(*args, **kwargs)
+        return driver(call)
 
     return FunctionWrapper(function, wrapper)
 
@@ -64,7 +56,7 @@ def _part_of_another(library: str, target: Target) -> bool:
     return not target.plugin and library_in_call() == library
 
 
-def _driver(plain: Any, target: Target) -> Callable[..., Any]:
+def _driver(plain: Any, target: Target) -> Callable[[Call], Any]:
     if target.manager or target.tap is not None:
         return _manager
     if inspect.isasyncgenfunction(plain):
@@ -74,17 +66,25 @@ def _driver(plain: Any, target: Target) -> Callable[..., Any]:
     return _coroutine_function if inspect.iscoroutinefunction(plain) else _function
 
 
-def prepare(runtime: Runtime, library: str, target: Target, instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Call:  # noqa: PLR0913, PLR0917  # what wrapt hands over
+def prepare(runtime: Runtime, use: Use, instance: Any, context: Context) -> Call:
     """Reads the request. An adapter that fails costs the details, not the entry."""
-    guard, reader = runtime.guard, target.reader
+    guard, reader, request = runtime.guard, use.target.reader, None
     if reader.prepare is not None:
-        prepared = guard.run("adapter.prepare", reader.prepare, kwargs, runtime.settings.stream_usage)
-        kwargs = prepared if isinstance(prepared, dict) else kwargs
-    request = guard.run("adapter.request", reader.request, instance, args, kwargs)
+        try:
+            kwargs = reader.prepare(use.kwargs, runtime.settings.stream_usage)
+        except Exception as error:  # noqa: BLE001
+            guard.caught("adapter.prepare", error)
+        else:
+            if kwargs is not use.kwargs:
+                use = use._replace(kwargs=kwargs)
+    try:
+        request = reader.request(instance, use.args, use.kwargs)
+    except Exception as error:  # noqa: BLE001
+        guard.caught("adapter.request", error)
     if not isinstance(request, Request):
-        model = kwargs.get("model")
-        request = Request("chat", Activity.LLM, library, model if isinstance(model, str) else None)
-    return Call(runtime, library, reader, request, kwargs)
+        model = use.kwargs.get("model")
+        request = Request("chat", Activity.LLM, use.library, model if isinstance(model, str) else None)
+    return Call(runtime, use, request, context)
 
 
 def begin(call: Call) -> None:
@@ -121,32 +121,32 @@ def _with_context(context: Any, function: Callable[[], None]) -> None:
         otel_context.detach(token)
 
 
-def _function(use: Use) -> Any:
-    call = use.call
+def _function(call: Call) -> Any:
     begin(call)
-    token = otel_context.attach(call.context)
+    token = attach(call.context)
     try:
-        result = use.send()
+        result = call.send()
     except BaseException as error:
         call.end(error)
         raise
     finally:
-        otel_context.detach(token)
-    if is_awaitable(result):
+        detach(token)
+    if kind_of(type(result)) is Kind.AWAITABLE:
         call.is_async = True
-        return _awaited(call, result, follow=not use.target.plugin)
-    return _received(call, result, follow=not use.target.plugin)
+        return _awaited(call, result)
+    return _received(call, result)
 
 
-async def _coroutine_function(use: Use) -> Any:
-    if _part_of_another(use.library, use.target):  # openai's managers make the coroutine outside of themselves and await it inside
-        return await use.send()
-    call = use.call
+async def _coroutine_function(call: Call) -> Any:
+    if _part_of_another(
+        call.use.library, call.use.target
+    ):  # openai's managers make the coroutine outside of themselves and await it inside
+        return await call.send()
     await begin_async(call)
-    return await _awaited(call, use.send(), follow=not use.target.plugin)
+    return await _awaited(call, call.send())
 
 
-async def _awaited(call: Call, awaitable: Awaitable[Any], *, follow: bool) -> Any:
+async def _awaited(call: Call, awaitable: Awaitable[Any]) -> Any:
     token = otel_context.attach(call.context)
     try:
         result = await awaitable
@@ -158,12 +158,12 @@ async def _awaited(call: Call, awaitable: Awaitable[Any], *, follow: bool) -> An
         call.end(error)
         raise
     otel_context.detach(token)
-    return _received(call, result, follow=follow)
+    return _received(call, result)
 
 
-def _received(call: Call, result: Any, *, follow: bool) -> Any:
-    """What the application gets; should watching fail, it gets the library's own object."""
-    if not follow:
+def _received(call: Call, result: Any) -> Any:
+    """What the application gets; should watching fail, it gets the library's own object. What a plugin returns is not watched."""
+    if call.use.target.plugin:
         call.result(result)
         call.end()
         return result
@@ -175,18 +175,16 @@ def _received(call: Call, result: Any, *, follow: bool) -> Any:
         return result
 
 
-def _manager(use: Use) -> Any:
-    call = use.call
-    manager = use.send()
+def _manager(call: Call) -> Any:
+    manager, tap = call.send(), call.use.target.tap
     if hasattr(type(manager), "__aenter__"):
-        return LiveAsyncManager(manager, call, use.target.tap, begin_async)
-    return LiveManager(manager, call, use.target.tap, begin)
+        return LiveAsyncManager(manager, call, tap, begin_async)
+    return LiveManager(manager, call, tap, begin)
 
 
-def _generator(use: Use) -> Generator[Any, Any, Any]:
-    call = use.call
+def _generator(call: Call) -> Generator[Any, Any, Any]:
     begin(call)
-    inner = use.send()
+    inner = call.send()
     step: Callable[[], Any] = inner.__next__
     while True:
         token = otel_context.attach(call.context)
@@ -223,11 +221,10 @@ def _sender(send: Callable[[Any], Any], value: Any) -> Callable[[], Any]:
     return lambda: send(value)
 
 
-async def _async_generator(use: Use) -> AsyncGenerator[Any, Any]:
-    call = use.call
+async def _async_generator(call: Call) -> AsyncGenerator[Any, Any]:
     await begin_async(call)
     dropped = _Dropped(call)  # an asynchronous generator nobody closes is collected without running its code
-    inner = use.send()
+    inner = call.send()
     step: Callable[[], Any] = inner.__anext__
     while True:
         token = otel_context.attach(call.context)

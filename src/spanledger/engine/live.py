@@ -6,6 +6,7 @@ The call's OpenTelemetry context is active only while the library is reading, so
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -40,9 +41,10 @@ class Live(_Proxy):
         self._self_call.end(outcome="caller_error" if error is not None else "closed")
 
 
-# One call less than the public functions, for every chunk of a stream, in both directions.
-_runtime_context: Any = getattr(otel_context, "_RUNTIME_CONTEXT", otel_context)
-_attach, _detach = _runtime_context.attach, _runtime_context.detach
+# Straight at the context variable where OpenTelemetry keeps one: streams do this for every chunk. Only where a context is sure to be left
+# in the thread and task that entered it; elsewhere OpenTelemetry's own functions, which forgive.
+_variable: Any = getattr(getattr(otel_context, "_RUNTIME_CONTEXT", None), "_current_context", None)
+attach, detach = (_variable.set, _variable.reset) if isinstance(_variable, ContextVar) else (otel_context.attach, otel_context.detach)
 
 
 class LiveStream(Live):
@@ -55,9 +57,9 @@ class LiveStream(Live):
     def __iter__(self) -> Any:
         """A generator, so that reading a chunk costs no look-ups and hardly a call. It keeps the proxy, and so the call, alive."""
         call, following, context, reads = self._self_call, self.__wrapped__.__next__, self._self_call.context, self._self_reads
-        fold, response, hides = call.reader.chunk, call.response, call.request.ask_usage
+        fold, response, hidden = call.reader.chunk, call.response, call.hidden
         while True:
-            token = _attach(context)
+            token = attach(context)
             try:
                 item = following()
             except StopIteration:
@@ -67,23 +69,21 @@ class LiveStream(Live):
                 call.end(error)
                 raise
             finally:
-                _detach(token)
-            if reads and call.chunks and call.opened:
+                detach(token)
+            if reads:
+                if not call.chunks:
+                    call.first_chunk()
                 try:
-                    hidden = fold(item, response)
+                    if fold(item, response) is hidden:
+                        continue
                 except Exception as error:  # noqa: BLE001  # as in Call.chunk
                     call.runtime.guard.caught("adapter.chunk", error)
-                    hidden = False
-                if hidden is True and hides:
-                    continue
-            elif reads and call.opened and call.chunk(item):  # the first one
-                continue
             yield item
 
     def __next__(self) -> Any:
         call = self._self_call
         while True:
-            token = otel_context.attach(call.context)
+            token = attach(call.context)
             try:
                 item = self.__wrapped__.__next__()
             except StopIteration:
@@ -93,7 +93,7 @@ class LiveStream(Live):
                 call.end(error)
                 raise
             finally:
-                otel_context.detach(token)
+                detach(token)
             if not (self._self_reads and call.is_open and call.chunk(item)):
                 return item
 

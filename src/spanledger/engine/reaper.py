@@ -26,6 +26,8 @@ class Reaper:
         self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self.running = False
+        """Whether the thread was started in this process."""
         _reapers.add(self)
 
     def put(self, work: Callable[[], object]) -> None:
@@ -38,6 +40,7 @@ class Reaper:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="spanledger-reaper", daemon=True)
                 self._thread.start()
+                self.running = True
 
     def drain(self, timeout: float = 5.0) -> bool:
         """Waits until all that was queued before is done; False if that took longer than ``timeout`` seconds."""
@@ -48,12 +51,7 @@ class Reaper:
 
     def forget(self) -> None:
         """In a forked child: the parent does what was queued. The thread starts with the next call."""
-        self._queue, self._thread, self._starting = SimpleQueue(), None, threading.Lock()
-
-    @property
-    def running(self) -> bool:
-        """Whether the thread was started in this process."""
-        return self._thread is not None
+        self._queue, self._thread, self._starting, self.running = SimpleQueue(), None, threading.Lock(), False
 
     def _run(self) -> None:
         while True:

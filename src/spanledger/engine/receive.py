@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 from enum import Enum, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spanledger.engine import wire
@@ -12,10 +12,12 @@ from spanledger.engine.live import LiveAsyncStream, LiveStream
 from spanledger.engine.raw import LiveAsyncRaw, LiveRaw
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spanledger.engine.call import Call
 
 
-class _Kind(Enum):
+class Kind(Enum):
     """What came back, by its type."""
 
     PLAIN = auto()
@@ -25,38 +27,32 @@ class _Kind(Enum):
     RAW = auto()
 
 
-_kinds: weakref.WeakKeyDictionary[type, _Kind] = weakref.WeakKeyDictionary()
+def _look(result: type) -> Kind:
+    if hasattr(result, "__await__"):
+        return Kind.AWAITABLE
+    if hasattr(result, "__next__"):
+        return Kind.STREAM
+    if hasattr(result, "__anext__"):
+        return Kind.ASYNC_STREAM
+    return Kind.RAW if hasattr(result, "parse") and not hasattr(result, "model_fields") else Kind.PLAIN
 
 
-def _kind(result: type) -> _Kind:
-    """Looked up once per type: on a pydantic class, asking for what is not there takes microseconds."""
-    known = _kinds.get(result)
-    if known is None:
-        if hasattr(result, "__await__"):
-            known = _Kind.AWAITABLE
-        elif hasattr(result, "__next__"):
-            known = _Kind.STREAM
-        elif hasattr(result, "__anext__"):
-            known = _Kind.ASYNC_STREAM
-        else:
-            known = _Kind.RAW if hasattr(result, "parse") and not hasattr(result, "model_fields") else _Kind.PLAIN
-        _kinds[result] = known
-    return known
-
-
-def is_awaitable(result: Any) -> bool:
-    """Whether the function handed out a coroutine or future instead of a result."""
-    return _kind(type(result)) is _Kind.AWAITABLE
+kind_of: Callable[[type], Kind] = lru_cache(maxsize=512)(_look)
+"""What an object of this type is. Looked up once per type: on a pydantic class, asking for what is not there takes microseconds."""
 
 
 def receive(call: Call, result: Any, tap: str | None = None) -> Any:
     """Decides by what came back, and hands the application what it shall get."""
-    kind = _kind(type(result))
-    if kind is _Kind.STREAM:
+    kind = kind_of(type(result))
+    if kind is Kind.PLAIN:
+        call.result(result)
+        call.end()
+        return result
+    if kind is Kind.STREAM:
         return LiveStream(_tapped(call, result, tap, LiveStream), call, reads=tap is None)
-    if kind is _Kind.ASYNC_STREAM:
+    if kind is Kind.ASYNC_STREAM:
         return LiveAsyncStream(_tapped(call, result, tap, LiveAsyncStream), call, reads=tap is None)
-    http = getattr(result, "http_response", None) if kind is _Kind.RAW else None
+    http = getattr(result, "http_response", None) if kind is Kind.RAW else None
     if http is not None:
         return _receive_raw(call, result, http)
     call.result(result)

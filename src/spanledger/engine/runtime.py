@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -58,18 +57,16 @@ def activate(runtime: Runtime | None) -> None:
 
 # Ids come from a generator of our own: the application may seed the global one, which would repeat ids across processes.
 _random = random.Random(os.urandom(16))  # noqa: S311  # ids, not secrets
-_random_lock = threading.Lock()
 
 
 def new_id() -> str:
     """A new entry or execution id: 32 hexadecimal digits."""
-    with _random_lock:
-        return f"{_random.getrandbits(128):032x}"
+    return f"{_random.getrandbits(128):032x}"  # in C, so that threads do not disturb each other
 
 
 def _after_fork() -> None:
-    global _random, _random_lock
-    _random, _random_lock = random.Random(os.urandom(16)), threading.Lock()  # noqa: S311
+    global _random  # noqa: PLW0603  # a child must not go on with its parent's ids
+    _random = random.Random(os.urandom(16))  # noqa: S311
     if _active is not None:
         _active.open_calls = {}  # the parent ends its own calls
 

@@ -235,14 +235,10 @@ def generation(name: str) -> Generation:
     return LATEST if name == "latest" else DEFAULT
 
 
-def request_param(short: str, value: Any) -> tuple[str, Any] | None:
-    """Attribute and value for one entry of ``Request.params``; None if the value does not have the attribute's type."""
-    known = REQUEST_PARAMS.get(short)
-    if known is None:
-        return None
-    name, kind = known
+def as_param(kind: type, value: Any) -> Any:
+    """A request parameter as its attribute's type; None if it does not have that type."""
     if kind is float and type(value) in (int, float):
-        return name, float(value)
+        return float(value)
     if kind is list:
-        return (name, tuple([str(item) for item in value])) if isinstance(value, (list, tuple)) else None
-    return (name, value) if type(value) is kind else None
+        return tuple([str(item) for item in value]) if isinstance(value, (list, tuple)) else None
+    return value if type(value) is kind else None

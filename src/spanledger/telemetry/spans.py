@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -12,6 +14,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from spanledger.model import Activity, State
 from spanledger.scopes import NOBODY
 from spanledger.telemetry import semconv as s
+from spanledger.telemetry.creation import is_looked_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,13 +34,16 @@ def start_call(tracer: Tracer, request: Request, scope: Scope, entry_id: str, co
     """Starts the span of one call. The attributes a sampler may decide on are given at creation, as the conventions ask."""
     if request.activity is Activity.PLUGIN:
         name, kind = f"{s.EXECUTE_TOOL} {request.tool_name}", SpanKind.INTERNAL
-        decisive: dict[str, Any] = {s.OPERATION: request.operation, s.TOOL_NAME: request.tool_name, s.TOOL_TYPE: "function"}
+        decisive: Mapping[str, Any] = {s.OPERATION: request.operation, s.TOOL_NAME: request.tool_name, s.TOOL_TYPE: "function"}
     else:
-        name, kind = f"{request.operation} {request.model}" if request.model else request.operation, SpanKind.CLIENT
-        decisive = _decisive(request)
-    span = tracer.start_span(name, context=context, kind=kind, attributes=decisive)
+        kind = SpanKind.CLIENT
+        name, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
+    looked_at = is_looked_at(tracer)
+    span = tracer.start_span(name, context=context, kind=kind, attributes=decisive if looked_at else None)
     if span.is_recording():
-        attributes: dict[str, Any] = {s.ENTRY_ID: entry_id, s.ACTIVITY: (scope.activity or request.activity).value}
+        attributes: dict[str, Any] = {} if looked_at else {**decisive}
+        attributes[s.ENTRY_ID] = entry_id
+        attributes[s.ACTIVITY] = (scope.activity or request.activity)._value_
         _describe(attributes, request)
         if scope is not NOBODY:
             attributes.update(scope_attributes(scope))
@@ -45,15 +51,17 @@ def start_call(tracer: Tracer, request: Request, scope: Scope, entry_id: str, co
     return span
 
 
-def _decisive(request: Request) -> dict[str, Any]:
-    attributes: dict[str, Any] = {s.OPERATION: request.operation, s.PROVIDER: request.provider}
-    if request.model:
-        attributes[s.REQUEST_MODEL] = request.model
-    if request.server_address:
-        attributes[s.SERVER_ADDRESS] = request.server_address
-        if request.server_port:
-            attributes[s.SERVER_PORT] = request.server_port
-    return attributes
+@lru_cache(maxsize=1024)
+def _asked(operation: str, provider: str, model: str | None, address: str | None, port: int | None) -> tuple[str, Mapping[str, Any]]:
+    """Name of the span and what a sampler may decide on: the same for all calls of one model."""
+    attributes: dict[str, Any] = {s.OPERATION: operation, s.PROVIDER: provider}
+    if model:
+        attributes[s.REQUEST_MODEL] = model
+    if address:
+        attributes[s.SERVER_ADDRESS] = address
+        if port:
+            attributes[s.SERVER_PORT] = port
+    return f"{operation} {model}" if model else operation, MappingProxyType(attributes)
 
 
 def _describe(attributes: dict[str, Any], request: Request) -> None:
@@ -62,9 +70,14 @@ def _describe(attributes: dict[str, Any], request: Request) -> None:
     if request.max_output is not None:
         attributes[s.REQUEST_MAX_TOKENS] = request.max_output
     for short, value in request.params.items():
-        pair = s.request_param(short, value)
-        if pair is not None:
-            attributes[pair[0]] = pair[1]
+        known = s.REQUEST_PARAMS.get(short)
+        if known is None:
+            continue
+        name, kind = known
+        if type(value) is kind and kind is not list:
+            attributes[name] = value
+        elif (read := s.as_param(kind, value)) is not None:
+            attributes[name] = read
 
 
 _ROOM = 128
@@ -79,8 +92,7 @@ def write(span: Span, attributes: dict[str, Any]) -> None:
     """
     store = getattr(span, "_attributes", None)
     if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
-        with store._lock:  # noqa: SLF001  # see the docstring
-            store._dict.update(attributes)  # noqa: SLF001
+        store._dict.update(attributes)  # noqa: SLF001  # see the docstring; one step, which needs no lock
     else:
         span.set_attributes(attributes)
 
@@ -101,9 +113,10 @@ def scope_attributes(scope: Scope) -> dict[str, Any]:
 
 def details(request: Request, entry: Entry, response: Response, names: Generation) -> dict[str, Any]:
     """What the span of an inference says in the conventions' words, for the details event."""
-    attributes = _decisive(request)
+    _, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
+    attributes = dict(decisive)
     _describe(attributes, request)
-    attributes.update(_result(entry, response))
+    _result(attributes, entry, response)
     _numbers(attributes, entry, names)
     return {name: value for name, value in attributes.items() if not name.startswith(s.EVENT_PREFIX) and name not in _COST}
 
@@ -112,16 +125,15 @@ _COST = (s.COST_AMOUNT, s.COST_CURRENCY)
 """Proposed for spans only."""
 
 
-def end_call(span: Span, entry: Entry, response: Response, standing: dict[str, Any], names: Generation) -> None:
+def end_call(span: Span, entry: Entry, response: Response, attributes: dict[str, Any], names: Generation) -> None:
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
-    ``standing``: the attributes that say how the call ended and how it stands in the books. One that is not counted (its response is in
-    the books already) says what the response says, but has no cost.
+    ``attributes``: how the call ended and how it stands in the books; the rest is added to them. One that is not counted (its response is
+    in the books already) says what the response says, but has no cost.
     """
     if span.is_recording():
-        attributes = _result(entry, response)
-        attributes.update(standing)
-        if standing[s.COUNTED]:
+        _result(attributes, entry, response)
+        if attributes[s.COUNTED]:
             _numbers(attributes, entry, names)
         else:
             _usage(attributes, entry.usage, names)
@@ -131,8 +143,7 @@ def end_call(span: Span, entry: Entry, response: Response, standing: dict[str, A
     span.end()
 
 
-def _result(entry: Entry, response: Response) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
+def _result(attributes: dict[str, Any], entry: Entry, response: Response) -> None:
     if response.id:
         attributes[s.RESPONSE_ID] = response.id
     if response.model:
@@ -147,16 +158,29 @@ def _result(entry: Entry, response: Response) -> dict[str, Any]:
         attributes[s.TIME_TO_FIRST_CHUNK] = entry.time_to_first_chunk
     if entry.error is not None:
         attributes[s.ERROR_TYPE] = entry.error
-    return attributes
 
 
 def _numbers(attributes: dict[str, Any], entry: Entry, names: Generation) -> None:
-    attributes[s.USAGE_STATE] = entry.usage.state.value
+    usage, cost = entry.usage, entry.cost
+    attributes[s.USAGE_STATE] = usage.state._value_
     if entry.plugin is not None:
-        attributes[s.PLUGIN_TOKENS] = entry.usage.total
-    elif entry.usage.state is not State.UNKNOWN:
-        _usage(attributes, entry.usage, names)
-    _cost(attributes, entry)
+        attributes[s.PLUGIN_TOKENS] = usage.total
+    elif usage.state is not State.UNKNOWN:
+        _usage(attributes, usage, names)
+    attributes[s.COST_STATUS] = cost.status._value_
+    if cost.nano_usd is not None:
+        attributes[s.COST_NANO_USD] = cost.nano_usd
+        if entry.plugin is None:  # the proposed attributes belong to inference spans
+            attributes[s.COST_AMOUNT] = cost.nano_usd / 1e9
+            attributes[s.COST_CURRENCY] = "USD"
+    attributes.update(_provenance(cost.source, cost.version, cost.model, cost.effective_from))
+
+
+@lru_cache(maxsize=1024)
+def _provenance(source: str | None, version: str | None, model: str | None, effective_from: str | None) -> Mapping[str, str]:
+    """Where the price came from: the same for all calls of one model."""
+    told = {s.PRICE_SOURCE: source, s.PRICE_VERSION: version, s.PRICE_MODEL: model, s.PRICE_EFFECTIVE: effective_from}
+    return MappingProxyType({name: value for name, value in told.items() if value})
 
 
 def tool_called(entry: Entry) -> dict[str, Any]:
@@ -188,24 +212,6 @@ def _usage(attributes: dict[str, Any], usage: Usage, names: Generation) -> None:
         count = getattr(usage, field)
         if count is not None:
             attributes[name] = count
-
-
-def _cost(attributes: dict[str, Any], entry: Entry) -> None:
-    cost = entry.cost
-    attributes[s.COST_STATUS] = cost.status.value
-    if cost.nano_usd is not None:
-        attributes[s.COST_NANO_USD] = cost.nano_usd
-        if entry.plugin is None:  # the proposed attributes belong to inference spans
-            attributes[s.COST_AMOUNT] = cost.nano_usd / 1e9
-            attributes[s.COST_CURRENCY] = "USD"
-    if cost.source:
-        attributes[s.PRICE_SOURCE] = cost.source
-    if cost.version:
-        attributes[s.PRICE_VERSION] = cost.version
-    if cost.model:
-        attributes[s.PRICE_MODEL] = cost.model
-    if cost.effective_from:
-        attributes[s.PRICE_EFFECTIVE] = cost.effective_from
 
 
 def refuse_call(span: Span, error_type: str) -> None:
