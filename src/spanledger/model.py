@@ -116,7 +116,7 @@ class Request:
     server_address: str | None = None
     server_port: int | None = None
     params: dict[str, Any] = field(default_factory=dict)
-    """Request attributes under the short names of ``telemetry.semconv.REQUEST_PARAMS`` (temperature, ...); only what was sent."""
+    """Request parameters (temperature, ...) as attributes, by the names and of the types of the conventions; only what was sent."""
     content: Any = None
     """The raw arguments that become input tokens (messages, tools, system), for estimating; never copied or recorded."""
     context: dict[str, str] | None = None

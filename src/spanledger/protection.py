@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
@@ -30,7 +31,7 @@ def protect(config: Settings, guard: Guard, tracer_provider: Any = None, meter_p
         redactor,
         on_error=lambda error: guard.caught("redaction", error),
         before=duplicates.on_ending,
-        on_start_hook=lambda span, context: guard.run("foreign", duplicates.on_start, span, context),
+        on_start_hook=partial(guard.run, "foreign", duplicates.on_start),
     )
     log_processor = processor.RedactingLogProcessor(redactor, on_error=lambda error: guard.caught("redaction", error))
     meter = metrics.get_meter("spanledger", __version__, meter_provider)

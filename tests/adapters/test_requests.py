@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from spanledger.adapters import _hosts
 from spanledger.model import Activity
 
 CHAT = ("openai", "Completions.create")
@@ -53,14 +55,42 @@ def test_chat(reader: Any, openai_client: openai.OpenAI) -> None:
         2,
     )
     assert read.params == {
-        "temperature": 0, "top_p": 0.5, "seed": 7, "top_k": 4, "choice_count": 2, "stop_sequences": ["END"], "output_type": "json",
-        "reasoning_level": "low", "service_tier": "flex", "api_type": "chat_completions",
+        "gen_ai.request.temperature": 0.0, "gen_ai.request.top_p": 0.5, "gen_ai.request.seed": 7, "gen_ai.request.top_k": 4,
+        "gen_ai.request.choice.count": 2, "gen_ai.request.stop_sequences": ("END",), "gen_ai.output.type": "json",
+        "gen_ai.request.reasoning.level": "low", "openai.request.service_tier": "flex", "openai.api.type": "chat_completions",
     }  # fmt: skip
+    assert type(read.params["gen_ai.request.temperature"]) is float, "as the conventions say"
     assert read.context == {"service_tier": "flex"}
     assert read.content[0] is messages
     assert read.content[1] is tools
     assert (read.provider, read.server_address, read.server_port) == ("openai", "127.0.0.1", openai_client.base_url.port)
     assert not read.ask_usage
+
+
+def test_only_what_was_given_becomes_input(reader: Any, openai_client: openai.OpenAI) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    arguments = {
+        "messages": messages,
+        "tools": openai.NOT_GIVEN,
+        "functions": [],
+        "response_format": None,
+        "max_completion_tokens": openai.NOT_GIVEN,
+    }
+    read = reader(*CHAT, module="chat").request(
+        openai_client.chat.completions, (), {**arguments, "max_tokens": 0, "service_tier": openai.NOT_GIVEN}
+    )
+    assert (read.content, read.max_output, read.context, read.choices) == ((messages, []), 0, None, 1)
+
+
+def test_a_client_that_is_gone_is_forgotten(reader: Any) -> None:
+    client = openai.OpenAI(api_key="test", base_url="https://api.x.ai/v1")
+    before = len(_hosts._known)
+    assert reader(*CHAT).request(client.chat.completions, (), {}).provider == "x_ai"
+    assert len(_hosts._known) == before + 1
+    client.close()
+    del client
+    gc.collect()
+    assert len(_hosts._known) <= before
 
 
 def test_responses(reader: Any, openai_client: openai.OpenAI) -> None:
@@ -73,11 +103,12 @@ def test_responses(reader: Any, openai_client: openai.OpenAI) -> None:
     }  # fmt: skip
     read = reader("openai", "Responses.parse").request(openai_client.responses, (), arguments)
     assert read.params == {
-        "output_type": "json", "reasoning_level": "high", "previous_response_id": "r0", "conversation_id": "conv1", "api_type": "responses",
+        "gen_ai.output.type": "json", "gen_ai.request.reasoning.level": "high", "gen_ai.request.previous_response.id": "r0",
+        "gen_ai.conversation.id": "conv1", "openai.api.type": "responses",
     }  # fmt: skip
     assert (read.max_output, read.content) == (9, ("hi", "be brief", Answer))
     fetched = reader("openai", "Responses.retrieve").request(openai_client.responses, ("r1",), {"stream": True, "starting_after": 3})
-    assert (fetched.operation, fetched.stream, fetched.params["stream_cursor"]) == ("fetch_response", True, "3")
+    assert (fetched.operation, fetched.stream, fetched.params["gen_ai.request.stream_cursor"]) == ("fetch_response", True, "3")
     resumed = reader("openai", "Responses.stream").request(openai_client.responses, (), {"response_id": "r1"})
     assert (resumed.operation, resumed.stream) == ("fetch_response", True)
 
@@ -86,7 +117,7 @@ def test_embeddings_and_legacy_completions(reader: Any, openai_client: openai.Op
     arguments = {"model": "e", "input": ["a", "b"], "dimensions": 64, "encoding_format": "float"}
     read = reader("openai", "Embeddings.create").request(openai_client.embeddings, (), arguments)
     assert (read.operation, read.activity, read.max_output) == ("embeddings", Activity.EMBEDDING, None)
-    assert read.params == {"dimension_count": 64, "encoding_formats": ["float"]}
+    assert read.params == {"gen_ai.embeddings.dimension.count": 64, "gen_ai.request.encoding_formats": ("float",)}
     legacy = reader("openai", "Completions.create", module="resources.completions").request
     assert legacy(openai_client.completions, (), {"prompt": ["a", "b"], "n": 2, "best_of": 3}).choices == 6
     assert legacy(openai_client.completions, (), {"prompt": [1, 2, 3]}).choices == 1
@@ -101,11 +132,11 @@ def test_messages(reader: Any, anthropic_client: anthropic.Anthropic) -> None:
     read = reader("anthropic", "Messages.create").request(anthropic_client.messages, (), arguments)
     assert (read.provider, read.model, read.max_output, read.stream) == ("anthropic", "claude-x", 9, False)
     assert read.params == {
-        "top_k": 3,
-        "stop_sequences": ["a", "b"],
-        "output_type": "json",
-        "reasoning_level": "low",
-        "service_tier": "auto",
+        "gen_ai.request.top_k": 3,
+        "gen_ai.request.stop_sequences": ("a", "b"),
+        "gen_ai.output.type": "json",
+        "gen_ai.request.reasoning.level": "low",
+        "openai.request.service_tier": "auto",
     }
     assert read.context == {"speed": "fast", "inference_geo": "us", "service_tier": "auto"}
     assert read.content == (arguments["messages"], "be brief", arguments["output_config"])

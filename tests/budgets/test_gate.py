@@ -6,8 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spanledger.errors import BudgetExceeded, ConfigurationError, LedgerBusy
+from spanledger.ledger.memory import MemoryLedger
 from spanledger.model import Activity, Cost, CostStatus, State, Unit, Usage
 from spanledger.pricing.book import PriceBook
 
@@ -72,6 +75,22 @@ def test_bounds_that_are_none_do_not_enlarge_a_budget_or_overflow_it(ledger: Led
     assert desk.balance("TOK") == (0, 500)
     with pytest.raises(BudgetExceeded):
         desk.admit(entry(), max_output=2**80)
+
+
+bounds = st.none() | st.integers(-2, 2000) | st.integers(10**9 - 2, 10**9 + 2) | st.just(2**80)
+
+
+def test_any_bound_gives_an_output_that_can_be_booked(entry: NewEntry, open_desk: OpenDesk) -> None:
+    desk = open_desk(MemoryLedger(), {"SOFT": "1 token per day, then warn"}, assumed_output=500)
+
+    @given(st.sampled_from(["chat", "embeddings"]), bounds, st.integers(-1, 4))
+    def check(operation: str, bound: int | None, choices: int) -> None:
+        draft = entry(operation=operation)
+        desk.admit(draft, max_output=bound, choices=choices)
+        each = bound if bound is not None and bound >= 0 else 500 if operation == "chat" else None
+        assert draft.usage.output == (None if each is None else min(each, 10**9) * max(choices, 1))
+
+    check()
 
 
 def test_the_input_is_estimated_from_the_content(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
@@ -243,6 +262,12 @@ def test_calls_seen_afterwards_are_charged_to_the_accounts_they_match(ledger: Le
     assert desk.told == [("budget_threshold", "TOK", 90)]
     with pytest.raises(BudgetExceeded):
         desk.admit(entry(customer="acme"), max_output=6)
+
+
+def test_a_call_seen_afterwards_that_tells_nothing_is_a_call(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
+    desk = open_desk(ledger, {"TOK": "100 tokens per day", "USD": "1 USD per day", "N": "9 calls per day"})
+    desk.gate.settle_unreserved(entry(usage=Usage(state=State.UNKNOWN)))
+    assert (desk.balance("TOK"), desk.balance("USD"), desk.balance("N")) == ((0, 0), (0, 0), (1, 0))
 
 
 def test_a_correction_from_elsewhere_finds_the_same_account(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:

@@ -165,10 +165,12 @@ def test_a_release_that_cannot_be_written_is_left_to_the_lease(
 def test_calls_seen_afterwards_are_kept_too(file_ledger: Counting, lock: Lock, entry: NewEntry, open_desk: OpenDesk) -> None:
     desk = open_desk(file_ledger, TOKENS)
     lock.take()
-    desk.gate.settle_unreserved(entry(usage=Usage(40, 2)))
+    for used in (40, 50):
+        desk.gate.settle_unreserved(entry(usage=Usage(used, 2)))
+    assert file_ledger.settlers.count(threading.current_thread().name) == 1, "the second did not wait for it again"
     lock.give()
     assert desk.gate.spool.flush(10.0)
-    assert desk.balance("TOK") == (42, 0)
+    assert desk.balance("TOK") == (94, 0)
 
 
 def test_many_threads_survive_an_outage_without_losing_a_call(

@@ -99,7 +99,7 @@ def spill_files(tmp_path: Path) -> list[Path]:
 
 def test_settles_in_order_and_says_so(file_ledger: Ledger, open_spool: Callable[..., Spool], entry: NewEntry) -> None:
     spool, told = open_spool(), []
-    spool.settled = lambda entry, balances: told.append((entry.id, balances[0].spent))
+    spool.settled = lambda entry, standings: told.append((entry.id, standings[0][1]))
     entries = [entry() for _ in range(5)]
     for one in entries:
         spool.put(one, charge())
@@ -114,7 +114,7 @@ def test_keeps_what_the_ledger_does_not_take_and_tries_again(
     spool, entries = open_spool(), [entry() for _ in range(3)]
     file_ledger.reachable.clear()
     for one in entries:
-        spool.track(one.id)
+        spool.leases.add(one.id)
         spool.put(one, charge())
     assert not spool.flush(0.2)
     assert written(file_ledger) == []
@@ -174,9 +174,10 @@ def test_leases_are_renewed_while_calls_are_under_way(file_ledger: Ledger, open_
     spool, running, ended = open_spool(lease_seconds=0.15, clock=lambda: 1000.0), entry(), entry()
     for one in (running, ended):
         file_ledger.reserve(one, [], expires=1000.0)
-        spool.track(one.id)
-    spool.untrack(ended.id)
-    for _ in range(2):  # the first may have been made before untrack
+        spool.leases.add(one.id)
+    spool.start()
+    spool.leases.discard(ended.id)
+    for _ in range(2):  # the first may have been made before the other call ended
         file_ledger.renewed.clear()
         assert file_ledger.renewed.wait(5.0)
     assert file_ledger.renewals[-1] == ({running.id}, 1000.15)
@@ -201,7 +202,8 @@ def test_calls_under_way_are_renewed_before_the_sweep(file_ledger: Ledger, open_
     mine = entry()
     file_ledger.reserve(mine, [], expires=999.0)  # the ledger was away for longer than the lease
     spool = open_spool(clock=lambda: 1000.0)
-    spool.track(mine.id)
+    spool.leases.add(mine.id)
+    spool.start()
     assert file_ledger.swept.wait(5.0)
     assert (written(file_ledger), file_ledger.open_leases()) == ([], 1)
 
@@ -327,11 +329,11 @@ def test_a_forked_child_starts_empty_and_works(file_ledger: Ledger, entry: NewEn
     pid = os.fork()
     if pid == 0:  # the child: whatever happens, it must not go on as a second pytest
         try:
-            seen: dict[str, Any] = {"leases": len(spool.leases), "queued": spool.inbox.qsize(), "thread": spool._worker is not None}
+            seen: dict[str, Any] = {"leases": len(spool.leases), "queued": spool.inbox.qsize(), "thread": spool.worker is not None}
             file_ledger.reachable.set()
             desk.call(entry())
             seen["flushed"] = spool.flush(10.0)
-            seen["thread_after"] = spool._worker is not None and spool._worker.is_alive()
+            seen["thread_after"] = spool.worker is not None and spool.worker.is_alive()
             os.write(write, json.dumps(seen).encode())
         finally:
             os._exit(0)

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from spanledger.errors import LedgerBusy
+from spanledger.ledger import history
 from spanledger.ledger.memory import MemoryLedger
 
 LATER = 2_000_000_000.0
@@ -22,6 +23,15 @@ def test_old_entries_are_forgotten_but_stay_in_the_totals(make_entry):
     assert ledger.totals()[0].calls == 35
     assert ledger.totals()[0].nano_usd == 3500
     assert {one.group["model"]: one.calls for one in ledger.totals(["model"])} == {"m": 17, "n": 18}
+
+
+def test_what_waits_to_be_summed_up_is_bounded(make_entry):
+    ledger = MemoryLedger(most_entries=10)
+    for number in range(1000):
+        ledger.settle(make_entry(str(number), response_id=f"r{number}"), [])
+        assert len(ledger._history.kept) <= 10 + history._MANY
+    assert (ledger.sums()[0].operations, ledger.totals()[0].calls) == (1000, 1000)
+    assert [number for number in range(1000) if ledger.find_response(f"r{number}")] == list(range(990, 1000))
 
 
 def test_sums_of_forgotten_entries_are_by_day(make_entry, now):

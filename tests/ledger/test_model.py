@@ -83,13 +83,14 @@ class Books(RuleBasedStateMachine):
 
     @rule(id_=ids, amounts=amounts, state=states)
     def settle(self, id_: str, amounts: dict[str, int], state: State) -> None:
-        balances = self.ledger.settle(self.entry(id_, amounts, state), self.holds(amounts))
+        standings = self.ledger.settle(self.entry(id_, amounts, state), self.holds(amounts))
         self.leases.pop(id_, None)
         there = self.lines.get(id_)
-        if there is None or there.swept or (there.state != State.EXACT and state == State.EXACT):
+        charged = there is None or there.swept or (there.state != State.EXACT and state == State.EXACT)
+        if charged:
             self.lines[id_] = Line(amounts, state, swept=False)
-        for balance in balances:
-            assert (balance.spent, balance.reserved) == (self.spent(balance.account), self.reserved(balance.account))
+        now = [(hold, self.spent(hold.account), self.reserved(hold.account)) for hold in self.holds(amounts)]
+        assert standings == (now if charged else [])
 
     @rule(id_=ids)
     def release(self, id_: str) -> None:

@@ -7,11 +7,13 @@ import sqlite3
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spanledger.errors import LedgerBusy, LedgerError
-from spanledger.ledger import database
+from spanledger.ledger import database, rows
 from spanledger.ledger.sqlite import SqliteLedger
-from spanledger.model import Usage
+from spanledger.model import Activity, Cost, CostStatus, Entry, State, Usage
 
 LATER = 2_000_000_000.0
 
@@ -198,3 +200,21 @@ def test_nothing_looks_at_the_whole_table(sqlite_ledger, make_entry, index, read
     plans = [row[3] for sql in explained for row in sqlite_ledger._reader.read(lambda db, sql=sql: db.execute(sql).fetchall())]
     assert any(f"USING INDEX {index} (" in plan for plan in plans), plans
     assert not [plan for plan in plans if plan.startswith("SCAN")]
+
+
+counts = st.none() | st.integers(0, 2**54)
+tools = st.none() | st.dictionaries(st.text(max_size=5), st.integers(0, 9))
+usages = st.builds(Usage, *[counts] * 12, tools, st.sampled_from(State), st.booleans())
+
+
+@given(usages, counts, st.sampled_from(CostStatus), st.sampled_from(Activity))
+def test_any_entry_comes_back_from_its_row_with_absurd_numbers_cut(usage, nano_usd, status, activity):
+    entry = Entry("id", 1.0, activity, "p", "chat", usage=usage, cost=Cost(nano_usd, status))
+    row = rows.from_entry(entry)
+    assert {type(value) for value in row} <= {str, int, float, type(None)}, "SQLite binds these without asking Python"
+    most = 2**53 - 1
+    for name in ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning"):
+        value = getattr(usage, name)
+        setattr(usage, name, value if value is None else min(value, most))
+    entry.cost.nano_usd = nano_usd if nano_usd is None else min(nano_usd, most)
+    assert rows.to_entry(row) == entry

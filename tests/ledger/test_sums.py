@@ -6,12 +6,13 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spanledger.ledger import chain
+from spanledger.ledger import chain, history
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.ledger.sqlite import SqliteLedger
 from spanledger.model import Activity, Cost, CostStatus, Entry, State, Usage
@@ -95,16 +96,18 @@ ended = st.tuples(st.just("end"), st.integers(1, 3), st.booleans())
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(settled | ended, max_size=25))
-def test_sums_are_alike_in_memory_and_in_sqlite(steps):
-    with tempfile.TemporaryDirectory() as folder:
+@given(st.lists(settled | ended, max_size=25), st.sampled_from([1, 3, 256]))
+def test_sums_and_responses_are_alike_in_memory_and_in_sqlite(steps, many):
+    with tempfile.TemporaryDirectory() as folder, patch.object(history, "_MANY", many):
         ledgers = [MemoryLedger(), SqliteLedger(Path(folder) / "ledger.db")]
         for step in steps:
             for ledger in ledgers:
                 _do(ledger, *step)
         memory, sqlite = (ledger.sums() for ledger in ledgers)
+        in_memory, in_sqlite = ([ledger.find_response(f"r{number}") for number in range(3)] for ledger in ledgers)
         ledgers[1].close()
     assert memory == sqlite
+    assert in_memory == in_sqlite
     assert sum(one.operations for one in memory) == len({step[1] for step in steps if step[0] == "settle"})
 
 
@@ -118,8 +121,9 @@ def _do(ledger, kind, *values):
     step = "step" if attempt else None
     cost = Cost(nano, CostStatus.EXACT)
     entry = Entry(
-        str(number), 1.0, Activity.LLM, "p", "chat", plugin=plugin, execution="run", step=step, attempt=attempt, usage=copied, cost=cost
-    )
+        str(number), float(number * 7 % 10), Activity.LLM, "p", "chat", response_id=f"r{number % 3}", plugin=plugin, execution="run",
+        step=step, attempt=attempt, usage=copied, cost=cost,
+    )  # fmt: skip
     ledger.settle(entry, [])
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spanledger.model import Cost, CostStatus, Usage
 from spanledger.pricing import book as book_module
 from spanledger.pricing.book import PriceBook
+from spanledger.pricing.rates import charge
 
 USAGE = Usage(input=1000, output=500, cache_read=200)
 
@@ -97,6 +98,23 @@ def test_nonsense_never_raises(book, arguments):
 def test_any_words_get_a_cost(book, provider, model, when, context):
     cost = book.price(provider, model, USAGE, when=when, context=context)
     assert (cost.nano_usd is None) == (cost.status is CostStatus.UNPRICED)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o-2099-01-01", "o3", "gpt-5.5", "text-embedding-3-small", "nobody"])
+@pytest.mark.parametrize("usage", [USAGE, Usage(7, 3), Usage(7), Usage(300_000, 5, reasoning=2), Usage(5, 5, tools={"web_search": 1})])
+def test_a_cost_is_the_charge_at_the_rates_of_the_time(book, now, model, usage):
+    cost = book.price("openai", model, usage, when=now)
+    rates = book._edition.rates["openai", model]._replace(flat=None)
+    assert (cost.nano_usd, cost.status) == charge(rates, usage)
+
+
+def test_contexts_are_told_apart_in_any_order(book, now):
+    asked = [{"batch": "true"}, {"service_tier": "flex"}, {"service_tier": "priority"}, {"batch": "true", "service_tier": "flex"}, None]
+    costs = [[book.price("openai", "gpt-5", USAGE, when=now, context=context) for context in asked] for _ in range(2)]
+    assert costs[0] == costs[1]
+    assert costs[0][1].nano_usd < costs[0][4].nano_usd < costs[0][2].nano_usd
+    turned = book.price("openai", "gpt-5", USAGE, when=now, context={"service_tier": "flex", "batch": "true"})
+    assert turned == costs[0][3]
 
 
 def test_a_price_of_the_past_is_not_that_of_today(book, now):

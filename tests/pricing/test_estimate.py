@@ -320,6 +320,14 @@ def test_tool_calls_in_an_answer_add_their_overhead():
 @given(st.text(alphabet="aB0 .\n", max_size=40))
 def test_pairs_are_found_at_odd_and_even_places(text: str) -> None:
     classes = text.replace("B", "A").replace(" ", "s").replace(".", "p").replace("\n", "n").encode()
-    pairs = tokens._pairs(classes)
-    found = [pairs.count(pair) for pair in (tokens._CAMEL, tokens._LETTER_DIGIT, tokens._SPACE_DIGIT, tokens._PUNCTUATION_DIGIT)]
-    assert found == [classes.count(pair) for pair in (b"aA", b"a0", b"s0", b"p0")]
+    pairs = tokens._Pairs(classes)
+    for pair in (b"aA", b"a0", b"s0", b"p0"):
+        assert pairs.count(pair) == classes.count(pair)
+
+
+@given(st.text(st.sampled_from("aB0 .\n\u00e9\u65e5\ud800"), max_size=60), st.sampled_from(["openai", "claude", "gemini"]))
+def test_short_and_long_texts_are_counted_alike(text, family):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "_SHORT", -1)
+        long = tokens.count(text, family)
+    assert tokens.count(text, family) == long

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanledger.model import CostStatus, State, Usage
-from spanledger.pricing.rates import FREE, UNPRICED, Rates, charge, rate
+from spanledger.pricing.rates import FREE, UNPRICED, Rates, charge, flatten, rate
 
 DOLLAR = Fraction(1, 10**6)  # USD per million tokens
 
@@ -143,6 +143,31 @@ def test_impossible_usage_never_costs_less_than_nothing_nor_more_than_the_deares
         parts = [usage.cache_read, usage.cache_write, usage.cache_write_1h]
         if usage.input is not None and sum(part or 0 for part in parts) > usage.input:
             assert status is not CostStatus.EXACT
+
+
+MANY_RATES = [
+    RATES,
+    TEXT,
+    RATES._replace(exact=False),
+    RATES._replace(tiers=((10**6, TEXT.rate),)),
+    RATES._replace(per_call=7 * 10**12),
+    Rates(rate({"input": DOLLAR})),
+    Rates(rate({"output": DOLLAR})),
+    Rates(rate({"input": DOLLAR / 3, "output": DOLLAR / 7, "cache_read": DOLLAR / 11})),
+    Rates(FREE),
+    UNPRICED,
+]
+ordinary = st.builds(Usage, input=maybe, output=maybe, cache_read=maybe, reasoning=maybe)
+
+
+@given(st.sampled_from(MANY_RATES), ordinary | usages | impossible, st.sampled_from(State), st.booleans())
+def test_the_short_way_charges_what_the_long_one_does(rates, usage, state, clamped):
+    usage.state, usage.clamped = state, clamped
+    assert charge(flatten(rates), usage) == charge(rates, usage)
+
+
+def test_only_rates_of_tokens_that_do_not_depend_on_their_number_are_flat():
+    assert [flatten(rates).flat is not None for rates in MANY_RATES] == [True, True, True, False, False, False, False, True, True, False]
 
 
 def _sum(one, other):

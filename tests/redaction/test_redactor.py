@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from decimal import Decimal
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -186,6 +187,93 @@ def test_too_much_work_costs_the_value(engine: Engine) -> None:
     assert redactor.text(f"{MAIL} " * 60_000) == "[REDACTED:budget]"
     assert redactor.value("a", list(range(60_000))) == "[REDACTED:budget]"
     assert counts == ["budget"] * 4
+
+
+# --- what was found clean is not looked at again
+
+
+class Folded(str):
+    """As texts of case-insensitive mappings are: equal to what they are not."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and str.lower(self) == str.lower(other)
+
+    def __hash__(self) -> int:
+        return hash(str.lower(self))
+
+
+class Hollow(str):
+    """Says that there is nothing in it."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return 0
+
+    def startswith(self, *_: Any) -> bool:
+        return False
+
+
+class Colour(StrEnum):
+    RED = "the red one"
+
+
+NAMES = ["note", "request.model", "thing.id", "password", "auth", "Client.ID", "cookie", f"of {MAIL}", '{"ssn": 1234567}', "x" * 80]
+VALUES: list[Any] = [
+    "stop", "gpt-4o-mini", "hunter2", "--password", "536-90-4399", "415-555-0132", MAIL, "1", "", "true", "the red one",
+    "akia" + "iosfodnn7exampl2", Folded("AKIA" + "IOSFODNN7EXAMPL2"), Hollow(MAIL), Hollow("--password"), Colour.RED, "[EMAIL]",
+    "0f" * 16, "chatcmpl-BxQk2mJb7Zc0tUuK1n8vXy3aRw5Ed", "call_AKIA" + "IOSFODNN7EXAMPL2", "a b" * 40, '{"ssn": 1234567}', '["x", 1]',
+    0, 1, 1.0, True, False, None, 1234, 4155550132, b"bytes", Decimal(1), (1, True), (), [MAIL], {"password": "x"}, {"a": [1]},
+]  # fmt: skip
+ODD = st.sampled_from(VALUES) | st.lists(st.sampled_from(VALUES), max_size=3).map(tuple)
+WARM = {mode: Redactor(mode, "key") for mode in ("mask", "drop")}
+
+
+def exactly(value: Any) -> str:
+    """Unlike ``==``, tells 1 from True."""
+    return repr(list(value.items()) if isinstance(value, dict) else value)
+
+
+@given(spans=st.lists(st.dictionaries(st.sampled_from(NAMES) | st.sampled_from(NAMES).map(Folded), ODD, max_size=8), max_size=4))
+@example(spans=[{"note": "hunter2", "thing": "--password"}, {"args": ("--password", "hunter2")}])
+@example(spans=[{'{"ssn": 1234567}': 1}, {"thing.id": '{"ssn": 1234567}'}])
+@example(spans=[{"note": "akia" + "iosfodnn7exampl2"}, {"note": Folded("AKIA" + "IOSFODNN7EXAMPL2")}])
+@example(spans=[{"note": Hollow(MAIL)}, {"note": MAIL}])
+@example(spans=[{"password": True}, {"password": 1}, {"password": 1.0}])
+@example(spans=[{"thing.id": "call_AKIA" + "IOSFODNN7EXAMPL2"}] * 2)
+@settings(max_examples=400, deadline=None, derandomize=True)
+@pytest.mark.parametrize("mode", ["mask", "drop"])
+def test_a_redactor_that_has_seen_much_does_as_a_new_one(mode: str, spans: list[dict[str, Any]]) -> None:
+    for attributes in spans:
+        before = exactly(attributes)
+        for _ in range(2):
+            assert exactly(WARM[mode].attributes(attributes)) == exactly(Redactor(mode, "key").attributes(attributes))
+        assert exactly(attributes) == before
+
+
+def test_what_was_seen_clean_is_not_looked_at_again(engine: Engine) -> None:
+    redactor = Redactor(engine=engine)
+    attributes = {
+        "gen_ai.request.model": "gpt-4o-mini",
+        "note": "a clean one",
+        "reasons": ("stop", "length"),
+        "count": 3,
+        "thing.id": "0f" * 16,
+    }
+    for _ in range(2):
+        assert redactor.attributes(attributes) is None
+    redactor._attribute = None  # type: ignore[assignment,method-assign]
+    assert redactor.attributes(attributes | {"count": 4.5, "thing.id": "1e" * 16}) is None
+
+
+def test_what_is_remembered_is_bounded(redactor: Redactor) -> None:
+    for number in range(10_000):
+        redactor.attributes({f"name.{number}": f"text {number}", f"name.{number}.id": f"v{number}", f"{number}" * 50: "text" * 50})
+    remembered: list[Any] = [redactor._keys, redactor._clean_under, *redactor._clean]
+    assert all(len(each) <= 4096 for each in remembered)
+    assert max(len(text) for each in remembered for text in each) <= 64
 
 
 def test_threads_share_a_redactor(redactor: Redactor) -> None:

@@ -44,7 +44,7 @@ class Decides(sampling.Sampler):
 
 
 def start(provider: Any) -> Any:
-    request = Request("chat", Activity.LLM, "openai", "m", server_address="host", params={"temperature": 1})
+    request = Request("chat", Activity.LLM, "openai", "m", server_address="host", params={"gen_ai.request.temperature": 1.0})
     return start_call(provider.get_tracer("test"), request, NOBODY, "entry", {})
 
 

@@ -207,6 +207,20 @@ def test_a_bug_of_ours_costs_the_contents_and_nothing_else(
     assert span.attributes[s.ENTRY_ID] == KEPT[s.ENTRY_ID]
 
 
+def test_an_error_in_the_last_place_leaves_nothing_half_redacted(exporting: Any) -> None:
+    def fail(_: Any) -> Any:
+        raise RuntimeError(SECRET)
+
+    errors: list[BaseException] = []
+    processor = RedactingSpanProcessor(Redactor(), on_error=errors.append)
+    processor._resources.redacted = fail  # type: ignore[method-assign]
+    chain = chain_of(processor, exporting)
+    span_with_secrets(chain[0])
+    (span,) = spans_of(chain)
+    assert leaks([span.to_json(), wire([span])]) == []
+    assert (span.name, span.events, span.links, len(errors)) == ("internal", (), (), 1)
+
+
 def test_an_interrupt_while_redacting_exports_nothing() -> None:
     chain = chain_of(RedactingSpanProcessor(Broken("text", Leaky)))
     with pytest.raises(Leaky):

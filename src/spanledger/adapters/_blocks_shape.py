@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import blocks_output, finish, grow, grow_call
 from spanledger.adapters._openai_shape import error_of
-from spanledger.adapters._read import Counts, clamp, context, fields, items, known, text, told_cost
+from spanledger.adapters._read import NOTHING, Counts, clamp, context, fields, is_told, items, known, text, told_cost
 from spanledger.model import State, Usage
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def _add_iteration(usage: Usage, told: Mapping[str, Any], count: Counts) -> None
 
 
 def _plus(*counts: int | None) -> int | None:
-    given = [count for count in counts if count is not None]
-    return sum(given) if given else None
+    return sum(filter(None, counts)) if any(map(is_told, counts)) else None
 
 
 def _take_usage(told: Mapping[str, Any], into: Response) -> None:
@@ -82,7 +81,7 @@ def _take_usage(told: Mapping[str, Any], into: Response) -> None:
     if usage is not None:
         into.usage = usage
         into.cost_nano_usd = told_cost(told)
-        into.context = context(*((key, told.get(key)) for key in _CONTEXT)) or into.context
+        into.context = context(told, _CONTEXT) or into.context
 
 
 def _told_before(usage: Usage) -> dict[str, Any]:
@@ -115,10 +114,16 @@ def blocks_response(result: Any, into: Response) -> None:
 
 def blocks_chunk(event: Any, into: Response) -> None:
     """One event of a stream (https://docs.claude.com/en/docs/build-with-claude/streaming)."""
-    seen = known(event)
+    seen = event if isinstance(event, dict) else getattr(event, "__dict__", NOTHING)
     kind = seen.get("type")
     if kind == "content_block_delta":
-        _delta(seen.get("delta"), into)
+        delta = seen.get("delta")
+        said = delta if isinstance(delta, dict) else getattr(delta, "__dict__", NOTHING)
+        piece = said.get("text")
+        if said.get("type") == "text_delta" and isinstance(piece, str) and into.output is None:  # nearly all events of a stream
+            into.text.append(piece)
+        else:
+            _delta(delta, into)
     elif kind == "content_block_start":
         _begin(fields(seen.get("content_block")), into)
     elif kind == "message_start":
@@ -135,7 +140,7 @@ def blocks_chunk(event: Any, into: Response) -> None:
     elif kind == "message_stop":
         into.complete = True
     elif kind == "error":
-        into.error_type = error_of(seen) or "error"
+        into.error_type = error_of(seen.get("error")) or "error"
 
 
 def _finish(seen: Mapping[str, Any], into: Response) -> None:

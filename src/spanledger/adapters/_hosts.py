@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 # Names in the GenAI conventions' list are used as they stand there; the rest are the services' own names.
 _CLASSES = (
@@ -47,22 +47,24 @@ class Endpoint(NamedTuple):
     port: int | None
 
 
-_known: WeakKeyDictionary[Any, tuple[Any, Endpoint]] = WeakKeyDictionary()
+_known: dict[ref[Any], tuple[Any, Endpoint]] = {}
+"""By client, as long as it lives. A ``WeakKeyDictionary`` is the same with a Python call more for each look-up."""
 
 
 def endpoint(instance: Any, default: str) -> Endpoint:
     """Where a resource object (``client.chat.completions``) sends its requests. ``default`` names the provider of unknown hosts."""
-    client = getattr(instance, "_client", None)
-    url = getattr(client, "base_url", None)
-    if client is None or url is None:
+    try:
+        client = instance._client  # noqa: SLF001  # there is no public way from a resource to its client
+        url = client.base_url
+    except AttributeError:
         return Endpoint(default, None, None)
-    seen = _known.get(client)
+    seen = _known.get(ref(client))
     if seen is not None and seen[0] is url:  # base_url can be assigned anew
         return seen[1]
     host = getattr(url, "host", None) or None
     port = getattr(url, "port", None) or {"https": 443, "http": 80}.get(getattr(url, "scheme", ""))
     found = Endpoint(_class_name(type(client)) or _host_name(host or "", str(getattr(url, "path", ""))) or default, host, port)
-    _known[client] = (url, found)
+    _known[ref(client, _known.pop)] = (url, found)
     return found
 
 

@@ -6,8 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._hosts import endpoint
-from spanledger.adapters._read import Counts, fields, given, items, lists_for_iterators, number, params, present, strings, text, tier_of
+from spanledger.adapters._read import (
+    Counts,
+    contents,
+    fields,
+    given,
+    items,
+    lists_for_iterators,
+    params,
+    rule,
+    strings,
+    text,
+    tier_of,
+)
 from spanledger.model import Activity, Request
+from spanledger.telemetry.semconv import OPENAI_API_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,20 +44,23 @@ def _level(value: Any) -> str | None:
 
 
 _RULES = {
-    **{name: (name, number) for name in ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty")},
-    **{name: (name, text) for name in ("service_tier", "previous_response_id")},
-    "n": ("choice_count", number),
-    "stop": ("stop_sequences", strings),
-    "dimensions": ("dimension_count", number),
-    "encoding_format": ("encoding_formats", strings),
-    "reasoning_effort": ("reasoning_level", _level),
-    "reasoning": ("reasoning_level", _level),
-    "response_format": ("output_type", _output_type),
-    "text": ("output_type", _output_type),
-    "text_format": ("output_type", _output_type),
-    "conversation": ("conversation_id", lambda value: text(value) or text(fields(value).get("id"))),
-    "starting_after": ("stream_cursor", lambda value: str(value) if type(value) is int else None),
+    **{name: rule(name) for name in ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty")},
+    **{name: rule(name, text) for name in ("service_tier", "previous_response_id")},
+    "n": rule("choice_count"),
+    "stop": rule("stop_sequences", strings),
+    "dimensions": rule("dimension_count"),
+    "encoding_format": rule("encoding_formats", strings),
+    "reasoning_effort": rule("reasoning_level", _level),
+    "reasoning": rule("reasoning_level", _level),
+    "response_format": rule("output_type", _output_type),
+    "text": rule("output_type", _output_type),
+    "text_format": rule("output_type", _output_type),
+    "conversation": rule("conversation_id", lambda value: text(value) or text(fields(value).get("id"))),
+    "starting_after": rule("stream_cursor", lambda value: str(value) if type(value) is int else None),
 }
+_ORDINARY = ("model", "stream", "max_completion_tokens", "max_output_tokens", "max_tokens")
+_SPECIAL = frozenset({"response_id", "best_of", "n", "prompt", "service_tier", "stream_options"})
+"""Arguments that few calls have, and that say more about the call than a parameter does."""
 
 
 @dataclass(frozen=True)
@@ -59,44 +75,47 @@ class ReadRequest:
     default: str = "openai"
 
     def __call__(self, instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request:
-        sent, count = given(kwargs), Counts()
-        asked, found = sent.get, params(sent, _RULES)
-        provider, address, port = endpoint(instance, self.default)
+        sent = given(kwargs) if "extra_body" in kwargs else kwargs
+        found = params(sent, _RULES)
         if self.api is not None:
-            found["api_type"] = self.api
-        content = []
-        for name in self.content:
-            value = asked(name)
-            if value is not None and present(value):
-                content.append(value)
-        return Request(  # by position, which takes half the time
-            "fetch_response" if asked("response_id") else self.operation,
+            found[OPENAI_API_TYPE] = self.api
+        provider, address, port = endpoint(instance, self.default)
+        model, stream, *limits = map(sent.get, _ORDINARY)
+        request = Request(  # by position, which takes half the time
+            self.operation,
             self.activity,
             provider,
-            text(asked("model")),
-            self.streaming or bool(asked("stream")),
-            count(asked("max_completion_tokens"), asked("max_output_tokens"), asked("max_tokens")),
-            _choices(asked("best_of"), asked("n"), asked("prompt")),
+            model if isinstance(model, str) and model else None,
+            self.streaming or bool(stream),
+            Counts()(*limits),
+            1,
             address,
             port,
             found,
-            tuple(content),
-            tier_of(sent),
-            ask_usage=isinstance(asked("stream_options"), _Asked),
+            contents(sent, self.content),
         )
+        if not _SPECIAL.isdisjoint(sent):
+            _specialize(request, sent)
+        return request
 
 
-def _choices(best_of: Any, several: Any, prompt: Any) -> int:
+def _specialize(request: Request, sent: Mapping[str, Any]) -> None:
+    if sent.get("response_id"):
+        request.operation = "fetch_response"
+    request.choices = (Counts()(sent.get("best_of"), sent.get("n")) or 1) * _prompts(sent.get("prompt"))
+    request.context = tier_of(sent)
+    request.ask_usage = isinstance(sent.get("stream_options"), _Asked)
+
+
+def _prompts(prompt: Any) -> int:
     """Each prompt of a legacy completion gets choices of its own; a list of integers is one prompt, as tokens."""
-    if best_of is None and several is None and prompt is None:
-        return 1
     prompts = items(prompt)
-    return (Counts()(best_of, several) or 1) * (len(prompts) if prompts and type(prompts[0]) is not int else 1)
+    return len(prompts) if prompts and type(prompts[0]) is not int else 1
 
 
 def chat_prepare(kwargs: dict[str, Any], ask_usage: bool, *, streaming: bool = False) -> dict[str, Any]:
     """The usage of a stream is sent only on request: https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options."""
-    kwargs = lists_for_iterators(kwargs, "messages", "tools", "functions", "prompt")
+    kwargs = lists_for_iterators(kwargs, ("messages", "tools", "functions", "prompt"))
     if not ask_usage or not (streaming or kwargs.get("stream")) or "stream_options" in fields(kwargs.get("extra_body")):
         return kwargs
     options = kwargs.get("stream_options")
@@ -106,4 +125,4 @@ def chat_prepare(kwargs: dict[str, Any], ask_usage: bool, *, streaming: bool = F
 
 def prepare(kwargs: dict[str, Any], _ask_usage: bool) -> dict[str, Any]:
     """For APIs whose streams carry usage unasked."""
-    return lists_for_iterators(kwargs, "input", "tools", "questions")
+    return lists_for_iterators(kwargs, ("input", "tools", "questions"))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import chat_choice, finish, grow, grow_call
 from spanledger.adapters._openai_usage import take_usage
-from spanledger.adapters._read import Counts, fields, first, items, known, text, tier_of
+from spanledger.adapters._read import NOTHING, Counts, fields, first, items, known, text
+from spanledger.engine.adapter import Wire
 from spanledger.model import Usage
 
 if TYPE_CHECKING:
@@ -14,56 +15,94 @@ if TYPE_CHECKING:
 
     from spanledger.model import Response
 
+_IDENTITY = ("id", "model", "system_fingerprint", "service_tier")
+_TEXTS = frozenset({str, type(None)})
+_WHOLE = ("usage", "choices", "error")
+_CHOICE = ("index", "finish_reason")
+_BESIDE = ("tool_calls", "refusal", "function_call", "reasoning", "reasoning_content")
+"""What a delta may carry beside a piece of the answer."""
 _MOST_CHOICES = 1024
 """No API offers as many; an index beyond it is an error of the server and must not cost memory."""
 
 
 def identify(seen: Mapping[str, Any], into: Response) -> None:
     """Id, model, tier and fingerprint of a result or of a stream's first chunks."""
-    told = seen.get
-    into.id = text(told("id")) or into.id
-    into.model = text(told("model")) or into.model
-    into.fingerprint = text(told("system_fingerprint")) or into.fingerprint
-    into.context = tier_of(seen) or into.context
+    told = tuple(map(seen.get, _IDENTITY))
+    if not _TEXTS.issuperset(map(type, told)):
+        told = tuple(map(text, told))
+    ident, model, fingerprint, tier = told
+    into.id = ident or into.id
+    into.model = model or into.model
+    into.fingerprint = fingerprint or into.fingerprint
+    if tier:
+        into.context = {"service_tier": tier}
 
 
-def error_of(seen: Mapping[str, Any]) -> str | None:
+def error_of(error: Any) -> str | None:
     """Code of an error that came inside a successful answer, as OpenRouter sends it. Never its message."""
-    error = seen.get("error")
     if error is None:
         return None
-    error = fields(error)
-    code = first(error.get("code"), error.get("type"))
+    told = fields(error)
+    code = first(told.get("code"), told.get("type"))
     return str(code) if isinstance(code, (str, int)) else None
 
 
 def chat_response(result: Any, into: Response) -> None:
     """A whole chat or legacy completion."""
     seen = fields(result)
+    usage, choices, error = map(seen.get, _WHOLE)
     identify(seen, into)
-    take_usage(seen.get("usage"), into)
-    into.error_type = error_of(seen)
-    for choice in items(seen.get("choices")):
-        parts = fields(choice)
-        _finish(parts, _index(parts), into)
+    take_usage(usage, into)
+    into.error_type = error_of(error)
+    for choice in choices if isinstance(choices, list) else items(choices):
+        parts = choice if isinstance(choice, dict) else getattr(choice, "__dict__", NOTHING)
+        index, reason = map(parts.get, _CHOICE)
+        _finish(reason, _index(index) if index else 0, into)
         if into.usage is None:
-            _generated(parts, into, None)
+            _generated(fields(choice), into, None)
         if into.output is not None:
-            into.output.append(chat_choice(parts))
+            into.output.append(chat_choice(fields(choice)))
     into.complete = True
 
 
 def embeddings_response(result: Any, into: Response) -> None:
     """A list of embeddings: all tokens are input, so a total alone (Voyage) says it too."""
     chat_response(result, into)
-    total = Counts()(fields(fields(result).get("usage")).get("total_tokens"))
-    if into.usage is None and total is not None:
-        into.usage = Usage(input=total)
+    if into.usage is None:
+        total = Counts()(fields(fields(result).get("usage")).get("total_tokens"))
+        into.usage = None if total is None else Usage(input=total)
 
 
 def chat_chunk(event: Any, into: Response) -> bool:
-    """One event of a stream. True for the chunk that carries nothing but usage, which comes only to those who asked for it."""
-    seen = getattr(event, "__dict__", None) or known(event)  # an SDK's object without a call: streams have hundreds of them
+    """One event of a stream. True for the chunk that carries nothing but usage, which comes only to those who asked for it.
+
+    A stream has hundreds of chunks, and nearly all are the SDK's objects with a piece of the answer and nothing else: for them, a look
+    at their attributes is all that it takes.
+    """
+    if event.__class__ is not Wire:
+        try:
+            (choice,) = event.choices
+            delta = choice.delta
+            said = delta.__dict__
+            content = said["content"]
+            if (
+                content
+                and content.__class__ is str
+                and into.id
+                and into.output is None
+                and event.usage is None
+                and not (choice.index or choice.finish_reason or delta.__pydantic_extra__ or any(map(said.get, _BESIDE)))
+            ):
+                into.text.append(content)
+                return False
+        except (AttributeError, LookupError, TypeError, ValueError):
+            pass  # it has another shape than the SDK declares, or no choice, or several
+    return any_chunk(event, into)
+
+
+def any_chunk(event: Any, into: Response) -> bool:
+    """The same for chunks of all kinds."""
+    seen = event if isinstance(event, dict) else getattr(event, "__dict__", NOTHING)
     if not into.id:
         identify(seen, into)
     usage = seen.get("usage")
@@ -71,23 +110,23 @@ def chat_chunk(event: Any, into: Response) -> bool:
         take_usage(usage, into)
     choices = items(seen.get("choices"))
     for choice in choices:
-        parts = getattr(choice, "__dict__", None) or known(choice)
-        index = parts.get("index")
-        if index != 0:
-            index = _index(parts)
-            if index:
-                _expect(index, into)
+        parts = choice if isinstance(choice, dict) else getattr(choice, "__dict__", NOTHING)
+        told = parts.get("index")
+        index = _index(told) if told else 0
+        if index:
+            _expect(index, into)
         _generated(parts, into, index)
-        if parts.get("finish_reason"):
-            _finish(parts, index, into)
+        reason = parts.get("finish_reason")
+        if reason:
+            _finish(reason, index, into)
             if into.output is not None:
-                finish(into.output, index, text(parts["finish_reason"]))
+                finish(into.output, index, text(reason))
             if into.usage is None:
                 _late_usage(event, choice, into)
     if choices:
         return False
     if usage is None:
-        into.error_type = error_of(fields(event)) or into.error_type
+        into.error_type = error_of(fields(event).get("error")) or into.error_type
     else:
         into.complete = True  # it is the last chunk
     return usage is not None
@@ -99,9 +138,8 @@ def _late_usage(event: Any, choice: Any, into: Response) -> None:
     take_usage(fields(choice).get("usage"), into)
 
 
-def _index(parts: Mapping[str, Any]) -> int:
-    index = parts.get("index")
-    return index if type(index) is int and 0 <= index < _MOST_CHOICES else 0
+def _index(told: Any) -> int:
+    return told if type(told) is int and 0 <= told < _MOST_CHOICES else 0
 
 
 def _expect(index: int, into: Response) -> None:
@@ -112,13 +150,16 @@ def _expect(index: int, into: Response) -> None:
         into.complete = False
 
 
-def _finish(parts: Mapping[str, Any], index: int, into: Response) -> None:
-    reason = text(parts.get("finish_reason"))
-    if reason is None:
+def _finish(reason: Any, index: int, into: Response) -> None:
+    if not reason or not isinstance(reason, str):
         return
-    _expect(index, into)
-    into.finish_reasons[index] = reason
-    into.complete = "" not in into.finish_reasons
+    reasons = into.finish_reasons
+    if index == len(reasons):
+        reasons.append(reason)
+    else:
+        _expect(index, into)
+        reasons[index] = reason
+    into.complete = "" not in reasons
 
 
 def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> None:
@@ -129,7 +170,7 @@ def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> N
     if said is None:
         _say(parts.get("text"), "text", into, index)
         return
-    declared = getattr(said, "__dict__", None) or known(said)
+    declared = said if isinstance(said, dict) else getattr(said, "__dict__", NOTHING)
     told = declared.get
     content = told("content")
     if content:

@@ -1,6 +1,9 @@
 """Reading an SDK's objects cheaply, and without raising on values that should not be there.
 
 Asking a pydantic model for an attribute it does not have costs two microseconds, so objects are read as mappings of their fields.
+A call is read once, between much other code, with nothing of ours in the processor's caches: there each Python instruction counts, and
+what ``map`` and ``filter`` do in one is cheap. So several fields are got as ``a, b = map(seen.get, names)``, and only what is there is
+looked at.
 """
 
 from __future__ import annotations
@@ -8,19 +11,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import compress
+from operator import attrgetter, is_not
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spanledger.telemetry.semconv import REQUEST_PARAMS, as_param
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spanledger.model import Usage
 
-    Rules = Mapping[str, tuple[str, Callable[[Any], Any]]]
-
 NOTHING: Mapping[str, Any] = {}
 _ABSENT = frozenset({"NotGiven", "Omit"})
 _PLAIN = frozenset({str, list, dict, tuple, type(None)})
-"""What arguments nearly always are, and what is no iterator; asking an abstract class costs more than this look-up."""
+"""What arguments nearly always are: no iterator and not one of ``_ABSENT``. Asking an abstract class costs more than this look-up."""
+is_told: Callable[[Any], bool] = partial(is_not, None)
 _NANO = 1_000_000_000
 _PARTS_OF_INPUT = ("cache_read", "cache_write", "cache_write_1h")
 _PARTS = (
@@ -32,21 +39,29 @@ _PARTS = (
     ("cache_read_audio", "cache_read"),
     ("cache_read_image", "cache_read"),
 )
+_parts_of_input: Callable[[Usage], tuple[int | None, ...]] = attrgetter(*_PARTS_OF_INPUT)
+_parts: Callable[[Usage], tuple[int | None, ...]] = attrgetter(*(part for part, _ in _PARTS))
 
 
 def fields(thing: Any) -> Mapping[str, Any]:
     """The fields of an SDK object or of decoded JSON, with those its class does not know; empty for anything else."""
+    if thing is None:
+        return NOTHING
     if isinstance(thing, dict):
         return thing
-    known: dict[str, Any] | None = getattr(thing, "__dict__", None)
-    if known is None:
-        return NOTHING
-    extra = getattr(thing, "__pydantic_extra__", None)
-    return {**known, **extra} if extra else known
+    try:
+        if not thing.__pydantic_extra__:
+            return thing.__dict__  # type: ignore[no-any-return]
+        return {**thing.__dict__, **thing.__pydantic_extra__}
+    except AttributeError:  # no model of pydantic 2
+        return getattr(thing, "__dict__", NOTHING)
 
 
 def known(thing: Any) -> Mapping[str, Any]:
-    """The declared fields only, without a copy: for stream events, where ``fields`` would cost too much."""
+    """The declared fields only, without a copy: for stream events, where ``fields`` would cost too much.
+
+    What every event of a stream passes has this written out.
+    """
     return thing if isinstance(thing, dict) else getattr(thing, "__dict__", NOTHING)
 
 
@@ -63,11 +78,6 @@ def first(*values: Any) -> Any:
     return None
 
 
-def number(value: Any) -> int | float | None:
-    """An int or float, nothing else."""
-    return value if type(value) in (int, float) else None
-
-
 def text(value: Any) -> str | None:
     """A non-empty string, nothing else."""
     return value if isinstance(value, str) and value else None
@@ -80,9 +90,28 @@ def strings(value: Any) -> list[str] | None:
     return [item for item in items(value) if isinstance(item, str)] or None
 
 
-def present(value: Any) -> bool:
-    """Whether an argument was given: the SDKs' ``NotGiven`` and ``Omit`` mean that it was not."""
-    return value is not None and type(value).__name__ not in _ABSENT
+class Rule(NamedTuple):
+    """How a request parameter is read. Values of the type ``plain`` are taken as they are; None from ``read`` means none is told."""
+
+    attribute: str
+    read: Callable[[Any], Any]
+    plain: type | None = None
+
+
+def rule(short: str, read: Callable[[Any], Any] | None = None) -> Rule:
+    """The rule of a parameter by its short name; ``read`` makes of an argument what the attribute says."""
+    attribute, kind = REQUEST_PARAMS[short]
+    if read is None:
+        return Rule(attribute, lambda value: as_param(kind, value), kind)
+    return Rule(attribute, lambda value: as_param(kind, read(value)))
+
+
+def contents(sent: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Any, ...]:
+    """Those of the named arguments that were given: the SDKs' ``NotGiven`` and ``Omit`` mean that one was not."""
+    found = tuple(filter(is_told, map(sent.get, names)))
+    if _PLAIN.issuperset(map(type, found)):
+        return found
+    return tuple(value for value in found if type(value).__name__ not in _ABSENT)
 
 
 def given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -91,21 +120,25 @@ def given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**kwargs, **extra} if extra and isinstance(extra, dict) else kwargs
 
 
-def params(kwargs: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
-    """Request parameters under their short names. The SDKs' ``NotGiven`` and ``Omit`` fit no rule and fall out."""
+def params(sent: Mapping[str, Any], rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """Request parameters as attributes. The SDKs' ``NotGiven`` and ``Omit`` fit no rule and fall out."""
     found = {}
-    for key, value in kwargs.items():
-        rule = rules.get(key)
-        if rule is not None and value is not None:
-            read = rule[1](value)
-            if read is not None:
-                found[rule[0]] = read
+    for key in filter(rules.__contains__, sent):
+        attribute, read, plain = rules[key]
+        value = sent[key]
+        if type(value) is not plain:
+            value = read(value)
+            if value is None:
+                continue
+        found[attribute] = value
     return found
 
 
-def context(*pairs: tuple[str, Any]) -> dict[str, str] | None:
-    """What prices depend on; only what was told."""
-    return {key: value for key, value in pairs if isinstance(value, str) and value} or None
+def context(seen: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str] | None:
+    """What prices depend on, by the names of its fields; only what was told."""
+    if seen.keys().isdisjoint(names):
+        return None
+    return {name: value for name in names if isinstance(value := seen.get(name), str) and value} or None
 
 
 def tier_of(seen: Mapping[str, Any]) -> dict[str, str] | None:
@@ -114,50 +147,44 @@ def tier_of(seen: Mapping[str, Any]) -> dict[str, str] | None:
     return {"service_tier": tier} if tier and isinstance(tier, str) else None
 
 
-def lists_for_iterators(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
+def lists_for_iterators(kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """One-shot iterators among the named arguments made lists, so that they can be read more than once; else ``kwargs`` itself."""
-    found = kwargs
-    for name in names:
-        if name in kwargs and type(value := kwargs[name]) not in _PLAIN and isinstance(value, Iterator):
-            found = {**found, name: list(value)}
-    return found
+    if _PLAIN.issuperset(map(type, map(kwargs.get, names))):
+        return kwargs
+    found = {name: list(value) for name in names if isinstance(value := kwargs.get(name), Iterator)}
+    return {**kwargs, **found} if found else kwargs
 
 
 class Counts:
     """Reads token counts. Remembers whether one was impossible: a negative number is as good as none."""
 
-    __slots__ = ("odd",)
-
-    def __init__(self) -> None:
-        self.odd = False
+    odd = False
 
     def __call__(self, *values: Any) -> int | None:
         """The first value that is a count."""
-        for value in values:
-            if value is None:
-                continue
-            if type(value) is float and value.is_integer():
+        for value in filter(is_told, values):
+            if type(value) is not int:
+                if type(value) is not float or not value.is_integer():
+                    continue
                 value = int(value)  # noqa: PLW2901  # JSON encoders of some servers write 12.0
-            if type(value) is int:
-                if value >= 0:
-                    return value
-                self.odd = True
+            if value >= 0:
+                return value
+            self.odd = True
         return None
 
 
 def clamp(usage: Usage) -> Usage:
     """Cuts parts that are larger than their total, and says so in ``clamped``; providers do send such numbers."""
     room = usage.input
-    for part in _PARTS_OF_INPUT:
+    for part in compress(_PARTS_OF_INPUT, _parts_of_input(usage)) if room is not None else ():
         value = getattr(usage, part)
-        if room is not None and value is not None:
-            if value > room:
-                setattr(usage, part, room)
-                usage.clamped = True
-            room -= min(value, room)
-    for part, whole in _PARTS:
-        value, limit = getattr(usage, part), getattr(usage, whole)
-        if value is not None and limit is not None and value > limit:
+        if value > room:
+            setattr(usage, part, room)
+            usage.clamped = True
+        room -= min(value, room)
+    for part, whole in compress(_PARTS, _parts(usage)):
+        limit = getattr(usage, whole)
+        if limit is not None and getattr(usage, part) > limit:
             setattr(usage, part, limit)
             usage.clamped = True
     return usage

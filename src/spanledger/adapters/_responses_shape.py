@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spanledger.adapters._messages import grow, grow_call, responses_output
 from spanledger.adapters._openai_shape import error_of, identify
 from spanledger.adapters._openai_usage import take_usage
-from spanledger.adapters._read import fields, items, known, text
+from spanledger.adapters._read import NOTHING, fields, items, known, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,8 @@ _ARGUMENTS = frozenset(
 )
 _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _ENDED = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_STATUS = ("status", "incomplete_details", "error")
+_FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 _BILLED_CALLS = {"web_search_call": "web_search", "file_search_call": "file_search"}
 
 
@@ -54,8 +56,17 @@ def responses_response(result: Any, into: Response) -> None:
 
 def responses_chunk(event: Any, into: Response) -> None:
     """One typed event of a stream."""
-    seen = known(event)
-    kind = text(seen.get("type"))
+    seen = event if isinstance(event, dict) else getattr(event, "__dict__", NOTHING)
+    kind = seen.get("type")
+    if kind == "response.output_text.delta" and into.output is None:  # nearly all of a stream's hundreds of events
+        piece = seen.get("delta")
+        if isinstance(piece, str):
+            into.text.append(piece)
+    elif kind.__class__ is str:
+        _typed(kind, seen, into)
+
+
+def _typed(kind: str, seen: Mapping[str, Any], into: Response) -> None:
     if kind in _TEXT:
         _say(seen, _TEXT[kind], into)
     elif kind in _ARGUMENTS:
@@ -69,16 +80,17 @@ def responses_chunk(event: Any, into: Response) -> None:
     elif kind == "response.output_item.added":
         _begin(fields(seen.get("item")), into)
     elif kind == "error":
-        into.error_type = text(seen.get("code")) or error_of(seen) or "error"
+        into.error_type = text(seen.get("code")) or error_of(seen.get("error")) or "error"
 
 
 def _status(seen: Mapping[str, Any], into: Response) -> None:
     identify(seen, into)
-    into.status = text(seen.get("status")) or into.status
-    reason = text(fields(seen.get("incomplete_details")).get("reason"))
-    if into.status in {"completed", "incomplete", "failed", "cancelled"}:
-        into.finish_reasons = [reason or into.status]
-    into.error_type = error_of(seen) or into.error_type
+    status, details, error = map(seen.get, _STATUS)
+    if status and isinstance(status, str):
+        into.status = status
+    if into.status in _FINAL:
+        into.finish_reasons = [text(fields(details).get("reason")) or into.status]
+    into.error_type = error_of(error) or into.error_type
 
 
 def _say(seen: Mapping[str, Any], kind: str | None, into: Response) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 from spanledger.adapters._messages import chat_input, prompt_input, responses_input
 from spanledger.adapters._openai_request import ReadRequest, chat_prepare, prepare
-from spanledger.adapters._openai_shape import chat_chunk, chat_response, embeddings_response
+from spanledger.adapters._openai_shape import any_chunk, chat_chunk, chat_response, embeddings_response
 from spanledger.adapters._responses_shape import responses_chunk, responses_response
 from spanledger.engine.adapter import Adapter, Reader, Target
 from spanledger.model import Activity
@@ -33,8 +33,8 @@ def _both(path: str, reader: Reader, *, tap: str | None = None, since: str = "0"
 
 CHAT, CHAT_STREAM = _chat(streaming=False), _chat(streaming=True)
 RESPONSES, RESPONSES_STREAM, FETCH = _responses(), _responses(streaming=True), _responses("fetch_response")
-COMPLETIONS = Reader(ReadRequest("text_completion", ("prompt", "suffix")), chat_response, chat_chunk, chat_prepare, prompt_input)
-EMBEDDINGS = Reader(ReadRequest("embeddings", ("input",), activity=Activity.EMBEDDING), embeddings_response, chat_chunk, prepare)
+COMPLETIONS = Reader(ReadRequest("text_completion", ("prompt", "suffix")), chat_response, any_chunk, chat_prepare, prompt_input)
+EMBEDDINGS = Reader(ReadRequest("embeddings", ("input",), activity=Activity.EMBEDDING), embeddings_response, any_chunk, prepare)
 DECISIONS = Reader(
     ReadRequest("chat", ("input", "questions"), activity=Activity.CLASSIFICATION), responses_response, responses_chunk, prepare
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from spanledger.budgets.match import Matcher
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from spanledger.budgets.rule import Rule
     from spanledger.errors import ConfigurationError
-    from spanledger.ledger.ledger import Ledger
-    from spanledger.model import Balance, Entry, Request
+    from spanledger.ledger.ledger import Ledger, Standing
+    from spanledger.model import Entry, Request
     from spanledger.pricing.book import PriceBook
 
 __all__ = ["Admission", "Gate", "Notice"]
@@ -35,6 +36,13 @@ _GENERATING = frozenset({"chat", "generate_content", "text_completion", "invoke_
 """Operations whose output is bounded by an assumption where the request sets no bound itself."""
 _MOST_OUTPUT = 10**9
 """More tokens than any model writes; keeps an absurd bound from overflowing the ledger's 64 bits."""
+_USE: dict[Unit, Callable[[Entry], int | None]] = {
+    Unit.USD: attrgetter("cost.nano_usd"), Unit.TOKENS: attrgetter("usage.total"), Unit.CALLS: lambda _entry: 1,
+}  # fmt: skip
+"""What a call uses of a budget in each unit."""
+_AMOUNT = attrgetter("amount")
+_new = tuple.__new__
+"""Makes a named tuple in C; ``Hold()`` is a Python function around it."""
 _PAUSE = 1.0
 """Seconds between looks at a ledger that could not be reached. These do not wait: every call would be held up by its time-out."""
 
@@ -113,45 +121,47 @@ class Gate:
             hold = matcher.find(draft)
             if hold is not None:
                 holds.append(hold)
-                needs_estimate = needs_estimate or hold.unit is not Unit.CALLS
+                if hold.unit is not Unit.CALLS:
+                    needs_estimate = True
         if needs_estimate:
             self._estimate(draft, request)
-        if holds:
-            holds = self._amounts(holds, draft)
-        return self._reserve(draft, holds, wait=wait)
+        if self._block_unpriced and _is_unpriced(draft):
+            self._refuse_unpriced(draft, holds)
+        return self._reserve(draft, _with_use(holds, draft), wait=wait)
 
     def _estimate(self, draft: Entry, request: Request) -> None:
         usage = draft.usage
         if usage.input is not None or usage.output is not None or draft.cost.nano_usd is not None or draft.plugin is not None:
             return
         tokens = 0 if request.content is None else estimate_input(request.content, request.provider, request.model)
-        draft.usage = usage = Usage(tokens, self._output(request), state=State.ESTIMATED)
+        bound = request.max_output
+        if bound is None or not 0 <= bound <= _MOST_OUTPUT or request.choices > 1:
+            bound = self._bound(request)
+        draft.usage = usage = Usage(tokens, bound, state=State.ESTIMATED)
         draft.cost = self._book.price(draft.provider, draft.model, usage, when=draft.time, context=request.context)
 
-    def _output(self, request: Request) -> int | None:
+    def _bound(self, request: Request) -> int | None:
+        """The bound of the output where the request does not simply say it."""
         bound = request.max_output
         if bound is None or bound < 0:  # -1 is "no limit" in several APIs
             bound = self._assumed_output if request.operation in _GENERATING else None
-        if bound is not None and (bound > _MOST_OUTPUT or request.choices > 1):
-            bound = min(bound, _MOST_OUTPUT) * max(1, request.choices)
-        return bound
+        return None if bound is None else min(bound, _MOST_OUTPUT) * max(1, request.choices)
 
-    def _amounts(self, holds: list[Hold], draft: Entry) -> list[Hold]:
-        """The holds with what the call is estimated to need."""
-        if self._block_unpriced and _is_unpriced(draft):
-            for hold in holds:
-                if hold.unit is Unit.USD and hold.blocking:
-                    why = f"(no price for {draft.provider}/{draft.model})"
-                    self._refuse(Refusal(hold._replace(scope=f"{hold.scope} {why}".strip()), 0, 0), draft)
-        return [_with_use(hold, draft) for hold in holds]
+    def _refuse_unpriced(self, draft: Entry, holds: Sequence[Hold]) -> None:
+        for hold in holds:
+            if hold.unit is Unit.USD and hold.blocking:
+                why = f"(no price for {draft.provider}/{draft.model})"
+                self._refuse(Refusal(hold._replace(scope=f"{hold.scope} {why}".strip()), 0, 0), draft)
 
     def _reserve(self, draft: Entry, holds: list[Hold], *, wait: bool) -> Admission:
-        away = self._look_again > 0
-        if away and time.monotonic() < self._look_again:
+        away = self._look_again
+        if away and time.monotonic() < away:
             return self._without_ledger(draft, holds)
         # What is known to cost nothing cannot break a budget, not even an overdrawn one: a free model passes. Where the cost is
         # not known, a hold of 0 asks the ledger whether the budget is used up already.
-        needed = holds if _is_unpriced(draft) else [hold for hold in holds if hold.amount]
+        needed = holds
+        if not all(map(_AMOUNT, holds)) and not _is_unpriced(draft):
+            needed = [hold for hold in holds if hold.amount]
         try:
             refusal = self._ledger.reserve(draft, needed, self._clock() + self._lease, wait=wait and not away)
         except LedgerError as error:
@@ -162,8 +172,11 @@ class Gate:
         self._look_again = 0.0
         if refusal is not None:
             self._refuse(refusal, draft)
-        self.spool.track(draft.id)
-        return Admission(draft.id, holds, True)
+        spool = self.spool
+        spool.leases.add(draft.id)
+        if spool.worker is None:
+            spool.start()
+        return _new(Admission, (draft.id, holds, True))
 
     def _is_away(self, error: LedgerError) -> None:
         if not self._look_again:
@@ -187,31 +200,14 @@ class Gate:
 
         With ``wait=False`` and a busy ledger, or whenever the ledger does not take it, the spool settles it later.
         """
-        charges = [_charge(hold, entry) for hold in admission.holds]
-        if admission.reserved and not self._look_again:
-            self._settle(entry, charges, wait=wait)
-        else:
+        charges = admission.holds
+        if entry.usage.state is not State.UNKNOWN or _has_numbers(entry):
+            charges = _with_use(charges, entry)
+        if not admission.reserved or self._look_again:
             self.spool.put(entry, charges)
-
-    def settle_unreserved(self, entry: Entry, *, wait: bool = True) -> None:
-        """Settles a call that is seen only now: it is charged to its budgets as they match the entry. Never raises."""
-        charges = [_charge(hold, entry) for matcher in self._matchers if (hold := matcher.find(entry)) is not None]
-        if wait:
-            self.spool.start()
-        self._settle(entry, charges, wait=wait)
-
-    def release(self, admission: Admission) -> None:
-        """Gives a reservation back: the call was never sent. If the ledger cannot be reached, the lease's end books the estimate."""
-        self.spool.untrack(admission.entry_id)
-        if admission.reserved:
-            try:
-                self._ledger.release(admission.entry_id)
-            except LedgerError as error:
-                log.warning("cannot give a reservation back (%s); when its lease ends it is booked by its estimate", error)
-
-    def _settle(self, entry: Entry, charges: list[Hold], *, wait: bool) -> None:
+            return
         try:
-            balances = self._ledger.settle(entry, charges, wait=wait)
+            standings = self._ledger.settle(entry, charges, wait=wait)
         except LedgerBusy:
             self.spool.put(entry, charges)
         except LedgerError as error:
@@ -221,13 +217,29 @@ class Gate:
             log.exception("the ledger did not take an entry; it is tried again")
             self.spool.put(entry, charges)
         else:
-            self.spool.untrack(entry.id)
-            self._teller.settled(entry, balances)
+            self.spool.leases.discard(entry.id)
+            self._teller.settled(entry, standings)
 
-    def _settled_late(self, entry: Entry, balances: Sequence[Balance]) -> None:
+    def settle_unreserved(self, entry: Entry, *, wait: bool = True) -> None:
+        """Settles a call that is seen only now: it is charged to its budgets as they match the entry. Never raises."""
+        holds = [hold for matcher in self._matchers if (hold := matcher.find(entry)) is not None]
+        if wait:
+            self.spool.start()
+        self.settle(entry, Admission(entry.id, holds, reserved=True), wait=wait)
+
+    def release(self, admission: Admission) -> None:
+        """Gives a reservation back: the call was never sent. If the ledger cannot be reached, the lease's end books the estimate."""
+        self.spool.leases.discard(admission.entry_id)
+        if admission.reserved:
+            try:
+                self._ledger.release(admission.entry_id)
+            except LedgerError as error:
+                log.warning("cannot give a reservation back (%s); when its lease ends it is booked by its estimate", error)
+
+    def _settled_late(self, entry: Entry, standings: Sequence[Standing]) -> None:
         """The spool settled something: the ledger can be reached."""
         self._look_again = 0.0
-        self._teller.settled(entry, balances)
+        self._teller.settled(entry, standings)
 
 
 def _refusal(why: str) -> Refusal:
@@ -240,19 +252,14 @@ def _is_unpriced(draft: Entry) -> bool:
     return draft.cost.nano_usd is None and draft.usage.total > 0 and draft.plugin is None
 
 
-def _with_use(hold: Hold, entry: Entry) -> Hold:
-    """The hold with what an entry says that the call uses of its budget."""
-    account, budget, scope, unit, limit, _, ends, blocking = hold
-    if unit is Unit.USD:
-        amount = entry.cost.nano_usd or 0
-    elif unit is Unit.TOKENS:
-        amount = entry.usage.total
-    else:
-        amount = 1
-    return Hold(account, budget, scope, unit, limit, amount, ends, blocking)
+def _has_numbers(entry: Entry) -> bool:
+    """Whether an entry of unknown usage says what to charge: an estimate in numbers, or nothing, since the call failed."""
+    return entry.usage.input is not None or entry.usage.output is not None or entry.error is not None
 
 
-def _charge(hold: Hold, entry: Entry) -> Hold:
-    usage = entry.usage
-    unknown = usage.state is State.UNKNOWN and usage.input is None and usage.output is None and entry.error is None
-    return hold if unknown and hold.unit is not Unit.CALLS else _with_use(hold, entry)
+def _with_use(holds: Sequence[Hold], entry: Entry) -> list[Hold]:
+    """The holds with what an entry says that the call uses of their budgets."""
+    used = []  # as a comprehension it would be another frame in every call, before Python 3.12
+    for account, budget, scope, unit, limit, _, ends, blocking in holds:
+        used.append(_new(Hold, (account, budget, scope, unit, limit, _USE[unit](entry) or 0, ends, blocking)))
+    return used

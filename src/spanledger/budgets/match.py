@@ -5,6 +5,7 @@ Only the entry is read: a settlement that is corrected later, elsewhere, must fi
 
 from __future__ import annotations
 
+import math
 import re
 from fnmatch import translate
 from operator import attrgetter
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spanledger.budgets import windows
 from spanledger.budgets.rule import Action, Rule, Window
-from spanledger.model import Hold
+from spanledger.model import Hold, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,21 +51,28 @@ class Matcher:
         self._current = _Accounts(0.0, 0.0, {})
 
     def find(self, entry: Entry) -> Hold | None:
-        """A hold of nothing on the entry's account, in the window in which the call started; None if the rule is not about this call.
+        """A hold on the entry's account, in the window in which the call started; None if the rule is not about this call.
 
-        A call without one of the rule's keys, or with an empty one, is outside the budget.
+        Its amount is what every call uses: 1 in a budget of calls, else nothing. A call without one of the rule's keys, or with an
+        empty one, is outside the budget.
         """
         for read, fits in self._filters:
             filtered = read(entry)
             if not filtered or fits(filtered) is None:
                 return None
-        values = tuple([read(entry) for read in self._readers]) if self._readers else ()
-        if not all(values):
-            return None
+        values: tuple[str | None, ...] = ()
+        if self._readers:
+            values = tuple([read(entry) for read in self._readers])
+            if not all(values):
+                return None
         accounts = self._current
-        if self._window is not None and not accounts.start <= entry.time < accounts.end:
-            accounts = self._current = _Accounts(*windows.bounds(self._window, entry.time, self._zone), {})
+        if not accounts.start <= entry.time < accounts.end:
+            accounts = self._current = self._open_window(entry.time)
         return accounts.known.get(values) or self._open(values, accounts)
+
+    def _open_window(self, when: float) -> _Accounts:
+        start, end = (-math.inf, math.inf) if self._window is None else windows.bounds(self._window, when, self._zone)
+        return _Accounts(start, end, {})
 
     def _open(self, values: tuple[str | None, ...], accounts: _Accounts) -> Hold:
         rule = self.rule
@@ -74,7 +82,7 @@ class Matcher:
         # change while its name stays: what was spent in tokens must not be compared with a limit in USD.
         account = f"{rule.name} {rule.unit} {rule.window or 'in all'} {since} {labelled}"
         scope = ", ".join(f"{label}={value}" for label, value in labelled.items())
-        hold = Hold(account, rule.name, scope, rule.unit, rule.limit, 0, ends, rule.action is Action.BLOCK)
+        hold = Hold(account, rule.name, scope, rule.unit, rule.limit, int(rule.unit is Unit.CALLS), ends, rule.action is Action.BLOCK)
         if len(accounts.known) >= _REMEMBERED:
             accounts.known.clear()
         accounts.known[values] = hold

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from spanledger.model import Balance, Entry, Refusal, Unit
+    from spanledger.ledger.ledger import Standing
+    from spanledger.model import Entry, Refusal, Unit
 
 log = logging.getLogger("spanledger")
 _REMEMBERED = 10_000
+_Kind = Literal["budget_threshold", "budget_refused"]
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Something to tell people about a budget. Amounts are in ``unit``: nano-USD, tokens or calls."""
 
-    kind: Literal["budget_threshold", "budget_refused"]
+    kind: _Kind
     budget: str
     scope: str
     unit: Unit
@@ -49,25 +51,20 @@ class Teller:
         self._notify = notify
         self._told: OrderedDict[tuple[str, int], object] = OrderedDict()
 
-    def settled(self, entry: Entry, balances: Sequence[Balance]) -> None:
+    def settled(self, entry: Entry, standings: Sequence[Standing]) -> None:
         """Tells the thresholds that the accounts' spent amounts have reached, lowest first."""
-        for balance in balances:
-            for percent in self._percents.get(balance.budget, ()):
-                if not balance.spent or balance.spent * 100 < percent * balance.limit:
+        for hold, spent, reserved in standings:
+            for percent in self._percents.get(hold.budget, ()):
+                if spent * 100 < percent * hold.limit:
                     break
-                if self._is_first(balance.account, percent):
-                    self._tell(_threshold(balance, percent, entry))
+                if spent and self._is_first(hold.account, percent):
+                    self._tell(_notice("budget_threshold", (hold, spent, reserved), None, percent, entry))
 
     def refused(self, refusal: Refusal, draft: Entry) -> None:
         """Tells a refusal."""
         hold, spent, reserved = refusal
         percent = (spent + reserved) * 100 // hold.limit if hold.limit else None
-        self._tell(
-            Notice(
-                "budget_refused", hold.budget, hold.scope, hold.unit, hold.limit, spent, reserved, hold.amount, percent, hold.ends,
-                draft.execution, draft.id,
-            )
-        )  # fmt: skip
+        self._tell(_notice("budget_refused", refusal, hold.amount, percent, draft))
 
     def _is_first(self, account: str, percent: int) -> bool:
         """Whether this threshold of this account (its id names the window) was not told before. Each step is atomic."""
@@ -85,8 +82,8 @@ class Teller:
                 log.exception("a budget notice could not be delivered")
 
 
-def _threshold(balance: Balance, percent: int, entry: Entry) -> Notice:
+def _notice(kind: _Kind, standing: Standing | Refusal, asked: int | None, percent: int | None, entry: Entry) -> Notice:
+    hold, spent, reserved = standing
     return Notice(
-        "budget_threshold", balance.budget, balance.scope, balance.unit, balance.limit, balance.spent, balance.reserved, None, percent,
-        balance.ends, entry.execution, entry.id,
+        kind, hold.budget, hold.scope, hold.unit, hold.limit, spent, reserved, asked, percent, hold.ends, entry.execution, entry.id
     )  # fmt: skip

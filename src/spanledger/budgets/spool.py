@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from spanledger.ledger.ledger import Ledger
-    from spanledger.model import Balance, Entry, Hold
+    from spanledger.ledger.ledger import Ledger, Standing
+    from spanledger.model import Entry, Hold
 
 log = logging.getLogger("spanledger")
 BOUND = 10_000
@@ -59,7 +59,7 @@ class Spool:
     ) -> None:
         self.ledger, self.lease_seconds, self.bound, self.clock = ledger, lease_seconds, bound, clock
         self.spills = spill.Folder(state_dir if ledger.shared else None, ledger_url)
-        self.settled: Callable[[Entry, Sequence[Balance]], None] = lambda _entry, _balances: None
+        self.settled: Callable[[Entry, Sequence[Standing]], None] = lambda _entry, _standings: None
         """Told of each settlement that the thread made; set by the gate."""
         self.forget()
         _spools.add(self)
@@ -68,42 +68,34 @@ class Spool:
         """Becomes empty, with no thread: in a forked child, where the thread is missing and any lock may be held."""
         self.inbox: SimpleQueue[Settlement | threading.Event | None] = SimpleQueue()
         self.leases: set[str] = set()
-        self._worker: _Worker | None = None
+        """Entry ids of the calls under way, whose leases the thread renews: who admits a call adds it, who settles it discards it."""
+        self.worker: _Worker | None = None
+        """The thread, if it was started."""
         self._starting = threading.Lock()
 
     def put(self, entry: Entry, charges: Sequence[Hold]) -> None:
         """Queues a settlement. Safe in a finaliser: ``SimpleQueue.put`` is reentrant, and nothing else happens here."""
         self.inbox.put(Settlement(entry, charges))
 
-    def track(self, entry_id: str) -> None:
-        """Renews this call's lease until ``untrack``; starts the thread."""
-        self.leases.add(entry_id)
-        if self._worker is None:
-            self.start()
-
-    def untrack(self, entry_id: str) -> None:
-        """The call is settled or given back."""
-        self.leases.discard(entry_id)
-
     def start(self) -> None:
         """Starts the thread if it does not run."""
         with self._starting:
-            if self._worker is None:
+            if self.worker is None:
                 worker = _Worker(self)
                 try:
                     worker.start()
                 except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
                     return
-                self._worker = worker
+                self.worker = worker
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that was queued before is settled, trying at once; False if that took longer than ``timeout`` seconds."""
-        if self._worker is None and self.inbox.empty():
+        if self.worker is None and self.inbox.empty():
             return True
         done = threading.Event()
         self.inbox.put(done)
         self.start()
-        return self._worker is not None and done.wait(timeout)
+        return self.worker is not None and done.wait(timeout)
 
     def close(self, timeout: float) -> None:
         """Settles what is queued; what the ledger has not taken after ``timeout`` seconds goes to a spill file, else to the log.
@@ -113,7 +105,7 @@ class Spool:
         ends = time.monotonic() + timeout
         self.flush(timeout)
         with self._starting:
-            worker, self._worker = self._worker, None
+            worker, self.worker = self.worker, None
         left: list[Settlement] = []
         if worker is not None:
             worker.stopping = True
@@ -194,12 +186,12 @@ class _Worker(threading.Thread):
         return True
 
     def _settle(self, settlement: Settlement) -> None:
-        balances = self._ledger.settle(settlement.entry, settlement.charges)
-        self._spool.untrack(settlement.entry.id)
-        self._spool.settled(settlement.entry, balances)
+        standings = self._ledger.settle(settlement.entry, settlement.charges)
+        self._spool.leases.discard(settlement.entry.id)
+        self._spool.settled(settlement.entry, standings)
 
     def _give_up(self, settlement: Settlement) -> None:
-        self._spool.untrack(settlement.entry.id)
+        self._spool.leases.discard(settlement.entry.id)
         spill.write_to_log([settlement])
 
     def _tend(self) -> None:

@@ -13,6 +13,7 @@ from opentelemetry import trace
 
 from spanledger import scopes
 from spanledger.engine import runs
+from spanledger.engine.context import within
 from spanledger.engine.runtime import new_id
 from spanledger.errors import BudgetExceeded, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
@@ -147,7 +148,7 @@ class Call:
             entry.trace_id, entry.span_id = f"{trace_id:032x}", f"{identity.span_id:016x}"
             if entry.execution == entry.id:
                 entry.execution = entry.trace_id
-        self.context = otel_context.set_value(_INSIDE, self, trace.set_span_in_context(span, context))
+        self.context = within(context, span, _INSIDE, self)
         if self.response.output is not None and self.reader.content is not None:
             self.content = self.reader.content(self.use.kwargs if self.request.tool_name is None else self.request.content)
 

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from wrapt import FunctionWrapper
 
 from spanledger.engine.call import Call, Use, library_in_call
-from spanledger.engine.live import attach, detach
+from spanledger.engine.context import attach, current, detach
 from spanledger.engine.managers import LiveAsyncManager, LiveManager
 from spanledger.engine.receive import Kind, kind_of, receive
 from spanledger.engine.runtime import Runtime, active
@@ -37,7 +37,7 @@ def wrap(function: Any, library: str, target: Target) -> Any:
     driver = _driver(plain, target)
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Any:
-        runtime, context = active(), otel_context.get_current()
+        runtime, context = active(), current()
         # An empty context, as of a script without spans of its own, says neither.
         if runtime is None or (context and (_part_of_another(library, target) or not is_instrumentation_enabled())):
             return wrapped(*args, **kwargs)

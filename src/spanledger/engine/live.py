@@ -6,11 +6,12 @@ The call's OpenTelemetry context is active only while the library is reading, so
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from wrapt import ObjectProxy
+
+from spanledger.engine.context import attach, detach
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,12 +40,6 @@ class Live(_Proxy):
 
     def _self_leave(self, error: BaseException | None) -> None:
         self._self_call.end(outcome="caller_error" if error is not None else "closed")
-
-
-# Straight at the context variable where OpenTelemetry keeps one: streams do this for every chunk. Only where a context is sure to be left
-# in the thread and task that entered it; elsewhere OpenTelemetry's own functions, which forgive.
-_variable: Any = getattr(getattr(otel_context, "_RUNTIME_CONTEXT", None), "_current_context", None)
-attach, detach = (_variable.set, _variable.reset) if isinstance(_variable, ContextVar) else (otel_context.attach, otel_context.detach)
 
 
 class LiveStream(Live):

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spanledger.errors import LedgerBusy, LedgerError
 from spanledger.ledger import fork, schema
@@ -53,8 +53,8 @@ class Database:
         self._pid = os.getpid()
         fork.watch(self)
 
-    def write(self, work: Callable[[sqlite3.Connection], T], *, wait: bool = True) -> T:
-        """Runs ``work`` in one transaction: all of it happens, or nothing.
+    def write(self, work: Callable[..., T], *args: Any, wait: bool = True) -> T:
+        """Runs ``work`` with the connection and ``args`` in one transaction: all of it happens, or nothing.
 
         Raises:
             LedgerBusy: ``wait`` is false and another thread or process is writing.
@@ -64,9 +64,9 @@ class Database:
         try:
             db = self._open()
             try:  # around BEGIN too: an interrupt (Ctrl-C) may arrive right behind it
-                self._insist(lambda: db.execute("BEGIN IMMEDIATE"), wait=wait)
-                result = work(db)
-                self._insist(lambda: db.execute("COMMIT"), wait=wait)
+                self._insist(db.execute, "BEGIN IMMEDIATE", wait=wait)
+                result = work(db, *args)
+                self._insist(db.execute, "COMMIT", wait=wait)
             except BaseException:
                 self._roll_back(db)
                 raise
@@ -81,7 +81,7 @@ class Database:
         self._acquire(wait=True)
         try:
             db = self._open()
-            return self._insist(lambda: work(db), wait=True)
+            return self._insist(work, db, wait=True)
         except sqlite3.Error as error:
             raise self._explained(error) from error
         finally:
@@ -139,7 +139,7 @@ class Database:
             schema.create_private(self.path)
             db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
             try:
-                self._insist(lambda: schema.prepare(db, self.path), wait=True)
+                self._insist(schema.prepare, db, self.path, wait=True)
             except BaseException:
                 db.close()
                 raise
@@ -152,12 +152,12 @@ class Database:
             with suppress(sqlite3.Error):  # what was committed is safe; the rest of closing is housekeeping
                 connection.close()
 
-    def _insist(self, action: Callable[[], T], *, wait: bool) -> T:
+    def _insist(self, action: Callable[..., T], *args: Any, wait: bool) -> T:
         """Does ``action``, again and again while other processes are in the way."""
         deadline = 0.0
         while True:
             try:
-                return action()
+                return action(*args)
             except sqlite3.OperationalError as error:
                 if _code(error) != sqlite3.SQLITE_BUSY:
                     raise

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from spanledger.ledger import sums
 from spanledger.ledger.rules import winner
 from spanledger.ledger.tally import Tally
-from spanledger.model import Total
+from spanledger.model import Entry, Hold, Total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spanledger.model import Entry, Hold
+    from spanledger.model import BookSum
 
 _REMEMBERED = ("day", "model", "provider", "activity", "operation", "workflow", "plugin", "service")
 """By what the sums of older entries can still be grouped. The rest has too many values to keep for ever."""
+_MANY = 256
+"""Entries that may wait until they are summed up: the call that meets the last of them waits for all."""
 
 
-class Kept(NamedTuple):
-    """An entry and, while a later settlement may replace it, what it was charged to. ``swept``: the sweep wrote it."""
-
-    entry: Entry
-    charges: Sequence[Hold]
-    swept: bool
+Kept = tuple[Entry, Sequence[Hold], bool]
+"""An entry; what it was charged to, while a later settlement may replace it; whether the sweep wrote it. Every call makes one."""
 
 
 @dataclass(slots=True)
@@ -41,52 +38,54 @@ class History:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._by_response: OrderedDict[str, Entry] = OrderedDict()
+        self.kept: OrderedDict[str, Kept] = OrderedDict()
+        """By the entries' ids; ``_MANY`` too many for a while."""
+        self._waiting: deque[tuple[Entry, Kept | None]] = deque()
+        """Entries put and not yet accounted for in what follows, with those that they replaced."""
+        self._by_response: dict[str, Entry] = {}
         self._steps: OrderedDict[tuple[str, str], _Step] = OrderedDict()
         self._older: dict[tuple[str | None, ...], Total] = {}
-        self.tally = Tally()
+        self._tally = Tally()
 
-    def get(self, entry_id: str) -> Kept | None:
-        """The entry of this id, if it is among those kept."""
-        return self._kept.get(entry_id)
-
-    def put(self, kept: Kept) -> None:
-        """Adds an entry, or replaces the one with its id."""
-        entry = kept.entry
+    def put(self, entry: Entry, charges: Sequence[Hold], there: Kept | None, *, swept: bool = False) -> None:
+        """Adds an entry, or replaces the one with its id, ``there``."""
         if entry.attempt is not None and entry.execution is not None and entry.step is not None:
             self._put_in_step(entry, entry.execution, entry.step, entry.attempt)
-        self.tally.added(entry, replaces=entry.id in self._kept)
-        self._kept[entry.id] = kept
-        if len(self._kept) > self._most:
-            self._fold(self._kept.popitem(last=False)[1].entry)
-        if entry.response_id is not None:
-            known = self._by_response.get(entry.response_id)
-            if known is None or known.id == entry.id or known.time <= entry.time:
-                self._by_response[entry.response_id] = entry
-                _bound(self._by_response, self._most)
+        self.kept[entry.id] = (entry, charges, swept)
+        waiting = self._waiting
+        waiting.append((entry, there))
+        if len(waiting) >= _MANY:
+            self._catch_up()
 
     def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
         """See ``Ledger.end_step``."""
+        self._catch_up()
         record = self._step(execution, step)
         record.ended[attempt] = ok
         counts = winner(record.ended.items())
         for entry_id in record.entry_ids:
-            kept = self._kept.get(entry_id)
-            if kept and kept.entry.attempt in record.ended:
-                before, kept.entry.superseded = kept.entry.superseded, kept.entry.attempt != counts
-                if kept.entry.superseded and not before:
-                    self.tally.superseded(kept.entry)
+            entry = self.kept[entry_id][0] if entry_id in self.kept else None
+            if entry is not None and entry.attempt in record.ended:
+                before, entry.superseded = entry.superseded, entry.attempt != counts
+                if entry.superseded and not before:
+                    self._tally.superseded(entry)
 
     def find_response(self, response_id: str) -> Entry | None:
         """The newest entry with this response id."""
+        self._catch_up()
         return self._by_response.get(response_id)
+
+    def sums(self) -> list[BookSum]:
+        """See ``Ledger.sums``."""
+        self._catch_up()
+        return self._tally.sums()
 
     def entries(self, since: float | None, until: float | None, execution: str | None, trace_id: str | None) -> list[Entry]:
         """Copies of the chosen entries among those kept, in the order of their start."""
+        self._catch_up()
         chosen = [
             replace(entry)
-            for entry, _, _ in self._kept.values()
+            for entry, _, _ in self.kept.values()
             if (since is None or entry.time >= since)
             and (until is None or entry.time < until)
             and (execution is None or entry.execution == execution)
@@ -96,6 +95,7 @@ class History:
 
     def older(self, since: float | None, until: float | None) -> list[Total]:
         """Sums of the entries no longer kept, for days that begin within the bounds."""
+        self._catch_up()
         return [
             total
             for total in self._older.values()
@@ -104,15 +104,39 @@ class History:
 
     def _put_in_step(self, entry: Entry, execution: str, step: str, attempt: int) -> None:
         record = self._step(execution, step)
-        if entry.id not in self._kept:
+        if entry.id not in self.kept:
             record.entry_ids.append(entry.id)
         if attempt in record.ended:
             entry.superseded = attempt != winner(record.ended.items())
 
     def _step(self, execution: str, step: str) -> _Step:
         record = self._steps.setdefault((execution, step), _Step())
-        _bound(self._steps, self._most)
+        if len(self._steps) > self._most:
+            self._steps.popitem(last=False)
         return record
+
+    def _catch_up(self) -> None:
+        """Sums and indexes what was put: when somebody asks, or enough of it waits, but not in every call."""
+        while self._waiting:
+            entry, there = self._waiting.popleft()
+            if there is not None:
+                self._forget_response(there[0])
+            self._tally.added(entry, replaces=there is not None)
+            self._index_response(entry)
+        while len(self.kept) > self._most:
+            oldest = self.kept.popitem(last=False)[1][0]
+            self._forget_response(oldest)
+            self._fold(oldest)
+
+    def _index_response(self, entry: Entry) -> None:
+        if entry.response_id is not None:
+            known = self._by_response.get(entry.response_id)
+            if known is None or known.time <= entry.time:
+                self._by_response[entry.response_id] = entry
+
+    def _forget_response(self, entry: Entry) -> None:
+        if entry.response_id is not None and self._by_response.get(entry.response_id) is entry:
+            del self._by_response[entry.response_id]
 
     def _fold(self, entry: Entry) -> None:
         values = tuple(sums.value_of(entry, name) for name in _REMEMBERED)
@@ -124,8 +148,3 @@ class History:
 
 def _start(total: Total) -> float:
     return dt.datetime.fromisoformat(f"{total.group['day']}T00:00:00+00:00").timestamp()
-
-
-def _bound(store: OrderedDict[Any, Any], most: int) -> None:
-    if len(store) > most:
-        store.popitem(last=False)

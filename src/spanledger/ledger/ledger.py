@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from spanledger.model import Hold
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from spanledger.model import AuditRecord, Balance, BookSum, Entry, Execution, Hold, Refusal, Total
+    from spanledger.model import AuditRecord, Balance, BookSum, Entry, Execution, Refusal, Total
 
 GROUPS = ("model", "provider", "activity", "operation", "workflow", "execution", "step", "plugin", "service", "day")
 """Columns by which totals can be grouped, besides any scope key (customer, user, ...)."""
+
+Standing = tuple[Hold, int, int]
+"""What was charged to an account, and what is spent and reserved there since; a plain tuple, because every call makes one."""
 
 
 class Ledger(Protocol):
@@ -32,11 +37,12 @@ class Ledger(Protocol):
         ``expires``, ``sweep`` writes it as ``unknown``. A call without holds is reserved too, so that a killed one leaves a trace.
         """
 
-    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Balance]:
+    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Standing]:
         """Frees what ``reserve`` took for this entry id, adds ``charges`` to spent, writes the entry: in one step.
 
         Idempotent by ``entry.id``: a second settlement changes nothing, with one exception: an entry whose usage state is not
-        exact is replaced by one that is, and the accounts are corrected by the difference. Returns the charged accounts' state.
+        exact is replaced by one that is, and the accounts are corrected by the difference. Returns the accounts it charged: none, if it
+        changed nothing.
         """
 
     def release(self, entry_id: str) -> None:

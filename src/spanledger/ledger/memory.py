@@ -5,36 +5,39 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from spanledger.errors import LedgerBusy
 from spanledger.ledger import fork, sums
 from spanledger.ledger.chain import Audit
 from spanledger.ledger.history import History, Kept
-from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, Account, is_open, replaces, take
-from spanledger.model import State
+from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, Account, book, is_open, replaces, take
+from spanledger.model import Entry, Hold, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from spanledger.model import AuditRecord, Balance, BookSum, Entry, Execution, Hold, Refusal, Total
+    from spanledger.ledger.ledger import Standing
+    from spanledger.model import AuditRecord, Balance, BookSum, Execution, Refusal, Total
 
 MOST_ENTRIES = 100_000
+
+_Lease = tuple[Entry, Sequence[Hold], float]
+"""A draft, its holds, and when the lease expires; a plain tuple, because every call makes one."""
 
 
 def _new_identity() -> str:
     return os.urandom(8).hex()
 
 
-class _Lease(NamedTuple):
-    draft: Entry
-    holds: Sequence[Hold]
-    expires: float
+def _busy() -> LedgerBusy:
+    return LedgerBusy("the ledger in memory is being written by another thread")
 
 
 class MemoryLedger:
-    """See ``Ledger`` for what the methods promise. An entry handed over belongs to the ledger: do not change it afterwards.
+    """See ``Ledger`` for what the methods promise. What is handed over belongs to the ledger: do not change it afterwards.
 
     Memory is bounded: ``entries`` reaches back ``most_entries`` entries. Older ones stay in ``totals`` as sums by day, which can be grouped
     by the columns of ``GROUPS`` except execution and step; a ``since`` within a day leaves out that day's older ones. A settlement
@@ -57,47 +60,53 @@ class MemoryLedger:
 
     def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
         """See ``Ledger.reserve``. A second reservation for the same entry changes nothing."""
-        self._acquire(wait=wait)
+        if not self._lock.acquire(wait):
+            raise _busy()
         try:
             if draft.id in self._leases:
                 return None
-            refusal = take(self._account, holds)
+            refusal = take(self._accounts, holds)
             if refusal is None:
-                self._leases[draft.id] = _Lease(draft, tuple(holds), expires)
+                self._leases[draft.id] = (draft, holds, expires)
             return refusal
         finally:
             self._lock.release()
 
-    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Balance]:
+    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Standing]:
         """See ``Ledger.settle``. What ``sweep`` wrote is replaced by any settlement."""
-        self._acquire(wait=wait)
+        if not self._lock.acquire(wait):
+            raise _busy()
         try:
-            self._free(entry.id)
-            there = self._history.get(entry.id)
-            if there is None or replaces(entry.usage.state, there.entry.usage.state, swept=there.swept):
-                self._write(entry, charges, there)
-            return [self._accounts[charge.account].balance() for charge in charges if charge.account in self._accounts]
+            lease = self._leases.pop(entry.id, None)
+            taken = () if lease is None else lease[1]
+            there = self._history.kept.get(entry.id)
+            if there is not None and not self._gives_way(there, entry):
+                return book(self._accounts, taken, ())
+            standings = book(self._accounts, taken, charges)
+            self._history.put(entry, () if entry.usage.state is State.EXACT else charges, there)
+            return standings
         finally:
             self._lock.release()
 
     def release(self, entry_id: str) -> None:
         """See ``Ledger.release``."""
         with self._lock:
-            self._free(entry_id)
+            if lease := self._leases.pop(entry_id, None):
+                book(self._accounts, lease[1], ())
 
     def renew(self, entry_ids: Iterable[str], expires: float) -> None:
         """See ``Ledger.renew``. A lease is never shortened."""
         with self._lock:
             for entry_id in entry_ids:
-                lease = self._leases.get(entry_id)
-                if lease and lease.expires < expires:
-                    self._leases[entry_id] = lease._replace(expires=expires)
+                if lease := self._leases.get(entry_id):
+                    draft, holds, before = lease
+                    self._leases[entry_id] = (draft, holds, max(before, expires))
 
     def sweep(self, now: float) -> list[Entry]:
         """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago."""
         with self._lock:
-            expired = [lease for lease in self._leases.values() if lease.expires < now]
-            written = [replace(entry) for lease in expired if (entry := self._sweep_one(lease))]
+            expired = [(draft, holds) for draft, holds, expires in self._leases.values() if expires < now]
+            written = [replace(entry) for draft, holds in expired if (entry := self._sweep_one(draft, holds))]
             for account in list(self._accounts.values()):
                 if not account.reserved and not is_open(account.hold.ends, now - CLOSED_ACCOUNTS_KEPT):
                     del self._accounts[account.hold.account]
@@ -169,7 +178,7 @@ class MemoryLedger:
     def sums(self) -> list[BookSum]:
         """See ``Ledger.sums``."""
         with self._lock:
-            return self._history.tally.sums()
+            return self._history.sums()
 
     def append_audit(self, time: float, key: str, text: str) -> AuditRecord | None:
         """See ``Ledger.append_audit``."""
@@ -207,41 +216,25 @@ class MemoryLedger:
         for account in self._accounts.values():
             account.reserved = 0
 
-    def _acquire(self, *, wait: bool) -> None:
-        if not self._lock.acquire(blocking=wait):
-            msg = "the ledger in memory is being written by another thread"
-            raise LedgerBusy(msg)
+    def _gives_way(self, there: Kept, entry: Entry) -> bool:
+        """Whether the entry that is there is no better than this one; it takes its charges with it."""
+        known, charges, swept = there
+        if not replaces(entry.usage.state, known.usage.state, swept=swept):
+            return False
+        for hold in charges:
+            if account := self._accounts.get(hold.account):
+                account.refund(hold.amount)
+        return True
 
-    def _account(self, hold: Hold) -> Account:
-        account = self._accounts.get(hold.account)
-        if account is None:
-            account = self._accounts[hold.account] = Account(hold)
-        account.hold = hold
-        return account
-
-    def _free(self, entry_id: str) -> None:
-        lease = self._leases.pop(entry_id, None)
-        if lease:
-            for hold in lease.holds:
-                if account := self._accounts.get(hold.account):
-                    account.free(hold.amount)
-
-    def _write(self, entry: Entry, charges: Sequence[Hold], there: Kept | None) -> None:
-        for charge in there.charges if there else ():
-            if account := self._accounts.get(charge.account):
-                account.refund(charge.amount)
-        for charge in charges:
-            self._account(charge).spent += charge.amount
-        self._history.put(Kept(entry, () if entry.usage.state == State.EXACT else tuple(charges), swept=False))
-
-    def _sweep_one(self, lease: _Lease) -> Entry | None:
+    def _sweep_one(self, draft: Entry, holds: Sequence[Hold]) -> Entry | None:
         """The entry written, or None if it was settled already (whoever did so had lost track of its lease)."""
-        self._free(lease.draft.id)
-        if self._history.get(lease.draft.id):
+        del self._leases[draft.id]
+        book(self._accounts, holds, ())
+        if draft.id in self._history.kept:
             return None
-        entry = replace(lease.draft, usage=replace(lease.draft.usage, state=State.UNKNOWN))
-        for hold in lease.holds:
+        entry = replace(draft, usage=replace(draft.usage, state=State.UNKNOWN))
+        for hold in holds:
             if account := self._accounts.get(hold.account):
                 account.spent += hold.amount
-        self._history.put(Kept(entry, lease.holds, swept=True))
+        self._history.put(entry, holds, None, swept=True)
         return entry

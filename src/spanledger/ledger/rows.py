@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, Execution, State, Usage
@@ -27,26 +28,31 @@ KEYS = ("customer", "user", "agent", "campaign", "session")
 """Scope keys with a column of their own, because reports group by them; all others share ``other_keys``."""
 
 _OTHER_USAGE = ("input_audio", "output_audio", "input_image", "output_image", "cache_read_audio", "cache_read_image", "tools")
+_get_other_usage, _NO_OTHER_USAGE = attrgetter(*_OTHER_USAGE), (None,) * len(_OTHER_USAGE)
 _MOST = 2**53 - 1
 """Larger tokens and amounts of one entry are cut: sums of them would leave the 64 bits of a SQLite integer, and fail."""
-_MOST_IN_ACCOUNT = 2**63 - 1
 
 Row = tuple[Any, ...]
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 """Compact JSON, not escaped: SQLite compares and returns its strings as they are."""
+decode = json.JSONDecoder().decode
 
 
 def from_entry(entry: Entry) -> Row:
     """The values of ``COLUMNS``."""
     usage, cost = entry.usage, entry.cost
+    numbers: tuple[int | None, ...] = (
+        usage.input, usage.output, usage.cache_read, usage.cache_write, usage.cache_write_1h, usage.reasoning, cost.nano_usd,
+    )  # fmt: skip
+    if max(filter(None, numbers), default=0) > _MOST:
+        numbers = tuple([None if number is None else min(number, _MOST) for number in numbers])
     return (
-        entry.id, entry.time, entry.activity.value, entry.provider, entry.operation, entry.model, entry.response_model, entry.response_id,
+        entry.id, entry.time, str(entry.activity), entry.provider, entry.operation, entry.model, entry.response_model, entry.response_id,
         entry.plugin, entry.trace_id, entry.span_id, entry.service, entry.workflow, entry.execution, entry.step, entry.attempt,
         *_from_keys(entry.keys),
-        _cut(usage.input), _cut(usage.output), _cut(usage.cache_read), _cut(usage.cache_write), _cut(usage.cache_write_1h),
-        _cut(usage.reasoning), _from_other_usage(usage), usage.state.value,
-        _cut(cost.nano_usd), cost.status.value, cost.source, cost.version, cost.model, cost.effective_from,
+        *numbers[:-1], _from_other_usage(usage), str(usage.state),
+        numbers[-1], str(cost.status), cost.source, cost.version, cost.model, cost.effective_from,
         entry.duration, entry.time_to_first_chunk, entry.finish_reason, entry.error, int(entry.superseded),
     )  # fmt: skip
 
@@ -56,7 +62,7 @@ def to_entry(row: Sequence[Any]) -> Entry:
     value: dict[str, Any] = dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, row, strict=False))
     return Entry(
         activity=Activity(value["activity"]),
-        keys={key: value[key] for key in KEYS if value[key] is not None} | json.loads(value["other_keys"] or "{}"),
+        keys={key: value[key] for key in KEYS if value[key] is not None} | decode(value["other_keys"] or "{}"),
         usage=_to_usage(value),
         cost=Cost(
             value["nano_usd"],
@@ -86,10 +92,11 @@ def _from_keys(keys: Mapping[str, str]) -> Row:
 
 
 def _from_other_usage(usage: Usage) -> str | None:
-    others = {name: value for name in _OTHER_USAGE if (value := getattr(usage, name)) is not None}
-    if usage.clamped:
-        others["clamped"] = True
-    return encode(others) if others else None
+    values = _get_other_usage(usage)
+    if values == _NO_OTHER_USAGE and not usage.clamped:
+        return None
+    others = {name: value for name, value in zip(_OTHER_USAGE, values, strict=True) if value is not None}
+    return encode({**others, "clamped": True} if usage.clamped else others)
 
 
 def _to_usage(value: Mapping[str, Any]) -> Usage:
@@ -101,7 +108,7 @@ def _to_usage(value: Mapping[str, Any]) -> Usage:
         value["cache_write_1h"],
         value["reasoning"],
         state=State(value["usage_state"]),
-        **json.loads(value["other_usage"] or "{}"),
+        **decode(value["other_usage"] or "{}"),
     )
 
 
@@ -122,17 +129,8 @@ def from_execution(execution: Execution) -> Row:
 def to_execution(row: Sequence[Any]) -> Execution:
     """The execution whose row this is."""
     id_, workflow, started, ended, status, keys, totals, error = row
-    sums = {activity: ActivityTotal(*numbers) for activity, numbers in json.loads(totals).items()}
-    return Execution(id_, workflow, started, ended, status, json.loads(keys), sums, error)
-
-
-def _cut(number: int | None) -> int | None:
-    return number if number is None or number <= _MOST else _MOST
-
-
-def cut_for_account(number: int) -> int:
-    """A balance or limit that fits a SQLite integer. A budget that full refuses everything, which is right."""
-    return min(number, _MOST_IN_ACCOUNT)
+    sums = {activity: ActivityTotal(*numbers) for activity, numbers in decode(totals).items()}
+    return Execution(id_, workflow, started, ended, status, decode(keys), sums, error)
 
 
 def marks(count: int) -> str:

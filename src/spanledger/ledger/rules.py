@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from spanledger.model import Balance, Hold, Refusal, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
+
+    from spanledger.ledger.ledger import Standing
 
 CLOSED_ACCOUNTS_KEPT = 86_400.0
 """Seconds for which an account outlives its window, so that late corrections still find it."""
@@ -21,13 +23,6 @@ class Account:
     hold: Hold
     spent: int = 0
     reserved: int = 0
-
-    def fits(self, hold: Hold) -> bool:
-        """Whether the hold may be taken. One of amount 0 asks only whether the budget is used up already."""
-        if not hold.blocking:
-            return True
-        used = self.spent + self.reserved
-        return used + hold.amount <= hold.limit and (hold.amount > 0 or used < hold.limit)
 
     def free(self, amount: int) -> None:
         """Gives back what was reserved."""
@@ -45,18 +40,48 @@ class Account:
         )  # fmt: skip
 
 
-def take(find: Callable[[Hold], Account], holds: Sequence[Hold]) -> Refusal | None:
-    """Reserves all holds, or none and says which did not fit. ``find`` gives the account of a hold, new or known."""
-    taken: list[tuple[Account, int]] = []
-    for hold in holds:
-        account = find(hold)
-        if not account.fits(hold):
-            for earlier, amount in taken:
-                earlier.reserved -= amount
+class Accounts(Protocol):
+    """The accounts of a ledger by their ids, as a dict has them."""
+
+    def get(self, account_id: str, /) -> Account | None:
+        """The account of this id, if there is one."""
+
+    def __setitem__(self, account_id: str, account: Account, /) -> None:
+        """Adds an account."""
+
+
+# Every call passes ``take`` and ``book``: they do all that is to be done to an account in one frame.
+
+
+def take(accounts: Accounts, holds: Sequence[Hold]) -> Refusal | None:
+    """Reserves all holds, or none and says which did not fit. One of amount 0 asks only whether anything is left."""
+    for number, hold in enumerate(holds):
+        account = accounts.get(hold.account)
+        if account is None:
+            account = accounts[hold.account] = Account(hold)
+        account.hold = hold
+        if hold.blocking and account.spent + account.reserved + (hold.amount or 1) > hold.limit:
+            book(accounts, holds[:number], ())
             return Refusal(hold, account.spent, account.reserved)
         account.reserved += hold.amount
-        taken.append((account, hold.amount))
     return None
+
+
+def book(accounts: Accounts, taken: Sequence[Hold], charges: Sequence[Hold]) -> list[Standing]:
+    """Gives back what ``take`` took and adds to what is spent; the charged accounts as they are then."""
+    for hold in taken:
+        account = accounts.get(hold.account)
+        if account is not None:
+            account.reserved -= hold.amount
+    standings = []
+    for hold in charges:
+        account = accounts.get(hold.account)
+        if account is None:
+            account = accounts[hold.account] = Account(hold)
+        account.hold = hold
+        account.spent += hold.amount
+        standings.append((hold, account.spent, account.reserved))
+    return standings
 
 
 def replaces(new: State, old: State, *, swept: bool) -> bool:

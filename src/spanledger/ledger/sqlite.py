@@ -6,7 +6,6 @@ killed process loses nothing; a power cut may lose the last moments, but never d
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from spanledger.errors import LedgerError
 from spanledger.ledger import chain, queries, rows
 from spanledger.ledger.database import Database
-from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, replaces, take, winner
+from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, book, replaces, take, winner
 from spanledger.ledger.stored import StoredAccounts
 from spanledger.model import AuditRecord, State
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from spanledger.ledger.ledger import Standing
     from spanledger.model import Balance, BookSum, Entry, Execution, Hold, Refusal, Total
 
 _ADD_LEASE = "INSERT INTO lease (entry, expires, holds, draft) VALUES (?, ?, ?, ?) ON CONFLICT (entry) DO NOTHING"
@@ -52,7 +52,7 @@ class SqliteLedger:
         lease = (draft.id, expires, _amounts(holds), rows.encode(rows.from_entry(draft)))
         return self._write(_reserve, lease, holds, wait=wait)
 
-    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Balance]:
+    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Standing]:
         """See ``Ledger.settle``. What ``sweep`` wrote is replaced by any settlement."""
         return self._write(_settle, rows.from_entry(entry), charges, wait=wait)
 
@@ -76,7 +76,7 @@ class SqliteLedger:
         """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago, and copies the write-ahead log into the main file."""
         written: list[Entry] = []
         while self._reader.read(lambda db: _needs_sweep(db, now)):
-            written += self._writer.write(lambda db: _sweep(db, now))
+            written += self._writer.write(_sweep, now)
         with suppress(LedgerError):  # housekeeping, which the next sweep tries again; what was settled must be returned
             self._reader.read(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())  # passive: keeps nobody waiting
         return written
@@ -138,7 +138,7 @@ class SqliteLedger:
 
     def append_audit(self, time: float, key: str, text: str) -> AuditRecord | None:
         """See ``Ledger.append_audit``."""
-        return self._writer.write(lambda db: _append_audit(db, time, rows.sound(key), rows.sound(text)))
+        return self._writer.write(_append_audit, time, rows.sound(key), rows.sound(text))
 
     def audit(self, after: int = 0) -> Iterator[AuditRecord]:
         """See ``Ledger.audit``."""
@@ -163,10 +163,10 @@ class SqliteLedger:
     ) -> T:
         """Text is cleaned only once it has proved not to be storable: looking at all of it beforehand would cost every call."""
         try:
-            return self._writer.write(lambda db: work(db, row, holds), wait=wait)
+            return self._writer.write(work, row, holds, wait=wait)
         except UnicodeEncodeError:
             row, holds = rows.sound_row(row), rows.sound_holds(holds)
-            return self._writer.write(lambda db: work(db, row, holds), wait=wait)
+            return self._writer.write(work, row, holds, wait=wait)
 
 
 def _append_audit(db: sqlite3.Connection, time: float, key: str, text: str) -> AuditRecord | None:
@@ -190,30 +190,28 @@ def _reserve(db: sqlite3.Connection, lease: rows.Row, holds: Sequence[Hold]) -> 
     if db.execute(_ADD_LEASE, lease).rowcount == 0:
         return None
     accounts = StoredAccounts(db)
-    refusal = take(accounts.of, holds)
+    refusal = take(accounts, holds)
     if refusal is not None:
         db.execute("DELETE FROM lease WHERE entry = ?", lease[:1])
     accounts.save()
     return refusal
 
 
-def _settle(db: sqlite3.Connection, row: rows.Row, charges: Sequence[Hold]) -> list[Balance]:
+def _settle(db: sqlite3.Connection, row: rows.Row, charges: Sequence[Hold]) -> list[Standing]:
     accounts = StoredAccounts(db)
     _free_lease(db, accounts, row[_ID])
-    if _add_entry(db, accounts, row, None if row[_STATE] == State.EXACT else _amounts(charges), swept=False):
-        for charge in charges:
-            accounts.of(charge).spent += charge.amount
+    is_better = _add_entry(db, accounts, row, None if row[_STATE] == State.EXACT else _amounts(charges), swept=False)
+    standings = book(accounts, (), charges) if is_better else []
     accounts.save()
-    found = (accounts.known(charge.account) for charge in charges)
-    return [account.balance() for account in found if account]
+    return standings
 
 
 def _free_lease(db: sqlite3.Connection, accounts: StoredAccounts, entry_id: str) -> None:
     lease = db.execute("SELECT holds FROM lease WHERE entry = ?", (entry_id,)).fetchone()
     if lease:
         db.execute("DELETE FROM lease WHERE entry = ?", (entry_id,))
-        for account_id, amount in json.loads(lease[0]):
-            if account := accounts.known(account_id):
+        for account_id, amount in rows.decode(lease[0]):
+            if account := accounts.get(account_id):
                 account.free(amount)
 
 
@@ -225,8 +223,8 @@ def _add_entry(db: sqlite3.Connection, accounts: StoredAccounts, row: rows.Row, 
     there = db.execute("SELECT usage_state, swept, charges FROM entry WHERE id = ?", (row[_ID],)).fetchone()
     if swept or not replaces(State(row[_STATE]), State(there[0]), swept=bool(there[1])):
         return False
-    for account_id, amount in json.loads(there[2]):
-        if account := accounts.known(account_id):
+    for account_id, amount in rows.decode(there[2]):
+        if account := accounts.get(account_id):
             account.refund(amount)
     db.execute(_REPLACE_ENTRY, (*row, row[_ID]))
     return True
@@ -275,10 +273,10 @@ def _sweep(db: sqlite3.Connection, now: float) -> list[Entry]:
 def _sweep_one(db: sqlite3.Connection, accounts: StoredAccounts, entry_id: str, holds: str, draft: str) -> rows.Row | None:
     """The row written, or None if the entry was settled already (it came from a process that lost track of its lease)."""
     _free_lease(db, accounts, entry_id)
-    row = rows.as_unknown(json.loads(draft))
+    row = rows.as_unknown(rows.decode(draft))
     if not _add_entry(db, accounts, row, holds, swept=True):
         return None
-    for account_id, amount in json.loads(holds):
-        if account := accounts.known(account_id):
+    for account_id, amount in rows.decode(holds):
+        if account := accounts.get(account_id):
             account.spent += amount
     return _with_superseded(db, row)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spanledger.ledger.rows import cut_for_account
 from spanledger.ledger.rules import Account
 from spanledger.model import Hold, Unit
 
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
     from spanledger.ledger.rows import Row
 
 COLUMNS = 'id, budget, scope, unit, "limit", ends, blocking, spent, reserved'
+_MOST = 2**63 - 1
+"""The largest SQLite integer; larger amounts are cut. A budget that full refuses everything, which is right."""
+_UNITS = {str(unit): unit for unit in Unit}
 _READ = f"SELECT {COLUMNS} FROM account WHERE id = ?"  # noqa: S608  # constants
 _WRITE = f"INSERT OR REPLACE INTO account ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
 
@@ -29,15 +31,11 @@ class StoredAccounts:
         self._stored: dict[str, Row | None] = {}
         self._accounts: dict[str, Account] = {}
 
-    def of(self, hold: Hold) -> Account:
-        """The hold's account, new or known, with this hold as its newest."""
-        account = self.known(hold.account)
-        if account is None:
-            account = self._accounts[hold.account] = Account(hold)
-        account.hold = hold
-        return account
+    def __setitem__(self, account_id: str, account: Account) -> None:
+        """Adds an account that ``get`` did not find."""
+        self._accounts[account_id] = account
 
-    def known(self, account_id: str) -> Account | None:
+    def get(self, account_id: str) -> Account | None:
         """The account of this id, if there is one."""
         account = self._accounts.get(account_id)
         if account is None and account_id not in self._stored:
@@ -58,12 +56,12 @@ class StoredAccounts:
 def to_account(row: Row) -> Account:
     """The account whose row this is."""
     account_id, budget, scope, unit, limit, ends, blocking, spent, reserved = row
-    return Account(Hold(account_id, budget, scope, Unit(unit), limit, 0, ends, bool(blocking)), spent, reserved)
+    return Account(Hold(account_id, budget, scope, _UNITS[unit], limit, 0, ends, bool(blocking)), spent, reserved)
 
 
 def _from_account(account: Account) -> Row:
     hold = account.hold
     return (
-        hold.account, hold.budget, hold.scope, hold.unit.value, cut_for_account(hold.limit), hold.ends, int(hold.blocking),
-        cut_for_account(account.spent), cut_for_account(account.reserved),
+        hold.account, hold.budget, hold.scope, str(hold.unit), min(hold.limit, _MOST), hold.ends, int(hold.blocking),
+        min(account.spent, _MOST), min(account.reserved, _MOST),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spanledger.model import Cost, CostStatus
 from spanledger.pricing import catalogue, names
 from spanledger.pricing.overrides import OverrideFile, Overrides, scaled
-from spanledger.pricing.rates import UNPRICED, Rates, charge
+from spanledger.pricing.rates import UNPRICED, Rates, charge, flatten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,10 @@ _logger = logging.getLogger(__name__)
 _MOST_RATES = 4096
 """Compiled rates kept. Model names can come from a program's users, so they must not pile up."""
 
-_Key = tuple[str, str | None, tuple[tuple[str, str], ...]] | tuple[str, str | None]
+_NEVER = UNPRICED._replace(until=float("-inf"))
+"""In force at no time: what is not among the compiled rates has to be found."""
+
+_Key = tuple[str, str | None, *tuple[tuple[str, str], ...]]
 
 
 class _Edition(NamedTuple):
@@ -44,6 +47,7 @@ class PriceBook:
 
     def __init__(self, overrides: Path | None = None, ttl: float = 60.0) -> None:
         self._file = OverrideFile(overrides, ttl)
+        self._has_file = overrides is not None
         self._edition = _Edition(Overrides(), {})
         self._catalogue: catalogue.Catalogue | None = None
         self._broken: Exception | None = None
@@ -60,7 +64,11 @@ class PriceBook:
             context: what else the price depends on: ``service_tier``, ``batch``, ``speed``, ``inference_geo``.
         """
         try:
-            rates = self._rates(provider, model, when, context)
+            edition = self._current() if self._has_file else self._edition
+            key: _Key = (provider, model, *sorted(context.items())) if context else (provider, model)
+            rates = edition.rates.get(key, _NEVER)
+            if not rates.since <= when < rates.until:
+                rates = self._rates(edition, key, when, context or {})
             nano, status = charge(rates, usage)
         except Exception:
             _logger.debug("a call could not be priced", exc_info=True)
@@ -97,17 +105,17 @@ class PriceBook:
             "file problems": "; ".join(map(str, self._file.problems)) or "none",
         }
 
-    def _rates(self, provider: str, model: str | None, when: float, context: Mapping[str, str] | None) -> Rates:
+    def _current(self) -> _Edition:
         edition, overrides = self._edition, self._file.current()
         if overrides is not edition.overrides:
             edition = self._edition = _Edition(overrides, {})
-        key: _Key = (provider, model, tuple(sorted(context.items()))) if context else (provider, model)
-        rates = edition.rates.get(key)
-        if rates is None or not rates.since <= when < rates.until:
-            rates = self._find(overrides, provider, model, when, context or {})
-            if len(edition.rates) >= _MOST_RATES:
-                edition.rates.clear()
-            edition.rates[key] = rates
+        return edition
+
+    def _rates(self, edition: _Edition, key: _Key, when: float, context: Mapping[str, str]) -> Rates:
+        rates = flatten(self._find(edition.overrides, key[0], key[1], when, context))
+        if len(edition.rates) >= _MOST_RATES:
+            edition.rates.clear()
+        edition.rates[key] = rates
         return rates
 
     def _find(self, overrides: Overrides, provider: str, model: str | None, when: float, context: Mapping[str, str]) -> Rates:

@@ -24,6 +24,7 @@ _HALF = _NANO // 2
 _EXACT, _ESTIMATED, _PARTIAL = range(3)
 _STATUS = (CostStatus.EXACT, CostStatus.ESTIMATED, CostStatus.PARTIAL)
 _NO_TOOLS = (None, _EXACT)
+_TOLD = State.EXACT  # reaching a member through its enumeration costs several times as much
 
 _TOOL_UNITS = {
     "web_search": "web_searches",
@@ -72,6 +73,20 @@ class Rate(NamedTuple):
     own_output_image: bool
 
 
+class Flat(NamedTuple):
+    """All that an ordinary call needs of its model's rates: one whose text, in and out, costs the same however much it is.
+
+    Femto-USD per token of the totals, and what a token that is read from the cache, or goes into reasoning, costs more (or less).
+    """
+
+    input: Amount
+    output: Amount
+    cache_read: Amount
+    reasoning: Amount
+    status: CostStatus
+    """Of usage that is exact."""
+
+
 class Rates(NamedTuple):
     """All rates of one model in one context, valid for ``since <= time < until``, and where they come from."""
 
@@ -89,6 +104,8 @@ class Rates(NamedTuple):
     per_call: Amount | None = None
     since: float = float("-inf")
     until: float = float("inf")
+    flat: Flat | None = None
+    """Set by ``flatten``, for ``charge`` to take its short way where it can."""
 
 
 def rate(own: Mapping[str, Fraction]) -> Rate:
@@ -130,11 +147,37 @@ def charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
 
     Impossible numbers (negative, a part larger than its total) are cut to fit and make the cost an estimate.
     """
+    flat = rates.flat
+    total_in = usage.input
+    total_out = usage.output
+    read = usage.cache_read or 0
+    reasoning = usage.reasoning or 0
+    if (  # anything but plain text; nearly all calls are only that, and pass this in a few straight lines
+        flat is None or total_in is None or total_out is None or usage.tools or usage.clamped or usage.cache_write or usage.cache_write_1h
+        or usage.input_audio or usage.input_image or usage.output_audio or usage.output_image
+        or not (0 <= read <= total_in and 0 <= reasoning <= total_out)
+    ):  # fmt: skip
+        return _charge(rates, usage)
+    femto = total_in * flat.input + total_out * flat.output + read * flat.cache_read + reasoning * flat.reasoning
+    return (femto + _HALF) // _NANO, flat.status if usage.state is _TOLD else CostStatus.ESTIMATED
+
+
+def flatten(rates: Rates) -> Rates:
+    """The same rates with ``flat`` set, unless a side has no price, prices depend on the size, or a call as such costs something."""
+    rate = rates.rate
+    if rate.input is None or rate.output is None or rates.tiers or rates.per_call is not None:
+        return rates
+    status = CostStatus.EXACT if rates.exact else CostStatus.ESTIMATED
+    return rates._replace(flat=Flat(rate.input, rate.output, rate.cache_read - rate.input, rate.reasoning - rate.output, status))
+
+
+def _charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
+    """``charge``, for any rates and usage."""
     rate = rates.rate
     for threshold, tier in rates.tiers:
         if (usage.input or 0) > threshold:
             rate = tier
-    flaw = _EXACT if rates.exact and usage.state is State.EXACT and not usage.clamped else _ESTIMATED
+    flaw = _EXACT if rates.exact and usage.state is _TOLD and not usage.clamped else _ESTIMATED
     input_amount, input_flaw = _input(rate, usage)
     output_amount, output_flaw = _output(rate, usage)
     tools_amount, tools_flaw = _tools(rates, usage) if usage.tools or rates.per_call is not None else _NO_TOOLS

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 _SAMPLE_ABOVE = 64 * 1024
 _WINDOWS, _WINDOW = 64, 1024
+_SHORT = 2 * 1024  # up to here preparing ``_Pairs`` costs more than it saves
 
 
 class Weights(NamedTuple):
@@ -71,13 +72,6 @@ def _classes() -> bytes:
 _TABLE = _classes()
 
 
-def _as_one(pair: bytes) -> str:
-    return utf_16_le_decode(pair)[0]
-
-
-_CAMEL, _LETTER_DIGIT, _SPACE_DIGIT, _PUNCTUATION_DIGIT = map(_as_one, (b"aA", b"a0", b"s0", b"p0"))
-
-
 def count(text: str, family: str) -> int:
     """Thousandths of tokens in a text, neither high nor low on average. Texts above 64 kB are sampled.
 
@@ -87,40 +81,47 @@ def count(text: str, family: str) -> int:
     """
     size = len(text)
     if size > _SAMPLE_ABOVE:
-        step = (size - _WINDOW) // (_WINDOWS - 1)
-        sample = "".join([text[start : start + _WINDOW] for start in range(0, step * _WINDOWS, step)])
-        return _count(sample, _WEIGHTS[family]) * size // len(sample)
-    return _count(text, _WEIGHTS[family])
-
-
-def _count(text: str, weights: Weights) -> int:
-    plain = text.isascii()
+        return _sampled(text, family)
+    weights = _WEIGHTS[family]
     classes = text.encode("utf-8", "replace").translate(_TABLE)
-    total = weights.ascii * len(text) if plain else weights.ascii * len(text.encode("ascii", "ignore")) + _beyond_ascii(classes, weights)
-    total += weights.punctuation * classes.count(b"p") + weights.newline * classes.count(b"n")
-    upper, digits = classes.count(b"A"), classes.count(b"0")
+    total = weights.ascii * size + weights.punctuation * classes.count(b"p") + weights.newline * classes.count(b"n")
+    upper = classes.count(b"A")
+    digits = classes.count(b"0")
     if upper or digits:
-        pairs = _pairs(classes)
-        if upper:
-            total += weights.upper * upper + weights.camel * pairs.count(_CAMEL)
+        pairs = classes if size <= _SHORT else _Pairs(classes)
+        total += weights.upper * upper + weights.camel * pairs.count(b"aA")
         if digits:
-            total += weights.digit * digits + weights.letter_digit * pairs.count(_LETTER_DIGIT)
-            total += weights.space_digit * pairs.count(_SPACE_DIGIT) + weights.punctuation_digit * pairs.count(_PUNCTUATION_DIGIT)
-    return total
+            total += weights.digit * digits + weights.letter_digit * pairs.count(b"a0")
+            total += weights.space_digit * pairs.count(b"s0") + weights.punctuation_digit * pairs.count(b"p0")
+    return total if text.isascii() else total + _beyond_ascii(text, classes, weights)
 
 
-def _pairs(classes: bytes) -> str:
-    """Each two neighbours as one character, so that a pair is found as fast as a single byte: four times as fast as ``bytes.count``.
+def _sampled(text: str, family: str) -> int:
+    size = len(text)
+    step = (size - _WINDOW) // (_WINDOWS - 1)
+    sample = "".join([text[start : start + _WINDOW] for start in range(0, step * _WINDOWS, step)])
+    return count(sample, family) * size // len(sample)
 
-    The classes are there twice, the second time from an odd place on, since a pair may begin at either.
+
+class _Pairs:
+    """Finds pairs of bytes four times as fast as ``bytes.count`` does: each two neighbours are one character here.
+
+    The bytes are there twice, the second time from an odd place on, since a pair may begin at either.
     """
-    between = b"n" if len(classes) % 2 == 0 else b"nn"
-    return utf_16_le_decode(classes + between + classes, "strict", False)[0]  # False: a last byte without a neighbour is left
+
+    def __init__(self, classes: bytes) -> None:
+        between = b"n" if len(classes) % 2 == 0 else b"nn"
+        self._pairs = utf_16_le_decode(classes + between + classes, "strict", False)[0]  # False: a last byte without a neighbour is left
+
+    def count(self, pair: bytes) -> int:
+        return self._pairs.count(utf_16_le_decode(pair)[0])
 
 
-def _beyond_ascii(classes: bytes, weights: Weights) -> int:
+def _beyond_ascii(text: str, classes: bytes, weights: Weights) -> int:
+    """What characters beyond ASCII count, more or less than they would as ASCII."""
     return (
-        weights.latin * classes.count(b"l")
+        weights.ascii * (len(text.encode("ascii", "ignore")) - len(text))
+        + weights.latin * classes.count(b"l")
         + weights.alphabetic * classes.count(b"k")
         + weights.indic * classes.count(b"i")
         + weights.symbol * classes.count(b"e")

@@ -29,7 +29,6 @@ _JSON_DEPTH = 4
 """Levels at which strings are parsed as JSON."""
 _SHORT, _REMEMBERED = 64, 4096
 """Keys and clean texts up to this length are remembered, this many of each."""
-_NUMBERS = frozenset({int, float, bool, type(None)})
 _PLAIN_NAME = re.compile("[a-z_.]+")
 """Nothing private is made of these alone; almost all keys are."""
 
@@ -67,12 +66,20 @@ class _Find(Protocol):
 
 
 _ID = re.compile(r"[0-9a-f]{16,64}|(?:chatcmpl|cmpl|resp|msg|call|toolu|req)[-_][0-9A-Za-z]{8,64}")
-"""Ids as tracing and the providers make them; each is new, so remembering texts does not help."""
+"""Ids as tracing and the providers make them. Each is new, so that remembering them does not help; under the name of an id they stay."""
 
 
-def _is_known(text: str, key: _Key, clean: tuple[set[str], set[str]]) -> bool:
-    """Whether a text needs no look: too short to hold anything, seen before, or an id under the name of an id."""
-    return len(text) < _SHORTEST or text in clean[key.identifier] or (key.identifier and _ID.fullmatch(text) is not None)
+def _are_clean(items: tuple[Any, ...], clean: set[str]) -> bool:
+    """Whether a tuple holds nothing but clean texts. One that starts with dashes may be an option that names the next; see ``_items``."""
+    for item in items:  # noqa: SIM110  # a generator costs more than these few turns
+        if type(item) is not str or item not in clean or item.startswith("--"):
+            return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """The value; of a subclass of ``str`` its characters, because it may say anything else of its length, hash and equality."""
+    return str.__str__(value) if isinstance(value, str) and type(value) is not str else value
 
 
 @cache
@@ -123,12 +130,15 @@ class Redactor:
         self._keys: dict[str, _Key] = {}
         self._clean: tuple[set[str], set[str]] = (set(), set())
         """Short texts without anything private, such as names of models and hosts, which every span repeats. The second: identifiers."""
+        self._clean_under: dict[str, set[str]] = {}
+        """The names of ``_keys`` under which numbers stay as they are, and texts if they are in this one of the two sets."""
 
     def text(self, text: str) -> str:
         """The text with private values replaced; the same object if there are none."""
-        if self.off or text in self._clean[False]:
+        if self.off or (type(text) is str and text in self._clean[False]):
             return text
-        return str(self._guarded(lambda job: self._text(text, _NO_KEY, job, 0), FAILED, TOO_MUCH))
+        safe: str = self._guarded(lambda job: self._value(_NO_KEY, text, job, 0), FAILED, TOO_MUCH)
+        return safe
 
     def value(self, key: str | None, value: Any) -> Any:
         """The value with private parts replaced; the same object if there are none.
@@ -145,24 +155,25 @@ class Redactor:
         if self.off or not attributes:
             return None
         changed: dict[str, Any] | None = None
-        known_keys, clean = self._keys, self._clean
-        for key, value in attributes.items():
-            known = known_keys.get(key)
-            if known is not None and known.label is None:  # most attributes of a span have been seen before: no calls for those
+        clean_under, clean_ids = self._clean_under, self._clean[True]
+        # Most attributes of a span have been seen before: a few lookups each and no calls. Iterators in C over the same take longer.
+        for name, value in attributes.items():
+            if name in clean_under:
                 kind = type(value)
-                if kind in _NUMBERS or (kind is str and value in clean[known.identifier] and known.maybe is None):
+                if kind is str:
+                    clean = clean_under[name]
+                    if value in clean or (clean is clean_ids and _ID.fullmatch(value)):
+                        continue
+                elif kind is int or kind is float or kind is bool or (kind is tuple and _are_clean(value, clean_under[name])):
                     continue
-                if kind is str and known.maybe is None and _is_known(value, known, clean):
-                    continue
-                if kind is tuple and known.maybe is None and all(type(item) is str and _is_known(item, known, clean) for item in value):
-                    continue
-            shown, safe = self._attribute(key, value)
-            if safe is value and shown == key:
+            shown, safe = self._attribute(name, value)
+            same_name = shown == _plain(name)
+            if safe is value and same_name:
                 continue
             if changed is None:
                 changed = dict(attributes)
-            if shown != key:
-                del changed[key]
+            if not same_name:
+                del changed[name]
             changed[shown] = safe
         return changed
 
@@ -198,28 +209,41 @@ class Redactor:
                 self._on_redact(label, count)
 
     def _key(self, name: str, job: _Job) -> _Key:
+        name = _plain(name)
         known = self._keys.get(name)
         if known is None:
             shown = name if _PLAIN_NAME.fullmatch(name) else self._scan(name, job, identifier=True)
             known = _Key(shown, keys.label(name), keys.maybe(name), keys.is_identifier(name))
             if shown is name and len(name) <= _SHORT:
-                if len(self._keys) >= _REMEMBERED:
-                    self._keys.clear()
-                self._keys[name] = known
+                self._remember_key(name, known)
         return known
 
+    def _remember_key(self, name: str, key: _Key) -> None:
+        if len(self._keys) >= _REMEMBERED:
+            self._keys, self._clean_under = {}, {}  # not cleared: another thread may be reading them
+        self._keys[name] = key
+        if key.label is None and key.maybe is None:
+            self._clean_under[name] = self._clean[key.identifier]
+
     def _value(self, key: _Key, value: Any, job: _Job, depth: int) -> Any:
+        if isinstance(value, str):
+            plain = _plain(value)
+            safe = self._named_text(key, plain, job, depth)
+            return value if safe is plain else safe
         if value is None or isinstance(value, bool):
             return value
         if key.label is not None and not jsontext.is_schema(value):
             return self._whole(key.label, value, job)
-        if isinstance(value, str):
-            if key.maybe is not None and len(value) >= _SHORTEST and not value.isalpha():
-                return self._whole(key.maybe, value, job)
-            return self._text(value, key, job, depth)
         if isinstance(value, (int, float)):
             return value
         return self._container(key, value, job, depth)
+
+    def _named_text(self, key: _Key, text: str, job: _Job, depth: int) -> str:
+        if key.label is not None:
+            return self._whole(key.label, text, job)
+        if key.maybe is not None and len(text) >= _SHORTEST and not text.isalpha():
+            return self._whole(key.maybe, text, job)
+        return self._text(text, key, job, depth)
 
     def _container(self, key: _Key, value: Any, job: _Job, depth: int) -> Any:
         job.budget.spend()
@@ -244,14 +268,14 @@ class Redactor:
             new = self._value(flag or key, item, job, depth)
             same = same and new is item
             safe.append(new)
-            flag = (
-                self._key(item, job)
-                if isinstance(item, str) and item.startswith("--") and len(item) <= _SHORT and "=" not in item
-                else None
-            )
+            flag = self._option(_plain(item), job)
         if same:
             return items
         return tuple(safe) if isinstance(items, tuple) else safe
+
+    def _option(self, item: Any, job: _Job) -> _Key | None:
+        is_one = isinstance(item, str) and item.startswith("--") and len(item) <= _SHORT and "=" not in item
+        return self._key(item, job) if is_one else None
 
     def _mapping(self, mapping: Mapping[Any, Any], job: _Job, depth: int) -> Mapping[Any, Any]:
         job.budget.spend(len(mapping))
@@ -261,7 +285,7 @@ class Redactor:
             key = self._key(name, job) if isinstance(name, str) else _NO_KEY
             shown = key.shown if isinstance(name, str) else name
             new = safe[shown] = self._value(key, value, job, depth)
-            same = same and shown == name and new is value
+            same = same and shown == _plain(name) and new is value
         return mapping if same else safe
 
     def _bytes(self, data: bytes, key: _Key, job: _Job, depth: int) -> bytes:
@@ -273,6 +297,8 @@ class Redactor:
     def _text(self, text: str, key: _Key, job: _Job, depth: int) -> str:
         if len(text) < _SHORTEST:
             self._remember(text, self._clean[key.identifier])
+            return text
+        if key.identifier and _ID.fullmatch(text):
             return text
         if len(text) > _LONGEST:
             raise Exhausted
@@ -293,7 +319,8 @@ class Redactor:
         spans = _finder()(self._engine or _best_engine(), text, job.budget, identifier=identifier)
         if spans:
             return self._replace(text, spans, job)
-        self._remember(text, clean)
+        if not jsontext.looks_like_json(text):  # seen as a name or deep inside JSON it was not parsed, which elsewhere it will be
+            self._remember(text, clean)
         return text
 
     @staticmethod

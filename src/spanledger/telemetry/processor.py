@@ -106,17 +106,23 @@ class RedactingSpanProcessor(SpanProcessor):
         redactor = self._redactor
         if redactor.off:
             return
-        changes = {
-            "_name": redactor.text(span._name),  # noqa: SLF001  # see the module
-            "_attributes": _attributes(redactor, span._attributes),  # noqa: SLF001
-            "_events": _each(redactor, span._events, _event),  # noqa: SLF001
-            "_links": _each(redactor, span._links, _link),  # noqa: SLF001
-            "_status": _status(redactor, span._status),  # noqa: SLF001
-            "_resource": self._resources.redacted(getattr(span, "_resource", None)),
-        }
-        for field, value in changes.items():
-            if value is not None:
-                setattr(span, field, value)
+        name = redactor.text(span._name)  # noqa: SLF001  # see the module
+        attributes = _attributes(redactor, span._attributes)  # noqa: SLF001
+        events = _each(redactor, span._events, _event) if span._events else None  # noqa: SLF001
+        links = _each(redactor, span._links, _link) if span._links else None  # noqa: SLF001
+        status = _status(redactor, span._status)  # noqa: SLF001
+        resource = self._resources.redacted(getattr(span, "_resource", None))
+        span._name = name  # noqa: SLF001
+        if attributes is not None:
+            span._attributes = attributes  # noqa: SLF001
+        if events is not None:
+            span._events = events  # noqa: SLF001
+        if links is not None:
+            span._links = links  # noqa: SLF001
+        if status is not None:
+            span._status = status  # noqa: SLF001
+        if resource is not None:
+            span._resource = resource  # noqa: SLF001
 
     def _empty(self, span: Any) -> None:
         """Keeps identity, timing, kind and numbers; all else goes."""
@@ -218,8 +224,6 @@ def _attributes(redactor: Redactor, attributes: Mapping[str, Any] | None, *, imm
 
 def _each(redactor: Redactor, items: Any, redact: Callable[[Redactor, Any], Any]) -> BoundedList[Any] | None:
     """A list with the same limit and count of dropped items, some of them replaced; ``None`` if none is."""
-    if not items:
-        return None
     old = list(items)
     new = [redact(redactor, item) for item in old]
     if all(safe is item for safe, item in zip(new, old, strict=True)):

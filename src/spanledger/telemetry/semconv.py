@@ -39,9 +39,8 @@ REQUEST_PARAMS: dict[str, tuple[str, type]] = {
     "conversation_id": (CONVERSATION_ID, str),
     "stream_cursor": ("gen_ai.request.stream_cursor", str),
     "service_tier": ("openai.request.service_tier", str),
-    "api_type": (OPENAI_API_TYPE, str),
 }
-"""Short name in ``Request.params`` -> attribute and its type."""
+"""Short name of a request parameter -> attribute and its type."""
 
 # --- spans: what came back
 RESPONSE_ID = "gen_ai.response.id"

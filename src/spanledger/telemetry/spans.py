@@ -69,15 +69,7 @@ def _describe(attributes: dict[str, Any], request: Request) -> None:
         attributes[s.REQUEST_STREAM] = True
     if request.max_output is not None:
         attributes[s.REQUEST_MAX_TOKENS] = request.max_output
-    for short, value in request.params.items():
-        known = s.REQUEST_PARAMS.get(short)
-        if known is None:
-            continue
-        name, kind = known
-        if type(value) is kind and kind is not list:
-            attributes[name] = value
-        elif (read := s.as_param(kind, value)) is not None:
-            attributes[name] = read
+    attributes.update(request.params)
 
 
 _ROOM = 128
