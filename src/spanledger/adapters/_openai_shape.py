@@ -19,8 +19,8 @@ _IDENTITY = ("id", "model", "system_fingerprint", "service_tier")
 _TEXTS = frozenset({str, type(None)})
 _WHOLE = ("usage", "choices", "error")
 _CHOICE = ("index", "finish_reason")
-_BESIDE = ("tool_calls", "refusal", "function_call", "reasoning", "reasoning_content")
-"""What a delta may carry beside a piece of the answer."""
+_PIECE = frozenset({"content", "role"})
+"""All that is told in most deltas."""
 _MOST_CHOICES = 1024
 """No API offers as many; an index beyond it is an error of the server and must not cost memory."""
 
@@ -83,19 +83,19 @@ def chat_chunk(event: Any, into: Response) -> bool:
         try:
             (choice,) = event.choices
             delta = choice.delta
-            said = delta.__dict__
-            content = said["content"]
+            content, extra = delta.content, delta.__pydantic_extra__
             if (
                 content
                 and content.__class__ is str
+                and delta.__pydantic_fields_set__ <= _PIECE
                 and into.id
                 and into.output is None
                 and event.usage is None
-                and not (choice.index or choice.finish_reason or delta.__pydantic_extra__ or any(map(said.get, _BESIDE)))
+                and not (choice.index or choice.finish_reason or (extra and any(extra.values())))
             ):
                 into.text.append(content)
                 return False
-        except (AttributeError, LookupError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError):
             pass  # it has another shape than the SDK declares, or no choice, or several
     return any_chunk(event, into)
 

@@ -53,6 +53,7 @@ class LiveStream(Live):
         """A generator, so that reading a chunk costs no look-ups and hardly a call. It keeps the proxy, and so the call, alive."""
         call, following, context, reads = self._self_call, self.__wrapped__.__next__, self._self_call.context, self._self_reads
         fold, response, hidden = call.reader.chunk, call.response, call.hidden
+        is_first = reads and not call.chunks
         while True:
             token = attach(context)
             try:
@@ -65,9 +66,10 @@ class LiveStream(Live):
                 raise
             finally:
                 detach(token)
+            if is_first:
+                call.first_chunk()
+                is_first = False
             if reads:
-                if not call.chunks:
-                    call.first_chunk()
                 try:
                     if fold(item, response) is hidden:
                         continue
