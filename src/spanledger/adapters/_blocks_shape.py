@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import blocks_output, finish, grow, grow_call
 from spanledger.adapters._openai_shape import error_of
-from spanledger.adapters._read import NOTHING, Counts, clamp, context, fields, is_told, items, known, text, told_cost
+from spanledger.adapters._read import NOTHING, Counts, clamp, context, fields, items, known, text, told_cost
 from spanledger.model import State, Usage
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def _add_iteration(usage: Usage, told: Mapping[str, Any], count: Counts) -> None
 
 
 def _plus(*counts: int | None) -> int | None:
-    return sum(filter(None, counts)) if any(map(is_told, counts)) else None
+    given = [count for count in counts if count is not None]
+    return sum(given) if given else None
 
 
 def _take_usage(told: Mapping[str, Any], into: Response) -> None:

@@ -58,7 +58,6 @@ _RULES = {
     "conversation": rule("conversation_id", lambda value: text(value) or text(fields(value).get("id"))),
     "starting_after": rule("stream_cursor", lambda value: str(value) if type(value) is int else None),
 }
-_ORDINARY = ("model", "stream", "max_completion_tokens", "max_output_tokens", "max_tokens")
 _SPECIAL = frozenset({"response_id", "best_of", "n", "prompt", "service_tier", "stream_options"})
 """Arguments that few calls have, and that say more about the call than a parameter does."""
 
@@ -80,14 +79,15 @@ class ReadRequest:
         if self.api is not None:
             found[OPENAI_API_TYPE] = self.api
         provider, address, port = endpoint(instance, self.default)
-        model, stream, *limits = map(sent.get, _ORDINARY)
+        asked = sent.get
+        model = asked("model")
         request = Request(  # by position, which takes half the time
             self.operation,
             self.activity,
             provider,
             model if isinstance(model, str) and model else None,
-            self.streaming or bool(stream),
-            Counts()(*limits),
+            self.streaming or bool(asked("stream")),
+            Counts()(asked("max_completion_tokens"), asked("max_output_tokens"), asked("max_tokens")),
             1,
             address,
             port,

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from spanledger.model import Response
 
-_IDENTITY = ("id", "model", "system_fingerprint", "service_tier")
-_TEXTS = frozenset({str, type(None)})
-_WHOLE = ("usage", "choices", "error")
-_CHOICE = ("index", "finish_reason")
 _PIECE = frozenset({"content", "role"})
 """All that is told in most deltas."""
 _MOST_CHOICES = 1024
@@ -27,14 +23,15 @@ _MOST_CHOICES = 1024
 
 def identify(seen: Mapping[str, Any], into: Response) -> None:
     """Id, model, tier and fingerprint of a result or of a stream's first chunks."""
-    told = tuple(map(seen.get, _IDENTITY))
-    if not _TEXTS.issuperset(map(type, told)):
-        told = tuple(map(text, told))
-    ident, model, fingerprint, tier = told
-    into.id = ident or into.id
-    into.model = model or into.model
-    into.fingerprint = fingerprint or into.fingerprint
-    if tier:
+    told = seen.get
+    ident, model, fingerprint, tier = told("id"), told("model"), told("system_fingerprint"), told("service_tier")
+    if ident and isinstance(ident, str):
+        into.id = ident
+    if model and isinstance(model, str):
+        into.model = model
+    if fingerprint and isinstance(fingerprint, str):
+        into.fingerprint = fingerprint
+    if tier and isinstance(tier, str):
         into.context = {"service_tier": tier}
 
 
@@ -50,14 +47,13 @@ def error_of(error: Any) -> str | None:
 def chat_response(result: Any, into: Response) -> None:
     """A whole chat or legacy completion."""
     seen = fields(result)
-    usage, choices, error = map(seen.get, _WHOLE)
     identify(seen, into)
-    take_usage(usage, into)
-    into.error_type = error_of(error)
-    for choice in choices if isinstance(choices, list) else items(choices):
+    take_usage(seen.get("usage"), into)
+    into.error_type = error_of(seen.get("error"))
+    for choice in items(seen.get("choices")):
         parts = choice if isinstance(choice, dict) else getattr(choice, "__dict__", NOTHING)
-        index, reason = map(parts.get, _CHOICE)
-        _finish(reason, _index(index) if index else 0, into)
+        index = parts.get("index")
+        _finish(parts.get("finish_reason"), _index(index) if index else 0, into)
         if into.usage is None:
             _generated(fields(choice), into, None)
         if into.output is not None:

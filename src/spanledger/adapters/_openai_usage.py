@@ -16,11 +16,8 @@ if TYPE_CHECKING:
 
     from spanledger.model import Response
 
-_CHAT = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")).keys()
-_RESPONSES = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details")).keys()
-_INSIDE = ("cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens")
-_OUTSIDE = ("reasoning_tokens", "audio_tokens", "image_tokens")
-_COUNTS = frozenset({int, type(None)})
+_CHAT = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"})
+_RESPONSES = frozenset({"input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"})
 
 
 def plain_usage(told: Mapping[str, Any]) -> Usage | None:
@@ -28,19 +25,34 @@ def plain_usage(told: Mapping[str, Any]) -> Usage | None:
 
     None if there is anything else, or anything odd, about them. Most calls have nothing of that.
     """
+    get = told.get
     if told.keys() <= _CHAT:
-        asked, written, total, inside, out = map(told.get, _CHAT)
+        asked, written, inside, out = (
+            get("prompt_tokens"),
+            get("completion_tokens"),
+            get("prompt_tokens_details"),
+            get("completion_tokens_details"),
+        )
     elif told.keys() <= _RESPONSES:
-        asked, written, total, inside, out = map(told.get, _RESPONSES)
+        asked, written, inside, out = get("input_tokens"), get("output_tokens"), get("input_tokens_details"), get("output_tokens_details")
     else:
         return None
-    within, beside = tuple(map(fields(inside).get, _INSIDE)), tuple(map(fields(out).get, _OUTSIDE))
-    parts = within + beside
-    if asked is None or not _COUNTS.issuperset(map(type, (asked, written, *parts))) or asked + (written or 0) != total:
+    if type(asked) is not int or (written is not None and type(written) is not int) or asked + (written or 0) != get("total_tokens"):
         return None
-    if min(asked - sum(filter(None, within)), (written or 0) - sum(filter(None, beside)), *filter(None, parts)) < 0:
+    cached = stored = heard = seen = reasoned = spoken = painted = None
+    if inside is not None:
+        part = fields(inside).get
+        cached, stored, heard, seen = part("cached_tokens"), part("cache_write_tokens"), part("audio_tokens"), part("image_tokens")
+    if out is not None:
+        part = fields(out).get
+        reasoned, spoken, painted = part("reasoning_tokens"), part("audio_tokens"), part("image_tokens")
+    for count in (cached, stored, heard, seen, reasoned, spoken, painted):
+        if count is not None and (type(count) is not int or count < 0):
+            return None
+    if asked < (cached or 0) + (stored or 0) + (heard or 0) + (seen or 0) or (written or 0) < (reasoned or 0) + (spoken or 0) + (
+        painted or 0
+    ):
         return None
-    cached, stored, heard, seen, reasoned, spoken, painted = parts
     return Usage(asked, written, cached, stored, None, reasoned, heard, spoken, seen, painted)
 
 

@@ -33,7 +33,6 @@ _ARGUMENTS = frozenset(
 )
 _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _ENDED = frozenset({"response.completed", "response.incomplete", "response.failed"})
-_STATUS = ("status", "incomplete_details", "error")
 _FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 _BILLED_CALLS = {"web_search_call": "web_search", "file_search_call": "file_search"}
 
@@ -85,12 +84,12 @@ def _typed(kind: str, seen: Mapping[str, Any], into: Response) -> None:
 
 def _status(seen: Mapping[str, Any], into: Response) -> None:
     identify(seen, into)
-    status, details, error = map(seen.get, _STATUS)
+    status = seen.get("status")
     if status and isinstance(status, str):
         into.status = status
     if into.status in _FINAL:
-        into.finish_reasons = [text(fields(details).get("reason")) or into.status]
-    into.error_type = error_of(error) or into.error_type
+        into.finish_reasons = [text(fields(seen.get("incomplete_details")).get("reason")) or into.status]
+    into.error_type = error_of(seen.get("error")) or into.error_type
 
 
 def _say(seen: Mapping[str, Any], kind: str | None, into: Response) -> None:

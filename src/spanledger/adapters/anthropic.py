@@ -31,7 +31,6 @@ _RULES = {
 }
 _CONFIG = {"output_config": rule("output_type", _output_type)}
 _EFFORT = {"effort": rule("reasoning_level", text)}
-_ORDINARY = ("model", "stream", "max_tokens", "output_config")
 _CONTEXT = ("service_tier", "speed", "inference_geo")
 
 
@@ -39,7 +38,7 @@ def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *
     sent = given(kwargs) if "extra_body" in kwargs else kwargs
     found = params(sent, _RULES)
     provider, address, port = endpoint(instance, "anthropic")
-    model, stream, limit, config = map(sent.get, _ORDINARY)
+    model, config = sent.get("model"), sent.get("output_config")
     if config is not None:
         found |= params({"output_config": config}, _CONFIG) | params(fields(config), _EFFORT)
     return Request(  # by position, which takes half the time
@@ -47,8 +46,8 @@ def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *
         Activity.LLM,
         provider,
         model if isinstance(model, str) and model else None,
-        streaming or bool(stream),
-        Counts()(limit),
+        streaming or bool(sent.get("stream")),
+        Counts()(sent.get("max_tokens")),
         1,
         address,
         port,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from spanledger.budgets.match import Matcher
@@ -36,11 +35,6 @@ _GENERATING = frozenset({"chat", "generate_content", "text_completion", "invoke_
 """Operations whose output is bounded by an assumption where the request sets no bound itself."""
 _MOST_OUTPUT = 10**9
 """More tokens than any model writes; keeps an absurd bound from overflowing the ledger's 64 bits."""
-_USE: dict[Unit, Callable[[Entry], int | None]] = {
-    Unit.USD: attrgetter("cost.nano_usd"), Unit.TOKENS: attrgetter("usage.total"), Unit.CALLS: lambda _entry: 1,
-}  # fmt: skip
-"""What a call uses of a budget in each unit."""
-_AMOUNT = attrgetter("amount")
 _new = tuple.__new__
 """Makes a named tuple in C; ``Hold()`` is a Python function around it."""
 _PAUSE = 1.0
@@ -160,8 +154,10 @@ class Gate:
         # What is known to cost nothing cannot break a budget, not even an overdrawn one: a free model passes. Where the cost is
         # not known, a hold of 0 asks the ledger whether the budget is used up already.
         needed = holds
-        if not all(map(_AMOUNT, holds)) and not _is_unpriced(draft):
-            needed = [hold for hold in holds if hold.amount]
+        for hold in holds:
+            if not hold.amount and not _is_unpriced(draft):
+                needed = [hold for hold in holds if hold.amount]
+                break
         try:
             refusal = self._ledger.reserve(draft, needed, self._clock() + self._lease, wait=wait and not away)
         except LedgerError as error:
@@ -259,7 +255,13 @@ def _has_numbers(entry: Entry) -> bool:
 
 def _with_use(holds: Sequence[Hold], entry: Entry) -> list[Hold]:
     """The holds with what an entry says that the call uses of their budgets."""
-    used = []  # as a comprehension it would be another frame in every call, before Python 3.12
+    used = []
     for account, budget, scope, unit, limit, _, ends, blocking in holds:
-        used.append(_new(Hold, (account, budget, scope, unit, limit, _USE[unit](entry) or 0, ends, blocking)))
+        if unit is Unit.USD:
+            amount = entry.cost.nano_usd or 0
+        elif unit is Unit.TOKENS:
+            amount = entry.usage.total
+        else:
+            amount = 1
+        used.append(_new(Hold, (account, budget, scope, unit, limit, amount, ends, blocking)))
     return used

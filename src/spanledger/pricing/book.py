@@ -65,7 +65,7 @@ class PriceBook:
         """
         try:
             edition = self._current() if self._has_file else self._edition
-            key: _Key = (provider, model, *sorted(context.items())) if context else (provider, model)
+            key: _Key = (provider, model, *context.items()) if context else (provider, model)
             rates = edition.rates.get(key, _NEVER)
             if not rates.since <= when < rates.until:
                 rates = self._rates(edition, key, when, context or {})
