@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from functools import lru_cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -61,7 +60,7 @@ def _asked(operation: str, provider: str, model: str | None, address: str | None
         attributes[s.SERVER_ADDRESS] = address
         if port:
             attributes[s.SERVER_PORT] = port
-    return f"{operation} {model}" if model else operation, MappingProxyType(attributes)
+    return f"{operation} {model}" if model else operation, attributes
 
 
 def _describe(attributes: dict[str, Any], request: Request) -> None:
@@ -172,7 +171,7 @@ def _numbers(attributes: dict[str, Any], entry: Entry, names: Generation) -> Non
 def _provenance(source: str | None, version: str | None, model: str | None, effective_from: str | None) -> Mapping[str, str]:
     """Where the price came from: the same for all calls of one model."""
     told = {s.PRICE_SOURCE: source, s.PRICE_VERSION: version, s.PRICE_MODEL: model, s.PRICE_EFFECTIVE: effective_from}
-    return MappingProxyType({name: value for name, value in told.items() if value})
+    return {name: value for name, value in told.items() if value}
 
 
 def tool_called(entry: Entry) -> dict[str, Any]:
