@@ -200,8 +200,7 @@ def test_calls_under_way_are_renewed_before_the_sweep(file_ledger: Ledger, open_
     mine = entry()
     file_ledger.reserve(mine, [], expires=999.0)  # the ledger was away for longer than the lease
     spool = open_spool(clock=lambda: 1000.0)
-    spool.leases.add(mine.id)
-    spool.start()
+    spool.track(mine.id)
     assert file_ledger.swept.wait(5.0)
     assert (written(file_ledger), file_ledger.open_leases()) == ([], 1)
 
@@ -327,11 +326,11 @@ def test_a_forked_child_starts_empty_and_works(file_ledger: Ledger, entry: NewEn
     pid = os.fork()
     if pid == 0:  # the child: whatever happens, it must not go on as a second pytest
         try:
-            seen: dict[str, Any] = {"leases": len(spool.leases), "queued": spool.inbox.qsize(), "thread": spool.worker is not None}
+            seen: dict[str, Any] = {"leases": len(spool.leases), "queued": spool.inbox.qsize(), "thread": spool._worker is not None}
             file_ledger.reachable.set()
             desk.call(entry())
             seen["flushed"] = spool.flush(10.0)
-            seen["thread_after"] = spool.worker is not None and spool.worker.is_alive()
+            seen["thread_after"] = spool._worker is not None and spool._worker.is_alive()
             os.write(write, json.dumps(seen).encode())
         finally:
             os._exit(0)

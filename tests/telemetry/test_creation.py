@@ -81,5 +81,30 @@ def test_a_sampler_that_decides_by_them_sees_them(wrap: Any) -> None:
     assert DECISIVE.items() <= dict(span.attributes).items()
 
 
+def test_one_that_keeps_its_attributes_in_slots_is_asked_too() -> None:
+    class Slotted(Decides):
+        __slots__ = ()
+        __dict__ = property()  # as a class of slots alone, or of C, has none to look into
+
+        def __init__(self) -> None:
+            """Keeps nothing."""
+
+        def should_sample(self, *arguments: Any, **named: Any) -> Any:
+            told.append(dict(named.get("attributes") or arguments[4]))
+            return sampling.SamplingResult(sampling.Decision.RECORD_AND_SAMPLE, told[-1])
+
+    told: list[dict[str, Any]] = []
+    assert start(TracerProvider(sampler=Slotted())).attributes["gen_ai.request.model"] == "m"
+    assert told == [DECISIVE]
+
+
+def test_a_processor_whose_hook_was_replaced_sees_them() -> None:
+    provider, looks, plain = TracerProvider(), Looks(), SpanProcessor()
+    plain.on_start = looks.on_start
+    provider.add_span_processor(plain)
+    start(provider)
+    assert looks.seen == [DECISIVE]
+
+
 def test_tracers_of_others_get_them() -> None:
     assert is_looked_at(NoOpTracerProvider().get_tracer("test"))

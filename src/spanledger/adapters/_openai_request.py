@@ -74,7 +74,7 @@ class ReadRequest:
     default: str = "openai"
 
     def __call__(self, instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request:
-        sent = given(kwargs) if "extra_body" in kwargs else kwargs
+        sent = given(kwargs)
         found = params(sent, _RULES)
         if self.api is not None:
             found[OPENAI_API_TYPE] = self.api

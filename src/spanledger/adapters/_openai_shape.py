@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import chat_choice, finish, grow, grow_call
 from spanledger.adapters._openai_usage import take_usage
-from spanledger.adapters._read import NOTHING, Counts, fields, first, items, known, text
+from spanledger.adapters._read import Counts, fields, first, items, known, text
 from spanledger.engine.adapter import Wire
 from spanledger.model import Usage
 
@@ -51,9 +51,8 @@ def chat_response(result: Any, into: Response) -> None:
     take_usage(seen.get("usage"), into)
     into.error_type = error_of(seen.get("error"))
     for choice in items(seen.get("choices")):
-        parts = choice if isinstance(choice, dict) else getattr(choice, "__dict__", NOTHING)
-        index = parts.get("index")
-        _finish(parts.get("finish_reason"), _index(index) if index else 0, into)
+        parts = known(choice)
+        _finish(parts.get("finish_reason"), _index(parts.get("index")), into)
         if into.usage is None:
             _generated(fields(choice), into, None)
         if into.output is not None:
@@ -98,7 +97,7 @@ def chat_chunk(event: Any, into: Response) -> bool:
 
 def any_chunk(event: Any, into: Response) -> bool:
     """The same for chunks of all kinds."""
-    seen = event if isinstance(event, dict) else getattr(event, "__dict__", NOTHING)
+    seen = known(event)
     if not into.id:
         identify(seen, into)
     usage = seen.get("usage")
@@ -106,9 +105,8 @@ def any_chunk(event: Any, into: Response) -> bool:
         take_usage(usage, into)
     choices = items(seen.get("choices"))
     for choice in choices:
-        parts = choice if isinstance(choice, dict) else getattr(choice, "__dict__", NOTHING)
-        told = parts.get("index")
-        index = _index(told) if told else 0
+        parts = known(choice)
+        index = _index(parts.get("index"))
         if index:
             _expect(index, into)
         _generated(parts, into, index)
@@ -149,13 +147,9 @@ def _expect(index: int, into: Response) -> None:
 def _finish(reason: Any, index: int, into: Response) -> None:
     if not reason or not isinstance(reason, str):
         return
-    reasons = into.finish_reasons
-    if index == len(reasons):
-        reasons.append(reason)
-    else:
-        _expect(index, into)
-        reasons[index] = reason
-    into.complete = "" not in reasons
+    _expect(index, into)
+    into.finish_reasons[index] = reason
+    into.complete = "" not in into.finish_reasons
 
 
 def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> None:
@@ -166,7 +160,7 @@ def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> N
     if said is None:
         _say(parts.get("text"), "text", into, index)
         return
-    declared = said if isinstance(said, dict) else getattr(said, "__dict__", NOTHING)
+    declared = known(said)
     told = declared.get
     content = told("content")
     if content:

@@ -53,7 +53,7 @@ def fields(thing: Any) -> Mapping[str, Any]:
 def known(thing: Any) -> Mapping[str, Any]:
     """The declared fields only, without a copy: for stream events, where ``fields`` would cost too much.
 
-    What every event of a stream passes has this written out.
+    What nearly every event of a stream passes has this written out.
     """
     return thing if isinstance(thing, dict) else getattr(thing, "__dict__", NOTHING)
 

@@ -35,7 +35,7 @@ _CONTEXT = ("service_tier", "speed", "inference_geo")
 
 
 def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *, streaming: bool = False) -> Request:
-    sent = given(kwargs) if "extra_body" in kwargs else kwargs
+    sent = given(kwargs)
     found = params(sent, _RULES)
     provider, address, port = endpoint(instance, "anthropic")
     model, config = sent.get("model"), sent.get("output_config")

@@ -35,8 +35,6 @@ _GENERATING = frozenset({"chat", "generate_content", "text_completion", "invoke_
 """Operations whose output is bounded by an assumption where the request sets no bound itself."""
 _MOST_OUTPUT = 10**9
 """More tokens than any model writes; keeps an absurd bound from overflowing the ledger's 64 bits."""
-_new = tuple.__new__
-"""Makes a named tuple in C; ``Hold()`` is a Python function around it."""
 _PAUSE = 1.0
 """Seconds between looks at a ledger that could not be reached. These do not wait: every call would be held up by its time-out."""
 
@@ -128,14 +126,10 @@ class Gate:
         if usage.input is not None or usage.output is not None or draft.cost.nano_usd is not None or draft.plugin is not None:
             return
         tokens = 0 if request.content is None else estimate_input(request.content, request.provider, request.model)
-        bound = request.max_output
-        if bound is None or not 0 <= bound <= _MOST_OUTPUT or request.choices > 1:
-            bound = self._bound(request)
-        draft.usage = usage = Usage(tokens, bound, state=State.ESTIMATED)
+        draft.usage = usage = Usage(tokens, self._output(request), state=State.ESTIMATED)
         draft.cost = self._book.price(draft.provider, draft.model, usage, when=draft.time, context=request.context)
 
-    def _bound(self, request: Request) -> int | None:
-        """The bound of the output where the request does not simply say it."""
+    def _output(self, request: Request) -> int | None:
         bound = request.max_output
         if bound is None or bound < 0:  # -1 is "no limit" in several APIs
             bound = self._assumed_output if request.operation in _GENERATING else None
@@ -153,11 +147,7 @@ class Gate:
             return self._without_ledger(draft, holds)
         # What is known to cost nothing cannot break a budget, not even an overdrawn one: a free model passes. Where the cost is
         # not known, a hold of 0 asks the ledger whether the budget is used up already.
-        needed = holds
-        for hold in holds:
-            if not hold.amount and not _is_unpriced(draft):
-                needed = [hold for hold in holds if hold.amount]
-                break
+        needed = holds if _is_unpriced(draft) else [hold for hold in holds if hold.amount]
         try:
             refusal = self._ledger.reserve(draft, needed, self._clock() + self._lease, wait=wait and not away)
         except LedgerError as error:
@@ -168,11 +158,8 @@ class Gate:
         self._look_again = 0.0
         if refusal is not None:
             self._refuse(refusal, draft)
-        spool = self.spool
-        spool.leases.add(draft.id)
-        if spool.worker is None:
-            spool.start()
-        return _new(Admission, (draft.id, holds, True))
+        self.spool.track(draft.id)
+        return Admission(draft.id, holds, reserved=True)
 
     def _is_away(self, error: LedgerError) -> None:
         if not self._look_again:
@@ -213,7 +200,7 @@ class Gate:
             log.exception("the ledger did not take an entry; it is tried again")
             self.spool.put(entry, charges)
         else:
-            self.spool.leases.discard(entry.id)
+            self.spool.untrack(entry.id)
             self._teller.settled(entry, standings)
 
     def settle_unreserved(self, entry: Entry, *, wait: bool = True) -> None:
@@ -225,7 +212,7 @@ class Gate:
 
     def release(self, admission: Admission) -> None:
         """Gives a reservation back: the call was never sent. If the ledger cannot be reached, the lease's end books the estimate."""
-        self.spool.leases.discard(admission.entry_id)
+        self.spool.untrack(admission.entry_id)
         if admission.reserved:
             try:
                 self._ledger.release(admission.entry_id)
@@ -263,5 +250,5 @@ def _with_use(holds: Sequence[Hold], entry: Entry) -> list[Hold]:
             amount = entry.usage.total
         else:
             amount = 1
-        used.append(_new(Hold, (account, budget, scope, unit, limit, amount, ends, blocking)))
+        used.append(Hold(account, budget, scope, unit, limit, amount, ends, blocking))
     return used

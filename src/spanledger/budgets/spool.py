@@ -68,34 +68,42 @@ class Spool:
         """Becomes empty, with no thread: in a forked child, where the thread is missing and any lock may be held."""
         self.inbox: SimpleQueue[Settlement | threading.Event | None] = SimpleQueue()
         self.leases: set[str] = set()
-        """Entry ids of the calls under way, whose leases the thread renews: who admits a call adds it, who settles it discards it."""
-        self.worker: _Worker | None = None
-        """The thread, if it was started."""
+        self._worker: _Worker | None = None
         self._starting = threading.Lock()
 
     def put(self, entry: Entry, charges: Sequence[Hold]) -> None:
         """Queues a settlement. Safe in a finaliser: ``SimpleQueue.put`` is reentrant, and nothing else happens here."""
         self.inbox.put(Settlement(entry, charges))
 
+    def track(self, entry_id: str) -> None:
+        """Renews this call's lease until ``untrack``; starts the thread."""
+        self.leases.add(entry_id)
+        if self._worker is None:
+            self.start()
+
+    def untrack(self, entry_id: str) -> None:
+        """The call is settled or given back."""
+        self.leases.discard(entry_id)
+
     def start(self) -> None:
         """Starts the thread if it does not run."""
         with self._starting:
-            if self.worker is None:
+            if self._worker is None:
                 worker = _Worker(self)
                 try:
                     worker.start()
                 except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
                     return
-                self.worker = worker
+                self._worker = worker
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that was queued before is settled, trying at once; False if that took longer than ``timeout`` seconds."""
-        if self.worker is None and self.inbox.empty():
+        if self._worker is None and self.inbox.empty():
             return True
         done = threading.Event()
         self.inbox.put(done)
         self.start()
-        return self.worker is not None and done.wait(timeout)
+        return self._worker is not None and done.wait(timeout)
 
     def close(self, timeout: float) -> None:
         """Settles what is queued; what the ledger has not taken after ``timeout`` seconds goes to a spill file, else to the log.
@@ -105,7 +113,7 @@ class Spool:
         ends = time.monotonic() + timeout
         self.flush(timeout)
         with self._starting:
-            worker, self.worker = self.worker, None
+            worker, self._worker = self._worker, None
         left: list[Settlement] = []
         if worker is not None:
             worker.stopping = True
@@ -187,11 +195,11 @@ class _Worker(threading.Thread):
 
     def _settle(self, settlement: Settlement) -> None:
         standings = self._ledger.settle(settlement.entry, settlement.charges)
-        self._spool.leases.discard(settlement.entry.id)
+        self._spool.untrack(settlement.entry.id)
         self._spool.settled(settlement.entry, standings)
 
     def _give_up(self, settlement: Settlement) -> None:
-        self._spool.leases.discard(settlement.entry.id)
+        self._spool.untrack(settlement.entry.id)
         spill.write_to_log([settlement])
 
     def _tend(self) -> None:

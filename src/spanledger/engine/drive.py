@@ -138,9 +138,8 @@ def _function(call: Call) -> Any:
 
 
 async def _coroutine_function(call: Call) -> Any:
-    if _part_of_another(
-        call.use.library, call.use.target
-    ):  # openai's managers make the coroutine outside of themselves and await it inside
+    # openai's managers make the coroutine outside of themselves and await it inside.
+    if _part_of_another(call.use.library, call.use.target):
         return await call.send()
     await begin_async(call)
     return await _awaited(call, call.send())

@@ -1,6 +1,6 @@
 """Whether anybody looks at a span's attributes while it is being started.
 
-Attributes given at creation are checked and copied one by one by the SDK, which costs more than all else about a span. They matter to
+Attributes given at creation are checked and copied one by one by the SDK, a large part of what a span costs. They matter to
 samplers that decide by them and to processors that read them in ``on_start``; the SDK's own do neither. Where nobody looks, a span starts
 without, and gets them in one step right after. See docs/decisions/0005-attributes-past-the-checks.md.
 """
@@ -17,7 +17,7 @@ from spanledger.telemetry.processor import RedactingSpanProcessor
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
-_BLIND = {kind.on_start for kind in (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor, RedactingSpanProcessor)}
+_BLIND = tuple(kind.on_start for kind in (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor, RedactingSpanProcessor))
 
 
 class _Answer(NamedTuple):
@@ -39,12 +39,13 @@ def is_looked_at(tracer: Tracer) -> bool:
     except AttributeError:
         return True
     if sampler is not last.sampler or processors is not last.processors:
-        looked_at = not (_is_blind(sampler) and all(type(one).on_start in _BLIND for one in processors))
+        looked_at = not (_is_blind(sampler) and all(getattr(one.on_start, "__func__", None) in _BLIND for one in processors))
         _last = last = _Answer(sampler, processors, looked_at)
     return last.looked_at
 
 
 def _is_blind(sampler: Any) -> bool:
     """One of the SDK's plain samplers; ``ParentBased`` asks others."""
-    parts = [part for part in vars(sampler).values() if isinstance(part, sampling.Sampler)]
-    return type(sampler).__module__ == sampling.__name__ and all(map(_is_blind, parts))
+    if type(sampler).__module__ != sampling.__name__:
+        return False
+    return all(_is_blind(part) for part in vars(sampler).values() if isinstance(part, sampling.Sampler))

@@ -38,7 +38,7 @@ def start_call(tracer: Tracer, request: Request, scope: Scope, entry_id: str, co
         kind = SpanKind.CLIENT
         name, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
     looked_at = is_looked_at(tracer)
-    span = tracer.start_span(name, context=context, kind=kind, attributes=decisive if looked_at else None)
+    span = tracer.start_span(name, context=context, kind=kind, attributes={**decisive} if looked_at else None)
     if span.is_recording():
         attributes: dict[str, Any] = {} if looked_at else {**decisive}
         attributes[s.ENTRY_ID] = entry_id
