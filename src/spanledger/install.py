@@ -26,6 +26,7 @@ from spanledger.engine.reaper import Reaper
 from spanledger.engine.runtime import Runtime, activate, active
 from spanledger.errors import ConfigurationError
 from spanledger.ledger.open import open_ledger, understood
+from spanledger.pricing import catalogue
 from spanledger.pricing.book import PriceBook
 from spanledger.telemetry import recon, semconv
 from spanledger.telemetry.events import Events
@@ -222,6 +223,7 @@ def _loader(installation: Installation, library: Library) -> Any:
     def load(_module: ModuleType) -> None:
         if installation is not _installation:
             return
+        catalogue.import_package()
         adapter = library.adapter = library.adapter or known_adapters.load(library.name)
         protection.duplicates.know(adapter.native_scopes)
         for module in dict.fromkeys(target.module for target in adapter.targets):

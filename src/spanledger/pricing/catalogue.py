@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from contextlib import suppress
 from fractions import Fraction
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,6 +55,17 @@ _STANDARD = {
 _US_ONLY = Fraction(11, 10)
 """1.1 times all token prices for Claude 4.6 and later on Anthropic's own API:
 https://platform.claude.com/docs/en/manage-claude/data-residency."""
+
+
+def import_package() -> None:
+    """Imports genai-prices without its data: 20 ms beside an LLM client that is loaded already. Never raises: ``Catalogue`` will.
+
+    To be called while a client library is being imported, before any of its clients is made, and not in a thread beside: the package loads
+    httpx2, and openai, which looks into ``sys.modules`` for httpx2 whenever a client is made, fails if another thread has imported half
+    of it by then (``openai/_httpx2.py``).
+    """
+    with suppress(Exception):
+        import genai_prices  # noqa: F401, PLC0415  # slow; see above
 
 
 class Found(NamedTuple):

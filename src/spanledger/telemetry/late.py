@@ -1,0 +1,37 @@
+"""Attributes that are worked out when somebody reads them. See docs/decisions/0011-attributes-when-read.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.attributes import BoundedAttributes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_OWN = frozenset({"_source", "_make"})
+
+
+class LateAttributes(BoundedAttributes):
+    """An ended span's attributes, made of others when they are first read: by an exporter, as a rule, in its own thread.
+
+    Args:
+        source: what they are made of; not changed any more.
+        make: makes them. Must not raise, and must give the same if it is asked twice: two threads may be the first.
+    """
+
+    def __init__(self, source: BoundedAttributes, make: Callable[[BoundedAttributes], dict[str, Any]]) -> None:
+        self._source, self._make = source, make  # limits, lock and count of dropped ones are the source's, see __getattr__
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN:  # of a copy that is being made
+            raise AttributeError(name)
+        if name != "_dict":
+            return getattr(self._source, name)
+        self._dict = made = self._make(self._source)  # all that BoundedAttributes does starts with a look at this field
+        return made
+
+
+def plain(attributes: BoundedAttributes) -> dict[str, Any]:
+    """The attributes of an ended span without a lock and two calls for every item: nobody writes any more."""
+    return attributes._dict  # type: ignore[return-value]  # noqa: SLF001  # declared for any mapping
