@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
@@ -26,12 +25,13 @@ def protect(config: Settings, guard: Guard, tracer_provider: Any = None, meter_p
 
     Returns whether it really is all: a provider that is not the SDK's takes no processors.
     """
+    duplicates.on_error = lambda error: guard.caught("foreign", error)
     redactor = Redactor(config.redaction, config.redaction_key, _count)
     span_processor = processor.RedactingSpanProcessor(
         redactor,
         on_error=lambda error: guard.caught("redaction", error),
         before=duplicates.on_ending,
-        on_start_hook=partial(guard.run, "foreign", duplicates.on_start),
+        on_start_hook=duplicates.on_start,
     )
     log_processor = processor.RedactingLogProcessor(redactor, on_error=lambda error: guard.caught("redaction", error))
     meter = metrics.get_meter("spanledger", __version__, meter_provider)

@@ -146,8 +146,11 @@ def test_nothing_is_copied_when_nothing_is_private() -> None:
         span.set_attributes(KEPT)
         span.add_event("started", {"n": 1})
     (done,) = exporter.get_finished_spans()
-    after = (done._name, done._attributes, done._events, done._links, done._status, done._resource)
-    assert all(new is old for new, old in zip(after, seen[0], strict=True))
+    name, attributes, *rest = seen[0]
+    assert done._name is name
+    assert done._attributes._dict is attributes._dict  # the same, once it is read
+    after = (done._events, done._links, done._status, done._resource)
+    assert all(new is old for new, old in zip(after, rest, strict=True))
 
 
 def test_span_limits_and_drop_counts_stay() -> None:

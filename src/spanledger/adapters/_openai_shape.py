@@ -49,7 +49,8 @@ def chat_response(result: Any, into: Response) -> None:
     seen = fields(result)
     identify(seen, into)
     take_usage(seen.get("usage"), into)
-    into.error_type = error_of(seen.get("error"))
+    error = seen.get("error")
+    into.error_type = None if error is None else error_of(error)
     for choice in items(seen.get("choices")):
         parts = known(choice)
         _finish(parts.get("finish_reason"), _index(parts.get("index")), into)
@@ -147,9 +148,13 @@ def _expect(index: int, into: Response) -> None:
 def _finish(reason: Any, index: int, into: Response) -> None:
     if not reason or not isinstance(reason, str):
         return
-    _expect(index, into)
-    into.finish_reasons[index] = reason
-    into.complete = "" not in into.finish_reasons
+    reasons = into.finish_reasons
+    if index == len(reasons):
+        reasons.append(reason)
+    else:
+        _expect(index, into)
+        reasons[index] = reason
+    into.complete = "" not in reasons
 
 
 def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> None:

@@ -147,7 +147,11 @@ class Gate:
             return self._without_ledger(draft, holds)
         # What is known to cost nothing cannot break a budget, not even an overdrawn one: a free model passes. Where the cost is
         # not known, a hold of 0 asks the ledger whether the budget is used up already.
-        needed = holds if _is_unpriced(draft) else [hold for hold in holds if hold.amount]
+        needed = holds
+        for hold in holds:
+            if not hold.amount and not _is_unpriced(draft):
+                needed = [hold for hold in holds if hold.amount]
+                break
         try:
             refusal = self._ledger.reserve(draft, needed, self._clock() + self._lease, wait=wait and not away)
         except LedgerError as error:

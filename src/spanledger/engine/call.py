@@ -91,8 +91,8 @@ class Call:
         usage, cost = request.charge or _NOTHING_KNOWN
         execution = scope.execution
         if execution is None:  # without an explicit workflow the trace is the workflow
-            parent = trace.get_current_span(self.context).get_span_context() if self.context else trace.INVALID_SPAN_CONTEXT
-            execution = trace.format_trace_id(parent.trace_id) if parent.trace_id else id_
+            parent = trace.get_current_span(self.context).get_span_context() if self.context else None
+            execution = trace.format_trace_id(parent.trace_id) if parent and parent.trace_id else id_
         if request.operation == s.FETCH_RESPONSE:  # reading a stored response costs nothing
             usage, cost = Usage(0, 0, state=State.ESTIMATED), Cost(0, CostStatus.ESTIMATED)
         # By position: 18 keywords cost a microsecond more.
@@ -143,9 +143,9 @@ class Call:
         entry, context = self.entry, self.context
         self.span = span = spans.start_call(self.runtime.tracer, self.request, self.scope, entry.id, context)
         self.identity = identity = span.get_span_context()
-        trace_id = identity.trace_id
+        trace_id, span_id, *_ = identity  # a tuple, which takes no calls to read
         if trace_id:
-            entry.trace_id, entry.span_id = f"{trace_id:032x}", f"{identity.span_id:016x}"
+            entry.trace_id, entry.span_id = f"{trace_id:032x}", f"{span_id:016x}"
             if entry.execution == entry.id:
                 entry.execution = entry.trace_id
         self.context = within(context, span, _INSIDE, self)
@@ -229,14 +229,11 @@ class Call:
             except Exception as problem:  # noqa: BLE001
                 runtime.guard.caught("span", problem)
         if self.counted:
-            runtime.metrics.record(self._note())
+            request, run = self.request, self.scope.run or runs.outside
+            first = self.completes is None
+            runtime.metrics.record(Note(entry, request.server_address, request.server_port, self.identity, run, first, self.superseded))
             if entry.plugin is not None:
                 runtime.events.emit(s.EVENT_TOOL_CALLED, spans.tool_called(entry), self.context)
-
-    def _note(self) -> Note:
-        request = self.request
-        run: runs.Run = self.scope.run or runs.outside
-        return Note(self.entry, request.server_address, request.server_port, self.identity, run, self.completes is None, self.superseded)
 
     def _add_to_run(self) -> bool:
         run: runs.Run = self.scope.run
@@ -249,10 +246,16 @@ class Call:
     def _record(self, outcome: str) -> None:
         if self.response.output is not None:
             self._record_content({**self.content, **self._output()})
-        spans.end_call(self.span, self.entry, self.response, self._standing(outcome), self.runtime.names)
+        runtime, response = self.runtime, self.response
+        # The entry is not changed any more; the rest of the call, with all that was sent, need not live until the span is read.
+        told = spans.told if self.counted else spans.told_again
+        tell = partial(runtime.guard.run, "span", told, self.entry, response.status, runtime.names)
+        spans.end_call(self.span, response, self._standing(outcome), tell)
 
     def _standing(self, outcome: str) -> dict[str, Any]:
         standing: dict[str, Any] = {s.OUTCOME: outcome, s.COUNTED: self.counted}
+        if self.entry.error is not None:
+            standing[s.ERROR_TYPE] = self.entry.error
         if self.completes is not None:
             standing[s.ENTRY_ID], standing[s.CORRECTION] = self.completes.id, True
         if self.superseded:

@@ -122,7 +122,8 @@ def _with_context(context: Any, function: Callable[[], None]) -> None:
 
 
 def _function(call: Call) -> Any:
-    begin(call)
+    call.admit(wait=True)  # as begin
+    call.start()
     token = attach(call.context)
     try:
         result = call.send()
@@ -131,7 +132,12 @@ def _function(call: Call) -> Any:
         raise
     finally:
         detach(token)
-    if kind_of(type(result)) is Kind.AWAITABLE:
+    kind = kind_of(type(result))
+    if kind is Kind.PLAIN:
+        call.result(result)
+        call.end()
+        return result
+    if kind is Kind.AWAITABLE:
         call.is_async = True
         return _awaited(call, result)
     return _received(call, result)

@@ -3,6 +3,7 @@
 Spans are redacted in ``_on_ending``, which the SDK calls on all processors before the first ``on_end``. By then it has frozen the
 attributes, so the private fields are replaced; the ``ReadableSpan`` that all exporters share is made of them afterwards
 (https://github.com/open-telemetry/opentelemetry-python/blob/main/opentelemetry-sdk/src/opentelemetry/sdk/trace/__init__.py, ``Span.end``).
+Attributes are redacted when they are read, all else at once; see docs/decisions/0011-attributes-when-read.md.
 There is no such hook for log records: the log processor has to be the first.
 
 What cannot be redacted is not exported: an error costs the contents of that span or record, never the application.
@@ -22,6 +23,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, Status, TraceFlags
 
 from spanledger.telemetry import semconv as s
+from spanledger.telemetry.late import STORES, LateAttributes, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,7 +109,9 @@ class RedactingSpanProcessor(SpanProcessor):
         if redactor.off:
             return
         name = redactor.text(span._name)  # noqa: SLF001  # see the module
-        attributes = _attributes(redactor, span._attributes)  # noqa: SLF001
+        attributes = span._attributes  # noqa: SLF001
+        # Redacted when they are read. Doing it here would take the application's time, and a long text takes much of it.
+        attributes = LateAttributes(attributes, self._redacted) if type(attributes) in STORES else _attributes(redactor, attributes)
         events = _each(redactor, span._events, _event) if span._events else None  # noqa: SLF001
         links = _each(redactor, span._links, _link) if span._links else None  # noqa: SLF001
         status = _status(redactor, span._status)  # noqa: SLF001
@@ -124,12 +128,21 @@ class RedactingSpanProcessor(SpanProcessor):
         if resource is not None:
             span._resource = resource  # noqa: SLF001
 
+    def _redacted(self, attributes: BoundedAttributes) -> dict[str, Any]:
+        try:
+            redacted = _attributes(self._redactor, attributes)
+            return plain(attributes if redacted is None else redacted)
+        except Exception as error:  # noqa: BLE001  # see the module
+            if self._on_error is not None:
+                self._on_error(error)
+            return _kept(attributes)
+
     def _empty(self, span: Any) -> None:
         """Keeps identity, timing, kind and numbers; all else goes."""
         if not all(hasattr(span, field) for field in _FIELDS):
             self._warn("this version of opentelemetry-sdk keeps spans in other fields than we know; spans are not exported")
             span._context = _unsampled(span.get_span_context())  # noqa: SLF001  # processors export what is sampled
-        kept = _kept(span)
+        kept = _kept(getattr(span, "_attributes", None))
         span._name = kept.get(s.OPERATION) or span.kind.name.lower()  # noqa: SLF001
         span._attributes = BoundedAttributes(attributes=kept)  # noqa: SLF001
         span._events = BoundedList(0)  # noqa: SLF001
@@ -211,9 +224,7 @@ class _Resources:
 
 def _attributes(redactor: Redactor, attributes: Mapping[str, Any] | None, *, immutable: bool = True) -> BoundedAttributes | None:
     """A redacted equivalent with the same limits and count of dropped attributes; ``None`` if nothing changes."""
-    # Iterating over BoundedAttributes takes its lock and two calls for every item; the span has ended, so nobody writes any more.
-    plain = attributes._dict if type(attributes) is BoundedAttributes else attributes  # noqa: SLF001
-    safe = redactor.attributes(plain)
+    safe = redactor.attributes(plain(attributes) if type(attributes) in STORES else attributes)  # type: ignore[arg-type]  # one of them
     if safe is None:
         return None
     limit, length = getattr(attributes, "maxlen", None), getattr(attributes, "max_value_len", None)
@@ -252,9 +263,9 @@ def _status(redactor: Redactor, status: Status) -> Status | None:
     return None if description is status.description else Status(status.status_code, description)
 
 
-def _kept(span: Any) -> dict[str, Any]:
+def _kept(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    for key, value in (getattr(span, "_attributes", None) or {}).items():
+    for key, value in (attributes or {}).items():
         is_number = isinstance(value, (int, float)) and key.startswith(_KEPT_NUMBERS) and _PLAIN.fullmatch(key)
         if is_number or (key in _KEPT and isinstance(value, str) and _PLAIN.fullmatch(value)):
             kept[key] = value

@@ -14,9 +14,10 @@ from spanledger.model import Activity, State
 from spanledger.scopes import NOBODY
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry.creation import is_looked_at
+from spanledger.telemetry.late import LateAttributes, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
@@ -39,14 +40,19 @@ def start_call(tracer: Tracer, request: Request, scope: Scope, entry_id: str, co
         name, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
     looked_at = is_looked_at(tracer)
     span = tracer.start_span(name, context=context, kind=kind, attributes={**decisive} if looked_at else None)
-    if span.is_recording():
-        attributes: dict[str, Any] = {} if looked_at else {**decisive}
-        attributes[s.ENTRY_ID] = entry_id
-        attributes[s.ACTIVITY] = (scope.activity or request.activity)._value_
-        _describe(attributes, request)
-        if scope is not NOBODY:
-            attributes.update(scope_attributes(scope))
-        write(span, attributes)
+    store = _free(span)
+    if store is None and not span.is_recording():
+        return span
+    attributes: dict[str, Any] = {} if looked_at else {**decisive}
+    attributes[s.ENTRY_ID] = entry_id
+    attributes[s.ACTIVITY] = (scope.activity or request.activity)._value_
+    _describe(attributes, request)
+    if scope is not NOBODY:
+        attributes.update(scope_attributes(scope))
+    if store is None:
+        span.set_attributes(attributes)
+    else:
+        plain(store).update(attributes)  # one step, which needs no lock
     return span
 
 
@@ -75,17 +81,16 @@ _ROOM = 128
 """The SDK's default limit, which our spans stay far below."""
 
 
-def write(span: Span, attributes: dict[str, Any]) -> None:
-    """Sets attributes whose values are of the right types already.
+def _free(span: Span) -> BoundedAttributes | None:
+    """Where the SDK keeps a span's attributes, if ours, whose values are of the right types already, may go in there as they are.
 
-    The SDK checks and copies each value, two dozen of them a call. Where no limit is set that could apply, ours go in as they are;
-    see docs/decisions/0005-attributes-past-the-checks.md.
+    The SDK checks and copies each value, two dozen of them a call, for limits that are not set or that we stay far below.
+    See docs/decisions/0005-attributes-past-the-checks.md.
     """
     store = getattr(span, "_attributes", None)
     if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
-        store._dict.update(attributes)  # noqa: SLF001  # see the docstring; one step, which needs no lock
-    else:
-        span.set_attributes(attributes)
+        return store
+    return None
 
 
 def scope_attributes(scope: Scope) -> dict[str, Any]:
@@ -107,8 +112,10 @@ def details(request: Request, entry: Entry, response: Response, names: Generatio
     _, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
     attributes = dict(decisive)
     _describe(attributes, request)
-    _result(attributes, entry, response)
-    _numbers(attributes, entry, names)
+    _add_response(attributes, response)
+    attributes.update(told(entry, response.status, names))
+    if entry.error is not None:
+        attributes[s.ERROR_TYPE] = entry.error
     return {name: value for name, value in attributes.items() if not name.startswith(s.EVENT_PREFIX) and name not in _COST}
 
 
@@ -116,39 +123,54 @@ _COST = (s.COST_AMOUNT, s.COST_CURRENCY)
 """Proposed for spans only."""
 
 
-def end_call(span: Span, entry: Entry, response: Response, attributes: dict[str, Any], names: Generation) -> None:
+def end_call(span: Span, response: Response, attributes: dict[str, Any], tell: Callable[[], Mapping[str, Any] | None]) -> None:
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
-    ``attributes``: how the call ended and how it stands in the books; the rest is added to them. One that is not counted (its response is
-    in the books already) says what the response says, but has no cost.
+    ``attributes``: how the call ended and how it stands in the books. ``tell``: gives what its entry says, for who reads the span.
     """
-    if span.is_recording():
-        _result(attributes, entry, response)
-        if attributes[s.COUNTED]:
-            _numbers(attributes, entry, names)
-        else:
-            _usage(attributes, entry.usage, names)
-        write(span, attributes)
-        if entry.error is not None:
-            span.set_status(_ERROR)
+    _add_response(attributes, response)
+    store = _free(span)
+    if store is not None:
+        span._attributes = LateAttributes(store, lambda start: {**plain(start), **attributes, **(tell() or {})})  # type: ignore[attr-defined]  # noqa: SLF001  # see _free
+    elif span.is_recording():
+        span.set_attributes({**attributes, **(tell() or {})})
+    if s.ERROR_TYPE in attributes:
+        span.set_status(_ERROR)
     span.end()
 
 
-def _result(attributes: dict[str, Any], entry: Entry, response: Response) -> None:
-    if response.id:
-        attributes[s.RESPONSE_ID] = response.id
-    if response.model:
-        attributes[s.RESPONSE_MODEL] = response.model
+def _add_response(attributes: dict[str, Any], response: Response) -> None:
     if response.finish_reasons:
         attributes[s.FINISH_REASONS] = tuple(response.finish_reasons)
     if response.fingerprint:
         attributes[s.OPENAI_FINGERPRINT] = response.fingerprint
-    if response.status and entry.operation == s.FETCH_RESPONSE:
-        attributes[s.RESPONSE_STATUS] = response.status
+
+
+def told(entry: Entry, status: str | None, names: Generation) -> dict[str, Any]:
+    """What an entry says in a span's words. ``status``: of the response, told of one that was fetched."""
+    attributes = _response(entry, status)
+    _numbers(attributes, entry, names)
+    return attributes
+
+
+def told_again(entry: Entry, status: str | None, names: Generation) -> dict[str, Any]:
+    """The same of an entry that is not counted, as its response is in the books already: what the response says, without a cost."""
+    attributes = _response(entry, status)
+    _usage(attributes, entry.usage, names)
+    return attributes
+
+
+def _response(entry: Entry, status: str | None) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    if entry.response_id:
+        attributes[s.RESPONSE_ID] = entry.response_id
+    if entry.response_model:
+        attributes[s.RESPONSE_MODEL] = entry.response_model
+    if status and entry.operation == s.FETCH_RESPONSE:
+        attributes[s.RESPONSE_STATUS] = status
     if entry.time_to_first_chunk is not None:
         attributes[s.TIME_TO_FIRST_CHUNK] = entry.time_to_first_chunk
-    if entry.error is not None:
-        attributes[s.ERROR_TYPE] = entry.error
+    return attributes
 
 
 def _numbers(attributes: dict[str, Any], entry: Entry, names: Generation) -> None:
