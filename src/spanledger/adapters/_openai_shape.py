@@ -53,7 +53,8 @@ def chat_response(result: Any, into: Response) -> None:
     into.error_type = None if error is None else error_of(error)
     for choice in items(seen.get("choices")):
         parts = known(choice)
-        _finish(parts.get("finish_reason"), _index(parts.get("index")), into)
+        index = parts.get("index")
+        _finish(parts.get("finish_reason"), _index(index) if index else 0, into)
         if into.usage is None:
             _generated(fields(choice), into, None)
         if into.output is not None:

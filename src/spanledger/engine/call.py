@@ -250,9 +250,6 @@ class Call:
         # The entry is not changed any more; the rest of the call, with all that was sent, need not live until the span is read.
         told = spans.told if self.counted else spans.told_again
         tell = partial(runtime.guard.run, "span", told, self.entry, response.status, runtime.names)
-        spans.end_call(self.span, response, self._standing(outcome), tell)
-
-    def _standing(self, outcome: str) -> dict[str, Any]:
         standing: dict[str, Any] = {s.OUTCOME: outcome, s.COUNTED: self.counted}
         if self.entry.error is not None:
             standing[s.ERROR_TYPE] = self.entry.error
@@ -260,7 +257,7 @@ class Call:
             standing[s.ENTRY_ID], standing[s.CORRECTION] = self.completes.id, True
         if self.superseded:
             standing[s.SUPERSEDED] = True
-        return standing
+        spans.end_call(self.span, response, standing, tell)
 
     def _record_content(self, content: Mapping[str, Any]) -> None:
         """Content on the span and as an event, where that was asked for; the processors redact it."""

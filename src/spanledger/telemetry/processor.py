@@ -70,6 +70,8 @@ class RedactingSpanProcessor(SpanProcessor):
         self._resources = _Resources(redactor)
         self._called = False
         self._warned = False
+        self._bare: Status | None = None
+        """A status without a description, seen last: the SDK gives all spans that have none of their own the same."""
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Runs the hook."""
@@ -114,7 +116,7 @@ class RedactingSpanProcessor(SpanProcessor):
         attributes = LateAttributes(attributes, self._redacted) if type(attributes) in STORES else _attributes(redactor, attributes)
         events = _each(redactor, span._events, _event) if span._events else None  # noqa: SLF001
         links = _each(redactor, span._links, _link) if span._links else None  # noqa: SLF001
-        status = _status(redactor, span._status)  # noqa: SLF001
+        status = None if span._status is self._bare else self._status(span._status)  # noqa: SLF001
         resource = self._resources.redacted(getattr(span, "_resource", None))
         span._name = name  # noqa: SLF001
         if attributes is not None:
@@ -136,6 +138,13 @@ class RedactingSpanProcessor(SpanProcessor):
             if self._on_error is not None:
                 self._on_error(error)
             return _kept(attributes)
+
+    def _status(self, status: Status) -> Status | None:
+        if not status.description:
+            self._bare = status
+            return None
+        description = self._redactor.text(status.description)
+        return None if description is status.description else Status(status.status_code, description)
 
     def _empty(self, span: Any) -> None:
         """Keeps identity, timing, kind and numbers; all else goes."""
@@ -254,13 +263,6 @@ def _event(redactor: Redactor, event: Any) -> Any:
 def _link(redactor: Redactor, link: Any) -> Any:
     attributes = _attributes(redactor, link.attributes)
     return link if attributes is None else Link(link.context, attributes)
-
-
-def _status(redactor: Redactor, status: Status) -> Status | None:
-    if not status.description:
-        return None
-    description = redactor.text(status.description)
-    return None if description is status.description else Status(status.status_code, description)
 
 
 def _kept(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
