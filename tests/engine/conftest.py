@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import types
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,8 @@ from spanledger.model import Activity, Request, Response, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SOURCE = '''
 import asyncio, json
@@ -298,3 +302,16 @@ def fake() -> Iterator[Fake]:
     targets += [Target("fakelib", f"Client.{name}", reader, tap="_raw") for name in ("manager", "async_manager")]
     yield Fake(module, Adapter("fakelib", "fakelib", tuple(targets)))
     del sys.modules["fakelib"]
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Any]:
+    sys.path.insert(0, str(EXAMPLES))
+    spec = importlib.util.spec_from_file_location("local_provider", EXAMPLES / "local_provider.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.LocalProvider() as running:
+        yield running
+    sys.path.remove(str(EXAMPLES))

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import socket
-import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -18,21 +15,6 @@ from opentelemetry import context as otel_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Any]:
-    sys.path.insert(0, str(EXAMPLES))
-    spec = importlib.util.spec_from_file_location("local_provider", EXAMPLES / "local_provider.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.LocalProvider() as running:
-        yield running
-    sys.path.remove(str(EXAMPLES))
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from opentelemetry import trace
 
 from spanledger import scopes
 from spanledger.engine import runs
-from spanledger.engine.context import within
+from spanledger.engine.context import current, within
 from spanledger.engine.runtime import new_id
+from spanledger.engine.sent import turned_away
 from spanledger.errors import BudgetExceeded, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
 from spanledger.pricing.estimate import estimate_input, estimate_text
@@ -67,6 +68,8 @@ class Call:
 
     is_async = False
     counted = True
+    withdrawn = False
+    """Nobody waits for the gate's answer any more."""
     completes: Entry | None = None
     """The entry, as it was, whose numbers this call completes."""
     superseded = False
@@ -121,10 +124,30 @@ class Call:
         span.add_event(s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED, refusal_attributes(refusal))
         spans.refuse_call(span, type(refusal).__qualname__)
 
+    def admit_in_thread(self) -> None:
+        """Asks the gate, waiting, while a coroutine waits for the answer; nothing stays reserved if that was cancelled."""
+        self.admit(wait=True)
+        if self.withdrawn:
+            self.withdraw()
+
+    def withdraw(self) -> None:
+        """The call will not be sent: gives its reservation back, now or as soon as the gate has made one."""
+        self.withdrawn = True  # first: see admit_in_thread
+        if self._admission is not None:
+            self.runtime.guard.run("withdraw", self.runtime.gate.release, self._admission)
+
+    def again(self) -> Call:
+        """The same call, to be sent once more, from the context in force."""
+        return Call(self.runtime, self.use, replace(self.request), current())
+
     def send(self) -> Any:
-        """Calls the original with the arguments that are really to be sent."""
+        """Calls the original with the arguments that are really to be sent; its failure ends the call."""
         use = self.use
-        return use.function(*use.args, **use.kwargs)
+        try:
+            return use.function(*use.args, **use.kwargs)
+        except BaseException as error:
+            self.end(error)
+            raise
 
     def start(self) -> None:
         """Starts the span; from here on the call is open and must end."""
@@ -212,6 +235,8 @@ class Call:
     def _end(self, error: BaseException | None, outcome: str) -> None:
         entry, response, runtime = self.entry, self.response, self.runtime
         entry.duration = time.perf_counter() - self._started
+        if error is not None and not self.chunks and (answer := runtime.guard.run("error", getattr, error, "completion", None)) is not None:
+            self.result(answer)  # openai's LengthFinishReasonError brings what came back
         entry.error = error_type(error) if error is not None else response.error_type
         entry.response_id, entry.response_model = response.id, response.model
         if response.finish_reasons:
@@ -288,7 +313,8 @@ class Call:
             self.counted = known.usage.state is not State.EXACT and entry.usage.state is State.EXACT
             if self.counted:  # it was made in the background, and only now tells what it used
                 self.completes = known
-                gate.settle_unreserved(replace(known, usage=entry.usage, cost=entry.cost))
+                reason = entry.finish_reason or known.finish_reason
+                gate.settle_unreserved(replace(known, usage=entry.usage, cost=entry.cost, finish_reason=reason))
             return
         if admission is not None:
             gate.settle(entry, admission, wait=not self.is_async)
@@ -311,18 +337,13 @@ class Call:
             told.output = max(told.output or 0, self._text_tokens())
             told.state = State.ESTIMATED
             return told
-        if self._rejected(error) or self.request.operation == s.FETCH_RESPONSE:
+        if self.request.operation == s.FETCH_RESPONSE or (error is not None and not self.chunks and turned_away(error)):
             return Usage(state=State.UNKNOWN)
         in_background = not self.request.stream and self.response.status in ("queued", "in_progress")
         if not self.chunks or in_background:
             return self._unseen()
         has_output = self.request.activity is not Activity.EMBEDDING
         return Usage(self._input_tokens(), self._text_tokens() if has_output else None, state=State.ESTIMATED)
-
-    @staticmethod
-    def _rejected(error: BaseException | None) -> bool:
-        """The provider answered with an HTTP error: it told no usage and, as a rule, bills none. Both SDKs' errors carry the status."""
-        return isinstance(getattr(error, "status_code", None), int)
 
     def _unseen(self) -> Usage:
         """Sent, but nothing came back: what was estimated before the call stands, as unknown."""

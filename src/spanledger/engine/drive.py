@@ -99,7 +99,11 @@ async def begin_async(call: Call) -> None:
     try:
         call.admit(wait=False)
     except LedgerBusy:
-        await _in_thread(lambda: call.admit(wait=True))
+        try:
+            await _in_thread(call.admit_in_thread)
+        except BaseException:  # cancelled: the thread goes on
+            call.withdraw()
+            raise
     call.start()
 
 
@@ -127,9 +131,6 @@ def _function(call: Call) -> Any:
     token = attach(call.context)
     try:
         result = call.send()
-    except BaseException as error:
-        call.end(error)
-        raise
     finally:
         detach(token)
     kind = kind_of(type(result))

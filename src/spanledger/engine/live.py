@@ -9,21 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
-from wrapt import ObjectProxy
 
 from spanledger.engine.context import attach, detach
+from spanledger.engine.proxy import Proxy
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from spanledger.engine.call import Call
 
-    _Proxy = ObjectProxy[Any]
-else:
-    _Proxy = ObjectProxy  # generic since wrapt 2 only, and only for type checkers
 
-
-class Live(_Proxy):
+class Live(Proxy):
     """What all proxies share. The one that owns the call ends it when collected; a proxy that handed out another owns it no more."""
 
     def __init__(self, wrapped: Any, call: Call, *, owns: bool = True) -> None:
@@ -34,9 +30,6 @@ class Live(_Proxy):
     def __del__(self) -> None:
         if self._self_owns:
             self._self_call.abandon("dropped")
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__wrapped__.__reduce_ex__(protocol)
 
     def _self_leave(self, error: BaseException | None) -> None:
         self._self_call.end(outcome="caller_error" if error is not None else "closed")
@@ -151,9 +144,9 @@ class LiveAsyncStream(Live):
             self._self_call.end(outcome="closed")
 
     async def aclose(self) -> Any:
-        """As ``close``, under the name that generators use."""
+        """As ``close``, under the name that generators use: what the libraries' ``__aiter__`` returns has it, and we return ourselves."""
         try:
-            return await self.__wrapped__.aclose()
+            return await (getattr(self.__wrapped__, "aclose", None) or self.__wrapped__.close)()
         finally:
             self._self_call.end(outcome="closed")
 

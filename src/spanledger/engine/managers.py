@@ -17,15 +17,29 @@ if TYPE_CHECKING:
     from spanledger.engine.call import Call
 
 
-class LiveManager(Live):
-    """A context manager that sends the request when entered: the gate runs then, not when it is made."""
-
+class _Manager(Live):
     def __init__(self, wrapped: Any, call: Call, tap: str | None, begin: Any) -> None:
         super().__init__(wrapped, call)
-        self._self_tap, self._self_begin = tap, begin
+        self._self_tap, self._self_begin, self._self_entered = tap, begin, False
+
+    def _self_next_call(self) -> Call:
+        """The libraries allow to enter a manager again, which sends the request again."""
+        if self._self_entered:
+            self._self_call, self._self_owns = self._self_call.again(), True
+        self._self_entered = True
+        return self._self_call
+
+    def _self_leaving(self, error: BaseException | None) -> None:
+        """Before the library closes its stream, which would look as if the application had."""
+        if error is not None:
+            self._self_leave(error)
+
+
+class LiveManager(_Manager):
+    """A context manager that sends the request when entered: the gate runs then, not when it is made."""
 
     def __enter__(self) -> Any:
-        call = self._self_call
+        call = self._self_next_call()
         self._self_begin(call)
         with _inside(call):
             inner = self.__wrapped__.__enter__()
@@ -33,21 +47,18 @@ class LiveManager(Live):
         return _entered(call, inner, self._self_tap)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> Any:
+        self._self_leaving(error)
         try:
             return self.__wrapped__.__exit__(kind, error, trace)
         finally:
             self._self_leave(error)
 
 
-class LiveAsyncManager(Live):
+class LiveAsyncManager(_Manager):
     """The asynchronous twin of ``LiveManager``."""
 
-    def __init__(self, wrapped: Any, call: Call, tap: str | None, begin: Any) -> None:
-        super().__init__(wrapped, call)
-        self._self_tap, self._self_begin = tap, begin
-
     async def __aenter__(self) -> Any:
-        call = self._self_call
+        call = self._self_next_call()
         await self._self_begin(call)
         with _inside(call):
             inner = await self.__wrapped__.__aenter__()
@@ -55,6 +66,7 @@ class LiveAsyncManager(Live):
         return _entered(call, inner, self._self_tap)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> Any:
+        self._self_leaving(error)
         try:
             return await self.__wrapped__.__aexit__(kind, error, trace)
         finally:

@@ -27,24 +27,31 @@ class LiveRaw(Live):
     def __init__(self, wrapped: Any, call: Call, receive: Callable[[Call, Any], Any]) -> None:
         super().__init__(wrapped, call)
         self._self_receive = receive
+        self._self_handed: tuple[Any, Any] = (None, None)
+        """What was parsed and what the application got for it."""
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         """The library's parse; what it returns is received like any result, once."""
         return self._self_hand_out(self.__wrapped__.parse(*args, **kwargs))
 
     def _self_hand_out(self, parsed: Any) -> Any:
+        known, handed = self._self_handed
+        if parsed is known:  # the libraries parse once, and give the same stream again
+            return handed
         if not self._self_call.is_open:
             return parsed
         self._self_owns = False
-        return self._self_receive(self._self_call, parsed)
+        handed = self._self_receive(self._self_call, parsed)
+        self._self_handed = parsed, handed
+        return handed
 
     def __getattr__(self, name: str) -> Any:
-        member = getattr(self.__wrapped__, name)
+        member = super().__getattr__(name)
         if name in _WHOLE and callable(member):
             return self._self_whole(member)
         if name in _PIECES + _LINES:
             return lambda *args, **kwargs: self._self_pieces(member(*args, **kwargs), line=name in _LINES)
-        return member
+        return self._self_closing(member) if name == "close" else member
 
     def _self_feed(self) -> wire.Feed:
         return wire.Feed(self._self_call, self.__wrapped__.http_response.headers.get("content-type", ""))
@@ -85,12 +92,14 @@ class LiveRaw(Live):
                 seen(piece)
                 yield piece
 
-    def close(self) -> Any:
-        """Closes the response; the call ends."""
-        try:
-            return self.__wrapped__.close()
-        finally:
-            self._self_call.end(outcome="closed")
+    def _self_closing(self, member: Any) -> Any:
+        def close() -> Any:
+            try:
+                return member()
+            finally:
+                self._self_call.end(outcome="closed")
+
+        return close
 
 
 class LiveAsyncRaw(LiveRaw):
@@ -114,9 +123,11 @@ class LiveAsyncRaw(LiveRaw):
                 seen(piece)
                 yield piece
 
-    async def close(self) -> Any:
-        """Closes the response; the call ends."""
-        try:
-            return await self.__wrapped__.close()
-        finally:
-            self._self_call.end(outcome="closed")
+    def _self_closing(self, member: Any) -> Any:
+        async def close() -> Any:
+            try:
+                return await member()
+            finally:
+                self._self_call.end(outcome="closed")
+
+        return close

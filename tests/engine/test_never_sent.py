@@ -1,0 +1,148 @@
+"""Calls that fail before the provider could work on them, or whose caller is gone: nothing stays reserved and nothing is charged."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sqlite3
+import threading
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from spanledger import BudgetExceeded
+
+HELLO: Any = [{"role": "user", "content": "hello"}]
+BUDGET = {"SPANLEDGER_BUDGET_DAY": "1 USD per day"}
+DEAR = {"model": "claude-opus-4-1", "messages": HELLO}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _books(house: Any) -> tuple[int, int]:
+    (balance,) = house.runtime.ledger.balances(0) or [None]
+    assert house.runtime.ledger.open_leases() == 0
+    assert house.runtime.open_calls == {}
+    return (balance.spent, balance.reserved) if balance else (0, 0)
+
+
+def _many(client: Any, **arguments: Any) -> None:
+    for _ in range(20):  # each reserves 0.08 USD
+        with pytest.raises(TypeError):
+            client.messages.create(**arguments)
+
+
+def test_a_forgotten_argument_costs_nothing(make_house: Any, provider: Any) -> None:
+    house = make_house(**BUDGET)
+    _many(anthropic.Anthropic(base_url=provider.url, api_key="k"), **DEAR)
+    assert _books(house) == (0, 0)
+    assert {(entry.usage.state.value, entry.usage.output, entry.error) for entry in house.entries} == {("unknown", None, "TypeError")}
+
+
+def test_nor_in_an_asynchronous_client(make_house: Any, provider: Any) -> None:
+    async def main() -> None:
+        async with anthropic.AsyncAnthropic(base_url=provider.url, api_key="k") as client:
+            for _ in range(20):
+                with pytest.raises(TypeError):
+                    await client.messages.create(**DEAR)
+
+    house = make_house(**BUDGET)
+    asyncio.run(main())
+    assert _books(house) == (0, 0)
+
+
+def test_a_message_that_cannot_be_written_costs_nothing(make_house: Any, provider: Any) -> None:
+    house = make_house(**BUDGET)
+    before = len(provider.requests)
+    _many(
+        anthropic.Anthropic(base_url=provider.url, api_key="k"),
+        model="claude-opus-4-1", max_tokens=1000, messages=[{"role": "user", "content": object()}],
+    )  # fmt: skip
+    assert len(provider.requests) == before
+    assert _books(house) == (0, 0)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_an_outage_does_not_empty_a_budget(make_house: Any, retries: int) -> None:
+    house = make_house(**BUDGET)
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{_free_port()}", api_key="k", max_retries=retries)
+    for _ in range(3):
+        with pytest.raises(openai.APIConnectionError):
+            client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=60_000)  # 0.6 USD
+    assert _books(house) == (0, 0)
+
+
+def test_an_answer_that_breaks_off_is_charged_as_estimated(make_house: Any, provider: Any) -> None:
+    """The other side of the rule: the provider may have worked."""
+    house = make_house(**BUDGET)
+    client = openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k", max_retries=0)
+    with pytest.raises(openai.APIConnectionError):
+        client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=1000, extra_headers={"x-behaviour": "cut"})
+    (entry,) = house.entries
+    assert (entry.usage.state.value, entry.usage.output) == ("unknown", 1000)
+    assert _books(house)[0] == entry.cost.nano_usd
+
+
+def test_what_came_back_with_the_error_is_in_the_books(make_house: Any, provider: Any) -> None:
+    """``parse`` raises if the answer was cut by its length; the error carries the completion."""
+    house = make_house(**BUDGET)
+    client = openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k", max_retries=0)
+    whole = client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=5)
+    error = openai.LengthFinishReasonError(completion=whole)
+
+    def post(*_: Any, **__: Any) -> Any:
+        raise error
+
+    client.chat.completions._post = post  # the local provider cannot be asked for a cut and still well-formed JSON document
+    with pytest.raises(openai.LengthFinishReasonError):
+        client.chat.completions.parse(model="gpt-4o", messages=HELLO, max_tokens=5)
+    first, second = house.entries
+    assert (second.usage, second.cost) == (first.usage, first.cost)
+    assert second.error == "openai.LengthFinishReasonError"
+
+
+def test_a_caller_gone_while_the_ledger_is_busy_leaves_nothing_reserved(make_house: Any, provider: Any, tmp_path: Any) -> None:
+    house = make_house(SPANLEDGER_LEDGER=f"sqlite:///{tmp_path}/ledger.db", **BUDGET)
+    ledger = house.runtime.ledger
+    waiting = threading.Semaphore(0)
+    reserve = ledger.reserve
+
+    def told(*args: Any, wait: bool = True) -> Any:
+        if wait:
+            waiting.release()
+        return reserve(*args, wait=wait)
+
+    ledger.reserve = told
+
+    async def main() -> None:
+        async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="k") as client:
+            await client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=1000)
+            other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+            other.execute("begin immediate")
+            calls = [asyncio.create_task(client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=1000)) for _ in range(3)]
+            for _ in calls:  # each of them waits for the ledger in a thread
+                await asyncio.to_thread(waiting.acquire)
+            for call in calls:
+                call.cancel()
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(one) for one in ended] == [asyncio.CancelledError] * 3
+            other.execute("commit")
+            other.close()
+
+    before = len(provider.requests)
+    asyncio.run(main())  # ends when its threads have
+    assert len(provider.requests) == before + 1
+    assert ledger.open_leases() == 0
+    assert len(house.entries) == 1
+
+
+def test_a_refused_call_is_not_one_that_was_withdrawn(make_house: Any, provider: Any) -> None:
+    house = make_house(SPANLEDGER_BUDGET_DAY="0 USD per day")
+    with pytest.raises(BudgetExceeded):
+        openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k").chat.completions.create(model="gpt-4o", messages=HELLO)
+    assert house.entries == []
