@@ -111,6 +111,11 @@ def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], ad
     global _installation  # noqa: PLW0603  # the process has one installation
     protected = protection.protect(config, guard, *providers)
     protection.duplicates.inside_call = lambda context: current_call(context) is not None
+    if isinstance(providers[0] or trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        log.warning(
+            "no tracer provider is set: spans are not recorded, and what a provider that is set later exports is not redacted; "
+            "call set_tracer_provider() before spanledger.instrument()"
+        )
     if not protected and config.capture != "NO_CONTENT":
         log.warning("content is not recorded: what these providers export cannot be redacted")
         config = dataclasses.replace(config, capture="NO_CONTENT")
