@@ -14,6 +14,8 @@ import pytest
 from anthropic import AnthropicVertex
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.resources import Completions as LegacyCompletions
+from openai.resources.chat import Completions
 from pydantic import BaseModel
 
 from spanledger.adapters import _hosts
@@ -230,6 +232,10 @@ def test_only_one_shot_iterators_are_made_lists(any_reader: Any, messages: list[
         ({"stream": True, "stream_options": openai.NOT_GIVEN}, True),
         ({"stream": True, "stream_options": {"include_usage": True}}, False),
         ({"stream": True, "extra_body": {"stream_options": {"include_usage": True}}}, False),
+        ({"stream": True, "extra_headers": {"X-Stainless-Raw-Response": "stream"}}, False),
+        ({"stream": True, "extra_headers": {"X-Stainless-Raw-Response": "true"}}, True),
+        ({"stream": True, "extra_headers": {"X-Stainless-Raw-Response": "raw"}}, True),
+        ({"stream": True, "extra_headers": None}, True),
         ({"stream": False}, False),
         ({"stream": openai.NOT_GIVEN}, False),
         ({}, False),
@@ -262,3 +268,25 @@ def test_what_we_ask_reaches_the_wire(loopback: Any, openai_client: openai.OpenA
     list(openai_client.chat.completions.create(**prepared))
     assert loopback.requests[-1]["stream_options"] == {"include_usage": True}
     assert loopback.requests[-1]["messages"] == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize("resource", ["chat", "legacy"])
+@pytest.mark.parametrize("taken", ["with_streaming_response", "with_raw_response"])
+def test_usage_is_not_asked_for_where_it_could_not_be_hidden(
+    loopback: Any, reader: Any, monkeypatch: pytest.MonkeyPatch, resource: str, taken: str
+) -> None:
+    """The SDK's own mark of a response that is read as bytes and lines reaches us."""
+    module, sent = ("chat", {"messages": []}) if resource == "chat" else ("resources.completions", {"prompt": "hi"})
+    cls = Completions if resource == "chat" else LegacyCompletions
+    create, prepare = cls.create, reader(*CHAT, module=module).prepare
+    monkeypatch.setattr(cls, "create", lambda self, **kwargs: create(self, **prepare(kwargs, True)))
+    loopback.events([])
+    with openai.OpenAI(api_key="test", base_url=f"{loopback.url}/v1", max_retries=0) as client:
+        completions = client.chat.completions if resource == "chat" else client.completions
+        call = getattr(completions, taken).create(model="m", stream=True, **sent)
+        if taken == "with_raw_response":
+            list(call.parse())
+        else:
+            with call as answer:
+                list(answer.iter_lines())
+    assert ("stream_options" in loopback.requests[-1]) is (taken == "with_raw_response")

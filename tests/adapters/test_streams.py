@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spanledger.model import Response, Usage
+from spanledger.model import Response, State, Usage
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
@@ -181,6 +181,43 @@ def test_anthropic_input_may_grow_with_server_tools(ask: Any) -> None:
     )
     told, _ = ask.stream("messages", [begin, end, STOP])
     assert asdict(told.usage) == asdict(Usage(150, 15, 40, 2, 8, tools={"web_search": 1}))
+
+
+def cached(total: int, short: int | None = None, hour: int | None = None) -> dict[str, Any]:
+    split = {"cache_creation": {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": hour}} if short is not None else {}
+    return {"cache_creation_input_tokens": total, **split}
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "written", "state"),
+    [
+        (cached(10, 0, 10), [cached(30)], (0, 30), State.EXACT),
+        (cached(10, 10, 0), [cached(30)], (30, 0), State.EXACT),
+        (cached(10, 2, 8), [cached(10)], (2, 8), State.EXACT),
+        (cached(10, 2, 8), [cached(30)], (22, 8), State.ESTIMATED),
+        (cached(10, 2, 8), [cached(30), cached(30)], (22, 8), State.ESTIMATED),
+        (cached(10, 2, 8), [cached(30), cached(30, 5, 25)], (5, 25), State.EXACT),
+        (cached(10, 0, 10), [cached(30, 20, 10)], (20, 10), State.EXACT),
+        (cached(10, 0, 10), [cached(20), cached(30)], (0, 30), State.EXACT),
+        (cached(0, 0, 0), [cached(30)], (30, 0), State.EXACT),  # the default lifetime
+        (cached(10), [cached(30)], (30, None), State.EXACT),
+    ],
+)
+def test_anthropic_cache_writes_may_grow_in_a_stream(
+    ask: Any, first: Any, later: list[Any], written: tuple[int, int | None], state: State
+) -> None:
+    ends = [delta(output_tokens=15, **more) for more in later]
+    told, _ = ask.stream("messages", [start(input_tokens=25, output_tokens=1, **first), *ends, STOP])
+    total = later[-1]["cache_creation_input_tokens"]
+    assert asdict(told.usage) == asdict(Usage(25 + total, 15, None, *written, state=state))
+
+
+def test_a_gateway_before_anthropic_streams_usage_with_the_last_choice(ask: Any) -> None:
+    usage = {
+        "completion_tokens": 50, "prompt_tokens": 20, "cache_read_input_tokens": 100000, "cache_creation_input_tokens": 0, "total_tokens": 100070,
+    }  # fmt: skip
+    told, _ = ask.stream("chat", [chunk({"content": "he"}), chunk({}, finish="end_turn", usage=usage)])
+    assert asdict(told.usage) == asdict(Usage(100020, 50, 100000, 0))
 
 
 def test_anthropic_abandoned_stream_knows_its_input_but_not_its_output(ask: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from spanledger.model import State, Usage
+from spanledger.model import CostStatus, State, Usage
+from spanledger.pricing.rates import FEMTO, Rates, charge, rate
 
 
 def chat(usage: Any, **more: Any) -> dict[str, Any]:
@@ -83,6 +85,69 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
         chat({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}),
         Usage(35, 74, reasoning=62, state=State.ESTIMATED),
     ),
+    "gemini's compatible endpoint: cached tokens say nothing about thoughts": (
+        "chat",
+        chat({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109, "prompt_tokens_details": {"cached_tokens": 20}}),
+        Usage(35, 74, 20, reasoning=62, state=State.ESTIMATED),
+    ),
+    "a total that nothing explains, where reasoning was told": (
+        "chat",
+        chat({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109, "completion_tokens_details": {"reasoning_tokens": 0}}),
+        Usage(35, 12, reasoning=0),
+    ),
+    "portkey before anthropic: cache outside the prompt, inside the total": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 50, "total_tokens": 100070,
+            "cache_read_input_tokens": 100000, "cache_creation_input_tokens": 0,
+        }),
+        Usage(100020, 50, 100000, 0),
+    ),
+    "portkey before anthropic: told in the details, too": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 50, "total_tokens": 100070, "prompt_tokens_details": {"cached_tokens": 100000},
+            "cache_read_input_tokens": 100000, "cache_creation_input_tokens": 0,
+        }),
+        Usage(100020, 50, 100000, 0),
+    ),
+    "portkey before anthropic: read and written": (
+        "chat",
+        chat({"prompt_tokens": 20, "completion_tokens": 50, "total_tokens": 100, "cache_read_input_tokens": 12, "cache_creation_input_tokens": 18}),
+        Usage(50, 50, 12, 18),
+    ),
+    "a gateway that tells the cached part outside in the details only": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 50, "total_tokens": 85, "prompt_tokens_details": {"cached_tokens": 15},
+            "completion_tokens_details": {"reasoning_tokens": 4},
+        }),
+        Usage(35, 50, 15, reasoning=4),
+    ),
+    "anthropic's names tell the cache from reasoning of the same size": (
+        "chat",
+        chat({
+            "prompt_tokens": 60, "completion_tokens": 80, "total_tokens": 190, "cache_read_input_tokens": 50,
+            "completion_tokens_details": {"reasoning_tokens": 50},
+        }),
+        Usage(110, 80, 50, reasoning=50),
+    ),
+    "xai: reasoning of the size of the cached part": (
+        "chat",
+        chat({
+            "prompt_tokens": 60, "completion_tokens": 2, "total_tokens": 112, "prompt_tokens_details": {"cached_tokens": 50},
+            "completion_tokens_details": {"reasoning_tokens": 50},
+        }),
+        Usage(60, 52, 50, reasoning=50),
+    ),
+    "more cached than the prompt has: it cannot be inside": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 80, "total_tokens": 150, "prompt_tokens_details": {"cached_tokens": 50},
+            "completion_tokens_details": {"reasoning_tokens": 50},
+        }),
+        Usage(70, 80, 50, reasoning=50),
+    ),
     "gateway before anthropic": (
         "chat",
         chat({"prompt_tokens": 90, "completion_tokens": 5, "cache_read_input_tokens": 50, "cache_creation_input_tokens": 30}),
@@ -124,6 +189,18 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
         ),
         Usage(1, 1, tools={"web_search": 2, "file_search": 1}),
     ),
+    "images and code made by responses": (
+        "responses",
+        response(
+            {"input_tokens": 1, "output_tokens": 1},
+            [
+                {"type": "image_generation_call", "id": "1", "status": "completed", "result": "AAAA", "action": "generate"},
+                {"type": "code_interpreter_call", "id": "2", "status": "completed", "code": "1", "container_id": "c", "outputs": None},
+                {"type": "code_interpreter_call", "id": "3", "status": "completed", "code": "2", "container_id": "c", "outputs": None},
+            ],
+        ),
+        Usage(1, 1, tools={"image_generation": 1, "code_interpreter_call": 2}),
+    ),
     "anthropic without cache": ("messages", message({"input_tokens": 25, "output_tokens": 4}), Usage(25, 4)),
     "anthropic: cache outside": (
         "messages",
@@ -133,6 +210,30 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
             "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1},
         }),
         Usage(67, 9, 32, 3, 7, reasoning=6, tools={"web_search": 2}),
+    ),
+    "anthropic: writes that the split leaves out are of its only kind, an hour": (
+        "messages",
+        message({
+            "input_tokens": 5, "output_tokens": 9, "cache_creation_input_tokens": 30,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 10},
+        }),
+        Usage(35, 9, None, 0, 30),
+    ),
+    "anthropic: writes that the split leaves out are of its only kind, five minutes": (
+        "messages",
+        message({
+            "input_tokens": 5, "output_tokens": 9, "cache_creation_input_tokens": 30,
+            "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 0},
+        }),
+        Usage(35, 9, None, 30, 0),
+    ),
+    "anthropic: writes that a mixed split leaves out": (
+        "messages",
+        message({
+            "input_tokens": 5, "output_tokens": 9, "cache_creation_input_tokens": 30,
+            "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 7},
+        }),
+        Usage(35, 9, None, 23, 7, state=State.ESTIMATED),
     ),
     "anthropic: compaction is billed on top": (
         "messages",
@@ -163,6 +264,16 @@ def test_usage(ask: Any, name: str) -> None:
     assert asdict(told.usage) == asdict(want)
     assert told.complete
     assert told.text == []  # nothing to estimate
+
+
+@pytest.mark.parametrize("kind", ["image_generation_call", "code_interpreter_call"])
+def test_images_and_code_of_responses_make_the_cost_partial(ask: Any, kind: str) -> None:
+    """No amount is made up for them: not even where an execution of code has a price."""
+    item = {"type": kind, "id": "1", "status": "completed", "result": None, "code": None, "container_id": "c", "outputs": None}
+    told = ask.whole("responses", response({"input_tokens": 1000, "output_tokens": 0, "total_tokens": 1000}, [item]))
+    prices = {"web_searches": FEMTO, "code_executions": FEMTO}
+    rates = Rates(rate({"input": Fraction(1, 10**6), "output": Fraction(1, 10**6)}), per_request=prices)
+    assert charge(rates, told.usage) == (1_000_000, CostStatus.PARTIAL)
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "12", "completion_tokens": [1]}, {"input_tokens": True}, "many", 7])

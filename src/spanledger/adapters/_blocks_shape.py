@@ -46,13 +46,17 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
 def _add_cache(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
     read, written = count(told.get("cache_read_input_tokens")), count(told.get("cache_creation_input_tokens"))
     split = fields(told.get("cache_creation"))
-    hour = count(split.get("ephemeral_1h_input_tokens"))
+    short, hour = count(split.get("ephemeral_5m_input_tokens")), count(split.get("ephemeral_1h_input_tokens"))
     if written is None:
-        short = count(split.get("ephemeral_5m_input_tokens"))
-        written = None if short is None and hour is None else (short or 0) + (hour or 0)
+        written = _plus(short, hour)
     usage.input = _plus(usage.input, read, written)
     usage.cache_read = _plus(usage.cache_read, read)
     if hour is not None and written is not None:
+        if hour and written > hour + (short or 0):  # with server tools the split may leave out later writes
+            if short:
+                usage.state = State.ESTIMATED
+            else:
+                hour = written
         usage.cache_write_1h = _plus(usage.cache_write_1h, min(hour, written))
         written -= min(hour, written)
     usage.cache_write = _plus(usage.cache_write, written)
@@ -76,10 +80,14 @@ def _plus(*counts: int | None) -> int | None:
 
 def _take_usage(told: Mapping[str, Any], into: Response) -> None:
     """Folds what was told into what was told before; counts of a stream are cumulative, so the last one holds."""
-    if into.usage is not None:
-        told = {**_told_before(into.usage), **{key: value for key, value in told.items() if value is not None}}
+    before, unsure = into.usage, False
+    if before is not None:
+        unsure = before.state is State.ESTIMATED and told.get("cache_creation") is None
+        told = {**_told_before(before), **{key: value for key, value in told.items() if value is not None}}
     usage = usage_of(told)
     if usage is not None:
+        if unsure:
+            usage.state = State.ESTIMATED
         into.usage = usage
         into.cost_nano_usd = told_cost(told)
         into.context = context(told, _CONTEXT) or into.context
@@ -93,7 +101,7 @@ def _told_before(usage: Usage) -> dict[str, Any]:
         "output_tokens": usage.output,
         "cache_read_input_tokens": usage.cache_read,
         "cache_creation_input_tokens": written,
-        "cache_creation": {"ephemeral_1h_input_tokens": usage.cache_write_1h},
+        "cache_creation": {"ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": usage.cache_write_1h},
         "server_tool_use": {"web_search_requests": (usage.tools or {}).get("web_search")},
     }
 

@@ -116,11 +116,18 @@ def _prompts(prompt: Any) -> int:
 def chat_prepare(kwargs: dict[str, Any], ask_usage: bool, *, streaming: bool = False) -> dict[str, Any]:
     """The usage of a stream is sent only on request: https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options."""
     kwargs = lists_for_iterators(kwargs, ("messages", "tools", "functions", "prompt"))
-    if not ask_usage or not (streaming or kwargs.get("stream")) or "stream_options" in fields(kwargs.get("extra_body")):
+    if not ask_usage or not (streaming or kwargs.get("stream")) or _not_ours_to_ask(kwargs):
         return kwargs
     options = kwargs.get("stream_options")
     options = options if isinstance(options, dict) else {}
     return kwargs if options.get("include_usage") else {**kwargs, "stream_options": _Asked({**options, "include_usage": True})}
+
+
+def _not_ours_to_ask(kwargs: Mapping[str, Any]) -> bool:
+    """``extra_body`` would win over our options. And nothing can be hidden in bytes and lines: the SDKs mark what is sent by
+    ``with_streaming_response`` so, while the stream of a ``with_raw_response`` (another mark) comes from ``parse``."""
+    unread = fields(kwargs.get("extra_headers")).get("X-Stainless-Raw-Response") == "stream"
+    return unread or "stream_options" in fields(kwargs.get("extra_body"))
 
 
 def prepare(kwargs: dict[str, Any], _ask_usage: bool) -> dict[str, Any]:

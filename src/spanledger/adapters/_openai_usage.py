@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CHAT = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"})
 _RESPONSES = frozenset({"input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"})
+_OF_MESSAGES = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
+"""Fields of Anthropic's own API, where they are no parts of the input beside them; gateways pass them on."""
 
 
 def plain_usage(told: Mapping[str, Any]) -> Usage | None:
@@ -85,7 +87,8 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
         usage.input = None if missed is None else usage.cache_read + missed
     if usage.input is None and usage.output is None:
         return None
-    _add_what_is_outside(usage, told, count, detailed=bool(details or out))
+    explained = usage.reasoning is not None or any(value is not None for value in out.values())
+    _add_what_is_outside(usage, told, count, explained=explained)
     usage.clamped = count.odd
     return clamp(usage)
 
@@ -96,8 +99,11 @@ def _tools(told: Mapping[str, Any], count: Counts) -> dict[str, int] | None:
     return {"web_search": searches} if searches else None
 
 
-def _add_what_is_outside(usage: Usage, told: Mapping[str, Any], count: Counts, *, detailed: bool) -> None:
-    """Adds to the totals what some providers bill, but count outside them."""
+def _add_what_is_outside(usage: Usage, told: Mapping[str, Any], count: Counts, *, explained: bool) -> None:
+    """Adds to the totals what some providers bill, but count outside them. ``explained`` if details say what the output is made of.
+
+    What ``total_tokens`` holds beyond both totals is told by being equal to a part; the surest sign is asked for first.
+    """
     if "citation_tokens" in told:  # Perplexity's deep research; its total_tokens leaves these out too
         usage.output = (usage.output or 0) + (usage.reasoning or 0) + (count(told["citation_tokens"]) or 0)
         return
@@ -105,11 +111,14 @@ def _add_what_is_outside(usage: Usage, told: Mapping[str, Any], count: Counts, *
     beyond = 0 if total is None else total - usage.total
     if beyond <= 0 or usage.output is None:
         return
-    if beyond == usage.reasoning:  # xAI
+    asked, cached = usage.input or 0, (usage.cache_read or 0) + (usage.cache_write or 0)
+    if beyond == cached and (cached > asked or not told.keys().isdisjoint(_OF_MESSAGES)):  # Portkey before Anthropic models
+        usage.input = asked + beyond
+    elif beyond == usage.reasoning:  # xAI
         usage.output += beyond
-    elif beyond == usage.input_audio:  # Mistral's audio models
-        usage.input = (usage.input or 0) + beyond
-    elif not detailed:  # Gemini's compatible endpoint: thoughts are in no field of their own
+    elif beyond in (usage.input_audio, cached):  # Mistral's audio models; a gateway that tells the cached part in the details only
+        usage.input = asked + beyond
+    elif not explained:  # Gemini's compatible endpoint: thoughts are in no field of their own
         usage.output += beyond
         usage.reasoning = beyond
         usage.state = State.ESTIMATED

@@ -34,7 +34,14 @@ _ARGUMENTS = frozenset(
 _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _ENDED = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
-_BILLED_CALLS = {"web_search_call": "web_search", "file_search_call": "file_search"}
+# https://platform.openai.com/docs/pricing: generated images are tokens of another model, and code runs in containers that are billed by
+# time, whatever the number of calls; so that no price per execution is taken for it, its name is not that of the tool.
+_BILLED_CALLS = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "image_generation_call": "image_generation",
+    "code_interpreter_call": "code_interpreter_call",
+}
 
 
 def responses_response(result: Any, into: Response) -> None:
