@@ -315,7 +315,8 @@ def _shut_down(installation: Installation, outcome: str) -> None:
     runtime = installation.runtime
     for call in list(runtime.open_calls.values()):
         call.end(outcome=outcome)
-    runtime.reaper.drain()
+    runtime.guard.run("reaper", runtime.reaper.drain)
+    runtime.guard.run("reaper", runtime.reaper.stop)
     runtime.guard.run("spool", installation.spool.close, 5.0)
     runtime.guard.run("ledger", runtime.ledger.close)
 

@@ -12,6 +12,8 @@ import anthropic
 import openai
 import pytest
 
+from spanledger import install
+
 CHAT: Any = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Write a long story about the sea."}], "max_tokens": 50}
 PROTOCOLS = (Iterable, Iterator, Sized, Container, AsyncIterator)
 
@@ -121,3 +123,57 @@ def test_lines_read_raw_are_what_the_application_asked_for(make_house: Any, prov
         events = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: {")]
     assert all(event["choices"] for event in events)
     assert [entry.usage.state.value for entry in house.entries] == ["estimated"]
+
+
+class _Both:
+    """How other instrumentations wrap streams: one class for both kinds."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self.stream)
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self.stream.__anext__()
+
+
+def test_streams_that_another_instrumentation_wraps_below_us(make_house: Any, provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from openai.resources.chat.completions import AsyncCompletions, Completions
+
+    create, acreate = Completions.create, AsyncCompletions.create
+    told = {"stream_options": {"include_usage": True}, "stream": True, **CHAT}
+
+    async def another(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _Both(await acreate(self, *args, **kwargs))
+
+    monkeypatch.setattr(Completions, "create", lambda self, *args, **kwargs: _Both(create(self, *args, **kwargs)))
+    monkeypatch.setattr(AsyncCompletions, "create", another)
+    house = make_house()
+
+    async def main() -> int:
+        async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="k") as client:
+            return len([chunk async for chunk in await client.chat.completions.create(**told)])
+
+    read = len(list(_openai(provider).chat.completions.create(**told)))
+    assert asyncio.run(main()) == read > 1
+    first, second = house.entries
+    assert first.usage == second.usage
+    assert first.usage.state.value == "exact"
+
+
+def test_what_we_asked_for_stays_hidden_when_we_leave(make_house: Any, provider: Any) -> None:
+    make_house(SPANLEDGER_STREAM_USAGE="true")
+    stream = _openai(provider).chat.completions.create(stream=True, **CHAT)
+    chunks = [next(stream)]
+    install.uninstrument()
+    with contextlib.suppress(StopIteration):
+        while True:
+            chunks.append(next(stream))
+    assert all(chunk.choices for chunk in chunks)

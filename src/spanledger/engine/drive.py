@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from wrapt import FunctionWrapper
 
 from spanledger.engine.call import Call, Use, library_in_call
 from spanledger.engine.context import attach, current, detach
 from spanledger.engine.managers import LiveAsyncManager, LiveManager
 from spanledger.engine.receive import Kind, kind_of, receive
 from spanledger.engine.runtime import Runtime, active
+from spanledger.engine.wrapper import Wrapper
 from spanledger.errors import LedgerBusy
 from spanledger.model import Activity, Request
 
@@ -48,7 +48,7 @@ def wrap(function: Any, library: str, target: Target) -> Any:
             return wrapped(*args, **kwargs)
         return driver(call)
 
-    return FunctionWrapper(function, wrapper)
+    return Wrapper(function, wrapper)
 
 
 def _part_of_another(library: str, target: Target) -> bool:

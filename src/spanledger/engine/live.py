@@ -84,7 +84,7 @@ class LiveStream(Live):
                 raise
             finally:
                 detach(token)
-            if not (self._self_reads and call.is_open and call.chunk(item)):
+            if not (self._self_reads and call.chunk(item)):
                 return item
 
     def close(self) -> Any:
@@ -133,7 +133,7 @@ class LiveAsyncStream(Live):
                 call.end(error)
                 raise
             otel_context.detach(token)
-            if not (self._self_reads and call.is_open and call.chunk(item)):
+            if not (self._self_reads and call.chunk(item)):
                 return item
 
     async def close(self) -> Any:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import threading
 import weakref
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Reaper:
     """A daemon thread that runs queued work in order; a forked child starts one of its own."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self.running = False
@@ -35,32 +35,55 @@ class Reaper:
         self._queue.put(work)
 
     def start(self) -> None:
-        """Starts the thread if it does not run; not from a finaliser."""
+        """Starts the thread if it does not run, and one can be started; not from a finaliser."""
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="spanledger-reaper", daemon=True)
-                self._thread.start()
-                self.running = True
+                self._queue = _of_today(self._queue)
+                thread = threading.Thread(target=self._run, name="spanledger-reaper", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is shutting down, or there are too many; drain() does the work
+                    return
+                self._thread, self.running = thread, True
 
     def drain(self, timeout: float = 5.0) -> bool:
         """Waits until all that was queued before is done; False if that took longer than ``timeout`` seconds."""
         done = threading.Event()
         self._queue.put(done.set)
         self.start()
+        if not self.running:
+            self._queue.put(None)
+            self._run()
         return done.wait(timeout)
+
+    def stop(self) -> None:
+        """Lets the thread end when all that was queued before is done. Work that is put later starts another."""
+        with self._starting:
+            if self._thread is not None:
+                self._queue.put(None)
+            self._thread, self.running = None, False
 
     def forget(self) -> None:
         """In a forked child: the parent does what was queued. The thread starts with the next call."""
-        self._queue, self._thread, self._starting, self.running = SimpleQueue(), None, threading.Lock(), False
+        self._queue, self._thread, self._starting, self.running = queue.SimpleQueue(), None, threading.Lock(), False
 
     def _run(self) -> None:
-        while True:
-            work = self._queue.get()
+        while (work := self._queue.get()) is not None:
             try:
                 work()
             except Exception:
                 log.exception("internal error in the background; it goes on")
             del work
+
+
+def _of_today(inbox: queue.SimpleQueue[Callable[[], object] | None]) -> queue.SimpleQueue[Callable[[], object] | None]:
+    """gevent's ``monkey.patch_all`` exchanges the class; a thread of its kind that waited in the old one would stop all others."""
+    if type(inbox) is queue.SimpleQueue:
+        return inbox
+    fresh: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+    while not inbox.empty():
+        fresh.put(inbox.get())
+    return fresh
 
 
 def _after_fork() -> None:

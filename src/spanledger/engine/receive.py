@@ -24,6 +24,8 @@ class Kind(Enum):
     AWAITABLE = auto()
     STREAM = auto()
     ASYNC_STREAM = auto()
+    EITHER_STREAM = auto()
+    """Another instrumentation's one wrapper for both kinds of stream; the call tells which it is."""
     RAW = auto()
 
 
@@ -31,7 +33,7 @@ def _look(result: type) -> Kind:
     if hasattr(result, "__await__"):
         return Kind.AWAITABLE
     if hasattr(result, "__next__"):
-        return Kind.STREAM
+        return Kind.EITHER_STREAM if hasattr(result, "__anext__") else Kind.STREAM
     if hasattr(result, "__anext__"):
         return Kind.ASYNC_STREAM
     return Kind.RAW if hasattr(result, "parse") and not hasattr(result, "model_fields") else Kind.PLAIN
@@ -48,6 +50,8 @@ def receive(call: Call, result: Any, tap: str | None = None) -> Any:
         call.result(result)
         call.end()
         return result
+    if kind is Kind.EITHER_STREAM:
+        kind = Kind.ASYNC_STREAM if call.is_async else Kind.STREAM
     if kind is Kind.STREAM:
         return LiveStream(_tapped(call, result, tap, LiveStream), call, reads=tap is None)
     if kind is Kind.ASYNC_STREAM:

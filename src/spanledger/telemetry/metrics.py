@@ -17,7 +17,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.metrics import Observation
 
-from spanledger.telemetry import recon
+from spanledger.telemetry import observed, recon
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Metrics:
         self.sdk = recon.Sums()
         self._notes: deque[Note] = deque()
         _all.add(self)
-        meter.create_observable_counter(s.METRIC_INTERNAL_NOTES, [self._before_collection])
+        observed.counter(meter, s.METRIC_INTERNAL_NOTES, [self._before_collection])
         recon.observe(meter, {"sdk": self.sdk.values, **sources})
         self._durations = {op: _seconds(meter, name, s.DURATION_BUCKETS) for op, name in names.duration.items()}
         self._first_chunk = _seconds(meter, names.time_to_first_chunk, s.DURATION_BUCKETS)
@@ -227,7 +227,7 @@ class Metrics:
 def observe_budgets(meter: Meter, balances: Callable[[], Sequence[Balance]]) -> None:
     """Makes the gauges of budget accounts."""
     for field, name in s.METRIC_BUDGETS.items():
-        meter.create_observable_gauge(name, [_budget_callback(field, balances)], "{unit}", f"Budgets: {field}, in the budget's unit.")
+        observed.gauge(meter, name, [_budget_callback(field, balances)], "{unit}", f"Budgets: {field}, in the budget's unit.")
 
 
 def _budget_callback(field: str, balances: Callable[[], Sequence[Balance]]) -> Callable[[CallbackOptions], Iterable[Observation]]:
@@ -262,5 +262,5 @@ def _tokens(meter: Meter, name: str) -> Histogram:
 
 def _counter(meter: Meter, name: str, unit: str, description: str) -> Tally:
     tally = Tally()
-    meter.create_observable_counter(name, [tally.observe], unit, description)
+    observed.counter(meter, name, [tally.observe], unit, description)
     return tally

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from opentelemetry.metrics import Observation
 
+from spanledger.telemetry import observed
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def observe(meter: Meter, sources: Mapping[str, Source]) -> None:
     """Makes the instruments; every source is read in every collection."""
     for name, (unit, description) in METRICS.items():
         callbacks = [_callback(name, source, values) for source, values in sources.items()]
-        meter.create_observable_counter(name, callbacks, unit, description)
+        observed.counter(meter, name, callbacks, unit, description)
 
 
 def _callback(name: str, source: str, values: Source) -> Callable[[CallbackOptions], Iterable[Observation]]:
