@@ -320,7 +320,8 @@ class BookSum(NamedTuple):
 class Total:
     """One row of a report: sums over the entries that share ``group``.
 
-    ``calls``..``nano_usd`` are consumed (all that providers did); ``billable_*`` leave out superseded attempts.
+    ``calls``..``nano_usd`` are consumed (all that providers did); ``billable_*`` leave out superseded attempts. Calls counted
+    as ``unpriced`` have no amount and are in neither sum of money.
     """
 
     group: dict[str, str | None]
@@ -339,3 +340,9 @@ class Total:
     unknown: int = 0
     errors: int = 0
     seconds: float = 0.0
+    billable_unpriced: int = 0
+    unpriced_unknown: int = 0
+    """Of ``unpriced``: calls that have no usage either (the provider turned them away), so that it is no price they lack."""
+    cost_estimated: int = 0
+    """The usage is exact, its price is not."""
+    cost_partial: int = 0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
@@ -15,6 +13,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from spanledger import scopes
 from spanledger.engine import runs
 from spanledger.engine.call import error_type
+from spanledger.engine.decorator import Managed
 from spanledger.engine.guard import log
 from spanledger.engine.runtime import Runtime, active, new_id
 from spanledger.model import Activity, Execution
@@ -22,25 +21,17 @@ from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextvars import Token
-    from types import TracebackType
-    from typing import Self
-
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
     from spanledger.model import ActivityTotal
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-class _Managed:
-    """A context manager, synchronous and asynchronous, that is also a decorator; each use of the decorated function is a new one."""
+class _Traced(Managed):
+    """What has a span of its own."""
 
     def __init__(self) -> None:
-        self._token: Token[Context] | None = None
+        super().__init__()
         self._span: Span = trace.INVALID_SPAN
 
     def _start_span(self, runtime: Runtime, name: str, attributes: dict[str, Any], context: Context) -> Context:
@@ -50,53 +41,6 @@ class _Managed:
             return context
         self._span = span
         return trace.set_span_in_context(span, context)
-
-    def _fresh(self) -> Self:
-        raise NotImplementedError
-
-    def _enter(self) -> None:
-        raise NotImplementedError
-
-    def _leave(self, error: BaseException | None) -> None:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        self._enter()
-        return self
-
-    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
-        self._leave(error)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.__exit__(kind, error, trace)
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def asynchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self._fresh():
-                    return await function(*args, **kwargs)
-
-            return cast("Callable[P, R]", asynchronous)
-
-        @functools.wraps(function)
-        def synchronous(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self._fresh():
-                return function(*args, **kwargs)
-
-        return synchronous
-
-    def _attach(self, context: Context) -> None:
-        self._token = otel_context.attach(context)
-
-    def _detach(self) -> None:
-        if self._token is not None:
-            otel_context.detach(self._token)
-            self._token = None
 
 
 def _text_keys(keys: dict[str, Any]) -> dict[str, str]:
@@ -111,7 +55,7 @@ def _with_baggage(runtime: Runtime | None, keys: dict[str, str], context: Contex
     return context
 
 
-class scope(_Managed):  # noqa: N801  # reads as a verb at its use: with scope(customer="acme")
+class scope(Managed):  # noqa: N801  # reads as a verb at its use: with scope(customer="acme")
     """Books all calls made inside to these keys: customer, user, agent, campaign, session and any other. Values are made strings.
 
     Nested scopes add to the outer ones; the inner value wins.
@@ -129,16 +73,18 @@ class scope(_Managed):  # noqa: N801  # reads as a verb at its use: with scope(c
         entered = scopes.within(scopes.current(context).derive(self._keys), context)
         self._attach(_with_baggage(active(), self._keys, entered))
 
-    def _leave(self, error: BaseException | None) -> None:  # noqa: ARG002  # nothing to record
-        self._detach()
+    def _leave(self, error: BaseException | None) -> None:
+        """Nothing to record."""
 
 
-class workflow(_Managed):  # noqa: N801
+class workflow(_Traced):  # noqa: N801
     """One run of a named workflow. Opens a span, books calls made inside to the run, and records its totals however it ends.
+
+    Each ``with`` of the same object is a run of its own; ``as`` gives that run, the object itself tells of its first.
 
     Args:
         name: low-cardinality name, ``gen_ai.workflow.name``.
-        execution_id: id of this run; a new one if not given. Give the same id to continue a run elsewhere.
+        execution_id: id of this run; a new one for each if not given. Give the same id to continue a run elsewhere.
         keys: scope keys, as for ``scope``.
     """
 
@@ -173,14 +119,12 @@ class workflow(_Managed):  # noqa: N801
         return {s.WORKFLOW_NAME: self.name, s.EXECUTION_ID: self.execution_id}
 
     def _leave(self, error: BaseException | None) -> None:
-        context = otel_context.get_current()
-        self._detach()
         runs.closed(self._run)
         runtime = active()
         if runtime is not None:
-            runtime.guard.run("workflow", self._record, runtime, error, context)
+            runtime.guard.run("workflow", self._record, runtime, error)
 
-    def _record(self, runtime: Runtime, error: BaseException | None, context: Context) -> None:
+    def _record(self, runtime: Runtime, error: BaseException | None) -> None:
         ended, kind = time.time(), error_type(error) if error is not None else None
         execution = Execution(
             self.execution_id, self.name, self._started, ended, _status(error), self._keys, self._run.totals(), kind
@@ -191,7 +135,7 @@ class workflow(_Managed):  # noqa: N801
             runtime.reaper.put(partial(runtime.guard.run, "reconcile", _reconcile, runtime, execution, self._run))
         runtime.metrics.record_workflow(self.name, ended - self._started, kind)
         name = s.EVENT_WORKFLOW_COMPLETED if error is None else s.EVENT_WORKFLOW_FAILED
-        runtime.events.emit(name, {**self._identity(), s.WORKFLOW_STATUS: execution.status, **_flat(execution)}, context)
+        runtime.events.emit(name, {**self._identity(), s.WORKFLOW_STATUS: execution.status, **_flat(execution)}, self._context)
 
 
 def _reconcile(runtime: Runtime, execution: Execution, run: runs.Run) -> None:
@@ -203,12 +147,13 @@ def _reconcile(runtime: Runtime, execution: Execution, run: runs.Run) -> None:
 
 
 def _flat(execution: Execution) -> dict[str, int]:
+    """Sums over all activities; no cost where no call has one, and how many have none."""
     totals = execution.totals.values()
-    return {
-        s.TOTALS_PREFIX + "calls": sum(t.calls for t in totals),
-        s.TOTALS_PREFIX + "tokens": sum(t.input_tokens + t.output_tokens for t in totals),
-        s.TOTALS_PREFIX + "nano_usd": sum(t.nano_usd for t in totals),
-    }
+    calls, unpriced = sum(t.calls for t in totals), sum(t.unpriced for t in totals)
+    flat = {"calls": calls, "tokens": sum(t.input_tokens + t.output_tokens for t in totals), "unpriced": unpriced}
+    if unpriced < calls or not calls:
+        flat["nano_usd"] = sum(t.nano_usd for t in totals)
+    return {s.TOTALS_PREFIX + name: value for name, value in flat.items()}
 
 
 def _status(error: BaseException | None) -> str:
@@ -219,7 +164,7 @@ def _status(error: BaseException | None) -> str:
     return "cancelled" if type(error).__name__ in ("CancelledError", "KeyboardInterrupt", "GeneratorExit") else "failed"
 
 
-class step(_Managed):  # noqa: N801
+class step(_Traced):  # noqa: N801
     """One attempt of a named step of the workflow. A step that runs again with the same name in one execution is a retry:
     earlier attempts are superseded (consumed, but not billable).
 
@@ -252,7 +197,6 @@ class step(_Managed):  # noqa: N801
         self._attach(context)
 
     def _leave(self, error: BaseException | None) -> None:
-        self._detach()
         runtime = active()
         if runtime is not None:
             runtime.guard.run("end_step", self._end_step, runtime, error is None)

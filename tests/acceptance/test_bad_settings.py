@@ -361,7 +361,7 @@ def test_disabled_patches_nothing(application: Any) -> None:
     on = application.run("opentelemetry-instrument", "python", "-c", code)
     off = application.run("opentelemetry-instrument", "python", "-c", code, SPANLEDGER_ENABLED="false")
 
-    assert on.stdout.split() == ["FunctionWrapper", "True"], on.stderr
+    assert on.stdout.split() == ["Wrapper", "True"], on.stderr
     assert off.stdout.split() == ["function", "False"], off.stderr
 
 

@@ -21,6 +21,8 @@ from spanledger.report.queries import Report
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spanledger.ledger.ledger import Ledger
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -104,6 +106,38 @@ def test_a_model_without_a_price_has_no_cost_and_a_footnote(ledger: Ledger) -> N
     assert "1 unpriced" in shown
     assert "SPANLEDGER_PRICES" in shown
     assert "0.000000" not in shown
+
+
+def test_what_is_not_exact_is_marked_and_explained(ledger: Ledger) -> None:
+    book(
+        ledger,
+        entry("a", cost=Cost(5_000, CostStatus.ESTIMATED)),
+        entry("b", model="half", cost=Cost(7_000, CostStatus.PARTIAL)),
+        entry("c", model="away", nano=None, usage=Usage(state=State.UNKNOWN), error="RateLimitError"),
+    )
+
+    lines = [line.rstrip() for line in spanledger("report").stdout.splitlines()]
+
+    row = {line.split()[0]: line for line in lines if line}
+    assert row["gpt-4o-mini"].endswith("1 cost estimated")
+    assert row["half"].endswith("1 cost partial")
+    assert row["away"].split()[-6:] == ["unknown", "unknown", "1", "unknown,", "1", "failed"]
+    assert not any("SPANLEDGER_PRICES" in line for line in lines)
+    assert all(any(line.startswith(f"{word}: ") for line in lines) for word in ("cost estimated", "cost partial", "unknown", "failed"))
+    assert not any(line.startswith("estimated: ") for line in lines)
+
+
+def test_a_step_won_by_a_model_without_a_price_has_no_billable_amount(ledger: Ledger) -> None:
+    for attempt, nano in ((1, 123_000), (2, None)):
+        book(ledger, entry(str(attempt), nano=nano, execution="run", step="write", attempt=attempt))
+        ledger.end_step("run", "write", attempt, ok=True)
+
+    total = in_json("report")["total"]
+    (row,) = [line for line in spanledger("report").stdout.splitlines() if line.startswith("gpt-4o-mini")]
+
+    assert (total["consumed"]["nano_usd"], total["consumed"]["without_cost"]) == (123_000, 1)
+    assert (total["billable"]["nano_usd"], total["billable"]["without_cost"]) == (None, 1)
+    assert row.split()[-5:] == ["0.000123", "USD", "unknown", "1", "unpriced"]
 
 
 def test_a_replaced_attempt_is_consumed_but_not_billable(ledger: Ledger) -> None:
@@ -242,6 +276,23 @@ def test_a_trace_is_a_tree_with_the_numbers_of_the_books(ledger: Ledger, spans: 
     assert root["children"][0]["entry"]["nano_usd"] == 123_000
 
 
+def test_a_trace_marks_costs_that_are_not_exact(ledger: Ledger, spans: SpanStore) -> None:
+    book(
+        ledger,
+        entry("1", cost=Cost(5_000, CostStatus.ESTIMATED)),
+        entry("2", cost=Cost(5_000, CostStatus.PARTIAL)),
+        entry("3", nano=None, usage=Usage(state=State.UNKNOWN), error="RateLimitError"),
+    )
+    spans.save([span(f"chat {number}", f"{number:0>16}", start_ns=10**18 + number) for number in (1, 2, 3)])
+
+    lines = spanledger("trace").stdout.splitlines()
+
+    assert lines[1].endswith("0.000005 USD  cost estimated")
+    assert lines[2].endswith("0.000005 USD  cost partial")
+    assert lines[3].endswith("  unknown  unknown")
+    assert [one["entry"]["cost_status"] for one in in_json("trace")[0]["spans"]] == ["estimated", "partial", "unpriced"]
+
+
 def test_a_refused_call_and_captured_content_are_shown(spans: SpanStore) -> None:
     refusal = {
         s.BUDGET_NAME: "DAY", s.BUDGET_SCOPE: "customer=acme", s.BUDGET_UNIT: "usd", s.BUDGET_LIMIT: 10**7, s.BUDGET_SPENT: 5 * 10**6,
@@ -355,6 +406,53 @@ def test_a_ledger_that_nobody_else_can_read_is_one_clear_line(command: str) -> N
     assert result.exit_code == 2
     assert result.stderr.startswith("spanledger: SPANLEDGER_LEDGER: memory: belongs to one process")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["report", "trace", "budgets"])
+def test_a_mistyped_ledger_is_told_and_not_created(command: str, tmp_path: Path) -> None:
+    result = spanledger(command, "--ledger", f"sqlite:///{tmp_path}/typo/ledger.db")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"spanledger: --ledger: there is no file {tmp_path}/typo/ledger.db; expected the ledger of a program")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("command", "exit_code"), [("report", 0), ("trace", 2), ("budgets", 0)])
+def test_looking_at_books_that_are_not_there_yet_creates_nothing(command: str, exit_code: int, tmp_path: Path) -> None:
+    assert spanledger(command).exit_code == exit_code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_at_the_books_writes_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    book(ledger, entry("a"))
+    written = [path for path in tmp_path.iterdir() if path.suffix != ".db-shm"]  # the locks of readers are in that one
+    before = [path.read_bytes() for path in written]
+
+    for command in ("report", "budgets", "trace"):
+        spanledger(command)
+
+    assert [path.read_bytes() for path in written] == before
+
+
+def test_what_others_named_cannot_command_the_terminal(ledger: Ledger, spans: SpanStore) -> None:
+    evil = "\x1b[31mred\x1b]0;title\x07\u202e\r\nx"
+    shown = r"\x1b[31mred\x1b]0;title\x07\u202e\r\nx"
+    hold = TEAM._replace(scope=f"customer={evil}")
+    book(ledger, entry("1", keys={"customer": evil}), charges=(hold,))
+    attributes = {s.ERROR_TYPE: evil, s.INPUT_MESSAGES: evil}
+    spans.save([span(evil, f"{'1':0>16}", attributes=attributes, resource={"service.name": evil})])
+
+    printed = [spanledger(*command).stdout for command in (("report", "--by", "customer"), ("budgets",), ("trace",))]
+
+    assert all(shown in text for text in printed)
+    assert not any(char in text for text in printed for char in "\x1b\x07\u202e\r")
+
+
+def test_days_are_said_to_be_in_utc(ledger: Ledger) -> None:
+    book(ledger, entry("a"))
+
+    assert "2026-01-01 UTC" in spanledger("report", "--by", "day").stdout
 
 
 def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Any) -> None:

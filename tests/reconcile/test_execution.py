@@ -36,6 +36,14 @@ def test_a_run_and_the_ledger_agree(ledger: Any, call: Any) -> None:
     assert found.notes == []
 
 
+def test_calls_without_a_price_have_no_cost_to_compare(ledger: Any, call: Any) -> None:
+    ledger.settle(call(0, nano=None), ())
+    found = check(ledger, run(totals={"llm": ActivityTotal(1, 1000, 100, unpriced=1)}))
+    assert found.agrees
+    assert [line.quantity for line in found.lines] == ["calls", "input_tokens", "output_tokens"]
+    assert found.notes == ["llm: 1 of 1 calls have no cost, which is not a cost of 0"]
+
+
 def test_a_call_the_ledger_lacks_differs(ledger: Any, call: Any) -> None:
     ledger.settle(call(0), ())
     found = check(ledger, run())

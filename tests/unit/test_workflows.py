@@ -175,3 +175,16 @@ def test_budget_exceeded_survives_pickling(make_house: Any) -> None:
     error = pickle.loads(pickle.dumps(caught.value))
     assert str(error) == str(caught.value)
     assert (error.budget, error.scope, error.limit, error.spent, error.asked) == ("TINY", "customer=acme", 1, 1, 1)
+
+
+def test_a_workflow_within_a_workflow_is_an_execution_of_its_own(make_house: Any) -> None:
+    house = make_house(SPANLEDGER_BUDGET_RUN="1 calls per workflow", SPANLEDGER_BUDGET_JOB="3 calls per job")
+    with spanledger.workflow("outer", job="nightly") as outer:
+        for _ in range(3):
+            with spanledger.workflow("inner"):
+                tool()
+        with pytest.raises(spanledger.BudgetExceeded, match="budget JOB"), spanledger.workflow("inner"):
+            tool()
+        assert outer.totals() == {}
+    assert {entry.workflow for entry in house.entries} == {"inner"}
+    assert len({entry.execution for entry in house.entries}) == 3

@@ -113,11 +113,12 @@ def opened(run: Run) -> None:
 
 
 def closed(run: Run) -> None:
-    """A workflow run ended. A stream it left open may still add to it."""
+    """A workflow run ended. A stream it left open may still add to it. A run that has ended before stays as it is."""
     with _lock:
-        _open.discard(run)
-        finished, run.sums = run.sums, _closed
-        _closed.absorb(finished)
+        if run in _open:
+            _open.remove(run)
+            finished, run.sums = run.sums, _closed
+            _closed.absorb(finished)
 
 
 def values() -> dict[tuple[str, Labels], int]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spanledger.ledger import rows, stored
 from spanledger.ledger.ledger import GROUPS
+from spanledger.ledger.rules import IDLE_ACCOUNTS_SHOWN
 from spanledger.ledger.sums import ordered
 from spanledger.model import AuditRecord, BookSum, Total
 
@@ -24,7 +25,10 @@ _SUMS = """count(*), ifnull(sum(input_tokens), 0), ifnull(sum(output_tokens), 0)
     ifnull(sum(ifnull(cache_write, 0) + ifnull(cache_write_1h, 0)), 0), ifnull(sum(reasoning), 0), ifnull(sum(nano_usd), 0),
     ifnull(sum(1 - superseded), 0), ifnull(sum((ifnull(input_tokens, 0) + ifnull(output_tokens, 0)) * (1 - superseded)), 0),
     ifnull(sum(nano_usd * (1 - superseded)), 0), ifnull(sum(cost_status = 'unpriced'), 0),
-    ifnull(sum(usage_state = 'estimated'), 0), ifnull(sum(usage_state = 'unknown'), 0), count(error), ifnull(sum(duration), 0.0)"""
+    ifnull(sum(usage_state = 'estimated'), 0), ifnull(sum(usage_state = 'unknown'), 0), count(error), ifnull(sum(duration), 0.0),
+    ifnull(sum(cost_status = 'unpriced' AND NOT superseded), 0),
+    ifnull(sum(cost_status = 'unpriced' AND usage_state = 'unknown' AND input_tokens IS NULL AND output_tokens IS NULL), 0),
+    ifnull(sum(cost_status = 'estimated' AND usage_state = 'exact'), 0), ifnull(sum(cost_status = 'partial'), 0)"""
 _COLUMNS = {name: f'"{name}"' for name in (*GROUPS, *rows.KEYS)} | {"day": "date(CAST(time AS INTEGER), 'unixepoch')"}
 _OTHER_KEY = "(SELECT value FROM json_each(other_keys) WHERE key = ?)"
 
@@ -95,8 +99,10 @@ def find_response(db: sqlite3.Connection, response_id: str) -> Entry | None:
 
 def balances(db: sqlite3.Connection, now: float) -> list[Balance]:
     """See ``Ledger.balances``."""
-    sql = f"SELECT {stored.COLUMNS} FROM account WHERE ends IS NULL OR ends > ? ORDER BY budget, scope, id"  # noqa: S608  # constants
-    return [stored.to_account(row).balance() for row in db.execute(sql, (now,))]
+    is_open = "ends IS NULL OR ends > :now OR (ends < 0 AND -ends > :lately)"  # as ``rules.is_open`` says
+    sql = f"SELECT {stored.COLUMNS} FROM account WHERE {is_open} ORDER BY budget, scope, id"  # noqa: S608  # constants
+    found = db.execute(sql, {"now": now, "lately": now - IDLE_ACCOUNTS_SHOWN})
+    return [stored.to_account(row).balance() for row in found]
 
 
 def sums(db: sqlite3.Connection) -> list[BookSum]:

@@ -40,7 +40,8 @@ def value_of(entry: Entry, group: str) -> str | None:
 
 def add_entry(total: Total, entry: Entry) -> None:
     """Adds one entry to a row of totals."""
-    usage, nano_usd = entry.usage, entry.cost.nano_usd or 0
+    usage, status, nano_usd = entry.usage, entry.cost.status, entry.cost.nano_usd or 0
+    unpriced = status == CostStatus.UNPRICED
     total.calls += 1
     total.input_tokens += usage.input or 0
     total.output_tokens += usage.output or 0
@@ -52,7 +53,11 @@ def add_entry(total: Total, entry: Entry) -> None:
         total.billable_calls += 1
         total.billable_tokens += usage.total
         total.billable_nano_usd += nano_usd
-    total.unpriced += entry.cost.status == CostStatus.UNPRICED
+        total.billable_unpriced += unpriced
+    total.unpriced += unpriced
+    total.unpriced_unknown += unpriced and usage.state == State.UNKNOWN and usage.input is usage.output is None
+    total.cost_estimated += status == CostStatus.ESTIMATED and usage.state == State.EXACT
+    total.cost_partial += status == CostStatus.PARTIAL
     total.estimated += usage.state == State.ESTIMATED
     total.unknown += usage.state == State.UNKNOWN
     total.errors += entry.error is not None

@@ -58,6 +58,8 @@ def check(ledger: Ledger, execution: Execution) -> ExecutionResult:
             notes.append(_completed(activity, completed))
         else:
             lines += _amounts(activity, entries, run)
+        if entries.unpriced:
+            notes.append(f"{activity}: {entries.unpriced:,} of {entries.calls:,} calls have no cost, which is not a cost of 0")
     notes += _explained(ledger, execution, lines)
     return ExecutionResult(execution, lines, notes)
 
@@ -86,11 +88,13 @@ def watch(ledger: Ledger, execution: Execution, added_up: Callable[[], Mapping[s
 
 
 def _amounts(activity: str, entries: Total, run: ActivityTotal) -> list[Line]:
-    return [
+    """No line for a cost that neither side knows."""
+    tokens = [
         Line(activity, "input_tokens", entries.input_tokens, run.input_tokens),
         Line(activity, "output_tokens", entries.output_tokens, run.output_tokens),
-        Line(activity, "nano_usd", entries.nano_usd, run.nano_usd),
     ]
+    known = entries.unpriced < entries.calls or run.unpriced < run.calls
+    return [*tokens, Line(activity, "nano_usd", entries.nano_usd, run.nano_usd)] if known else tokens
 
 
 def _completed(activity: str, calls: int) -> str:

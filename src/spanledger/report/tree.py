@@ -11,7 +11,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from spanledger.errors import ConfigurationError
-from spanledger.model import Activity, CostStatus, State, Unit
+from spanledger.ledger.sums import add_entry
+from spanledger.model import Activity, State, Total, Unit
 from spanledger.report import words
 from spanledger.report.queries import money_json
 from spanledger.telemetry import semconv as s
@@ -58,11 +59,13 @@ class Trace:
     roots: list[Node]
 
 
-def find(store: SpanStore, prefix: str | None, last: int) -> list[list[SpanRow]]:
-    """The spans of the trace whose id starts with ``prefix``, or of the ``last`` newest traces, newest last.
+def find(store: SpanStore | None, prefix: str | None, last: int) -> list[list[SpanRow]]:
+    """The spans of the trace whose id starts with ``prefix``, or of the ``last`` newest traces, newest last; no store has none.
 
     Raises ConfigurationError if there is none, or the prefix fits more than one.
     """
+    if store is None:
+        raise ConfigurationError(_TRACE, "no spans are kept here yet", _KEPT)
     if not prefix:
         found = [store.trace(trace_id) for trace_id, _, _ in reversed(store.recent(last))]
         if not found:
@@ -104,7 +107,7 @@ def _tree(trace: Trace) -> Tree:
 
 def _service(roots: Sequence[Node]) -> str:
     name = roots[0].span.resource.get("service.name") if roots else None
-    return f" of {name}" if name else ""
+    return f" of {words.plain(str(name))}" if name else ""
 
 
 def _add(parent: Tree, node: Node) -> None:
@@ -116,7 +119,7 @@ def _add(parent: Tree, node: Node) -> None:
 
 
 def _headline(node: Node) -> Text:
-    text = Text.assemble((node.span.name, "bold"), f"  {words.seconds(node.seconds)}")
+    text = Text.assemble((words.plain(node.span.name), "bold"), f"  {words.seconds(node.seconds)}")
     attempt = node.span.attributes.get(s.STEP_ATTEMPT)
     if attempt and node.entry is None and attempt > 1:
         text.append(f"  attempt {attempt}", style="yellow")
@@ -125,7 +128,7 @@ def _headline(node: Node) -> Text:
         if doubts := _doubts(node.entry):
             text.append(f"  {doubts}", style="yellow")
     if error := node.span.attributes.get(s.ERROR_TYPE):
-        text.append(f"  {'refused' if _refused(node) else 'error'}: {error}", style="red")
+        text.append(f"  {'refused' if _refused(node) else 'error'}: {words.plain(str(error))}", style="red")
     elif node.span.status == "error":
         text.append("  error", style="red")
     return text
@@ -148,13 +151,10 @@ def _figures(entry: Entry) -> Iterator[str]:
 
 
 def _doubts(entry: Entry) -> str:
-    state = entry.usage.state
-    found = [
-        state.value if state is not State.EXACT else "",
-        entry.cost.status.value if entry.cost.status in (CostStatus.PARTIAL, CostStatus.UNPRICED) else "",
-        "superseded" if entry.superseded else "",
-    ]
-    return ", ".join(word for word in found if word)
+    total = Total({})
+    add_entry(total, entry)
+    total.errors = 0  # told by the span
+    return ", ".join([*words.doubts(total), *(["superseded"] if entry.superseded else [])])
 
 
 def _refused(node: Node) -> bool:
@@ -167,7 +167,7 @@ _REFUSED = s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED
 def _details(node: Node) -> Iterator[Text]:
     for event in node.span.events:
         if event.get("name") == _REFUSED:
-            yield Text(_refusal(event.get("attributes", {})), style="red")
+            yield Text(words.plain(_refusal(event.get("attributes", {}))), style="red")
     for attribute, label in _CONTENT.items():
         if attribute in node.span.attributes:
             yield Text(f"{label}: {_shorten(readable(node.span.attributes[attribute]))}", style="dim")
@@ -202,7 +202,7 @@ def _message(message: Any) -> str:
 
 
 def _shorten(text: str) -> str:
-    line = " ".join(text.split())
+    line = words.plain(" ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 

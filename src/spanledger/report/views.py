@@ -29,8 +29,12 @@ _BAR = 30
 _NOTES = {
     "unpriced": "unpriced: no price is known for the model; these calls are not in the sums of money. "
     "Give a price in the file that SPANLEDGER_PRICES names.",
+    words.PARTIAL: "cost partial: some of what was used has no price; the cost is that of the rest.",
+    words.ESTIMATED: "cost estimated: the usage is known, but not for certain its price: the tier or place it was served in is not known, "
+    "or has no price of its own.",
     "estimated": "estimated: the provider did not tell the usage; tokens were counted from the text.",
-    "unknown": "unknown: the usage is not known (killed, cut off before an answer); the estimate made before the call stands.",
+    "unknown": "unknown: the usage is not known. If no answer came (killed, cut off) the estimate made before the call stands; "
+    "a call that was turned away has no numbers and is in no sum.",
     "failed": "failed: the call ended in an error; what it used is consumed all the same.",
 }
 
@@ -55,17 +59,21 @@ def report_view(found: Report, width: int) -> RenderableType:
 def _table(found: Report) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True, footer_style="bold")
     for number, name in enumerate(found.by or ("total",)):
-        table.add_column(name, "total" if number == 0 else "", overflow="fold")
+        table.add_column(Text(words.plain(name)), "total" if number == 0 else "", overflow="fold")
     for name, footer in zip(("calls", "input", "output", "consumed", "billable"), _numbers(found.total), strict=True):
         table.add_column(name, footer, justify="right", no_wrap=True)
-    table.add_column("of these", words.doubts(found.total), style="yellow", footer_style="yellow", overflow="fold")
+    table.add_column("of these", _doubts(found.total), style="yellow", footer_style="yellow", overflow="fold")
     for row in found.rows:
-        table.add_row(*(Text(name) for name in _group(found, row)), *_numbers(row), words.doubts(row))
+        table.add_row(*(Text(name) for name in _group(found, row)), *_numbers(row), _doubts(row))
     return table
 
 
+def _doubts(total: Total) -> str:
+    return ", ".join(f"{number:,} {word}" for word, number in words.doubts(total).items())
+
+
 def _group(found: Report, row: Total) -> Sequence[str]:
-    return [row.group.get(name) or f"(no {name})" for name in found.by] or [""]
+    return [words.plain(row.group.get(name) or f"(no {name})") + (" UTC" if name == "day" else "") for name in found.by] or [""]
 
 
 def _numbers(total: Total) -> tuple[str, str, str, str, str]:
@@ -88,25 +96,25 @@ def _paragraph(name: str, total: Total) -> Iterator[Text]:
     yield Text(name, style="bold")
     yield Text(f"  {calls} calls, tokens {read} in, {written} out")
     yield Text(f"  consumed {consumed}, billable {billable}")
-    if doubts := words.doubts(total):
+    if doubts := _doubts(total):
         yield Text(f"  of these {doubts}", style="yellow")
 
 
 def _footnotes(found: Report) -> Iterator[Text]:
-    seen = words.doubts(found.total)
     yield Text("\nconsumed: all that providers did. billable: without attempts of a step that a later attempt replaced.", style="dim")
-    for word, note in _NOTES.items():
-        if word in seen:
-            yield Text(note, style="dim")
+    for word in words.doubts(found.total):
+        yield Text(_NOTES[word], style="dim")
     for name in found.strange:
-        yield Text(f"{name}: no call has a scope key of this name. Groups are {', '.join(GROUPS)} and your own keys.", style="yellow")
+        yield Text(
+            f"{words.plain(name)}: no call has a scope key of this name. Groups are {', '.join(GROUPS)} and your own keys.", style="yellow"
+        )
 
 
 def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableType:
     """One bar per account: spent, reserved by calls under way, left, and when the budget starts anew."""
     parts: list[RenderableType] = []
     for line in lines:
-        parts.append(Text.assemble((line.name, "bold"), "  ", (line.text, "dim")))
+        parts.append(Text.assemble((words.plain(line.name), "bold"), "  ", (words.plain(line.text), "dim")))
         once = line.rule is not None and line.rule.window is Window.RUN
         parts.extend(part for balance in line.accounts for part in _account(balance, "for this run" if once else _anew(balance, zone)))
         if not line.accounts:
@@ -120,7 +128,7 @@ def _anew(balance: Balance, zone: dt.tzinfo) -> str:
 
 def _account(balance: Balance, period: str) -> Iterator[Text]:
     percent = round(100 * balance.spent / balance.limit) if balance.limit else 100
-    yield Text.assemble("  ", _bar(balance), f"  {percent}%", f"  {balance.scope}" if balance.scope else "")
+    yield Text.assemble("  ", _bar(balance), f"  {percent}%", f"  {words.plain(balance.scope)}" if balance.scope else "")
     amounts = {"spent": balance.spent, "reserved": balance.reserved, "left": max(0, left(balance)), "of": balance.limit}
     sentence = ", ".join(f"{name} {words.amount(value, balance.unit)}" for name, value in amounts.items())
     yield Text(f"  {sentence.replace(', of', ' of')}", style="" if left(balance) > 0 else "red")

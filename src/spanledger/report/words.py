@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING
 
 from spanledger.model import Unit
@@ -11,7 +12,16 @@ if TYPE_CHECKING:
     from spanledger.model import Total
 
 UNKNOWN = "unknown"
+PARTIAL, ESTIMATED = "cost partial", "cost estimated"
+"""Of costs, where ``estimated`` alone is said of usage."""
 _NANO = 1_000_000_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
+"""What moves the cursor, commands the terminal, turns the direction of writing, or is no character."""
+
+
+def plain(text: str) -> str:
+    """Text from outside as the terminal may have it: control characters are shown, not obeyed."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def usd(nano: int | None) -> str:
@@ -63,11 +73,23 @@ def consumed(total: Total) -> int | None:
 
 
 def billable(total: Total) -> int | None:
-    """Nano-USD of the calls that no later attempt replaced; None if there were calls and none has a price."""
-    return None if total.billable_calls and total.unpriced >= total.calls else total.billable_nano_usd
+    """Nano-USD of the calls that no later attempt replaced; None if there were such calls and none has a price."""
+    return None if total.billable_calls and total.billable_unpriced >= total.billable_calls else total.billable_nano_usd
 
 
-def doubts(total: Total) -> str:
-    """How many calls are not exact, and why; empty if all are."""
-    counts = {"unpriced": total.unpriced, "estimated": total.estimated, "unknown": total.unknown, "failed": total.errors}
-    return ", ".join(f"{number:,} {word}" for word, number in counts.items() if number)
+def doubts(total: Total) -> dict[str, int]:
+    """How many calls are not exact, by what is wrong with them; empty if all are."""
+    counts = {
+        "unpriced": lacking_price(total),
+        PARTIAL: total.cost_partial,
+        ESTIMATED: total.cost_estimated,
+        "estimated": total.estimated,
+        "unknown": total.unknown,
+        "failed": total.errors,
+    }
+    return {word: number for word, number in counts.items() if number}
+
+
+def lacking_price(total: Total) -> int:
+    """Calls without a cost for want of a price: not those whose usage is unknown altogether."""
+    return total.unpriced - total.unpriced_unknown

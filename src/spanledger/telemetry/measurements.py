@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.resources import Resource
 
+from spanledger.telemetry.processor import kept
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,12 +31,12 @@ class RedactingStorage:
         self.on_error: Callable[[BaseException], None] = lambda _error: None
 
     def __call__(self, measurement: Any, *args: Any, **kwargs: Any) -> None:
-        """Hands a measurement on; without labels if they cannot be redacted."""
+        """Hands a measurement on; with our own words only if its labels cannot be redacted."""
         if measurement.attributes and self.redactor is not None:
             try:
                 safe = self.redactor.attributes(measurement.attributes)
             except Exception as error:  # noqa: BLE001  # what cannot be redacted is not exported
-                safe = {}
+                safe = kept(measurement.attributes)
                 self.on_error(error)
             if safe is not None:
                 measurement = replace(measurement, attributes=safe)

@@ -35,8 +35,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("spanledger")
 
 _FIELDS = ("_name", "_attributes", "_events", "_links", "_status")
-_KEPT = frozenset({s.OPERATION, s.PROVIDER, s.ENTRY_ID, s.ACTIVITY, s.USAGE_STATE, s.COST_STATUS})
-"""Texts that a span keeps when redaction fails; they are ours, and only kept if they look like names."""
+_KEPT = frozenset(
+    {
+        s.OPERATION,
+        s.PROVIDER,
+        s.ENTRY_ID,
+        s.ACTIVITY,
+        s.USAGE_STATE,
+        s.COST_STATUS,
+        s.TOKEN_TYPE,
+        s.ERROR_PLACE,
+        s.REDACTION_LABEL,
+        s.RECON_SOURCE,
+        s.RECON_TOKEN_TYPE,
+    }
+)
+"""Texts that spans and metrics keep when redaction fails; they are ours, and only kept if they look like names."""
 _KEPT_NUMBERS = (s.USAGE_PREFIX, s.COST_NANO_USD, s.COUNTED)
 _PLAIN = re.compile(r"[0-9a-z][0-9a-z_.-]{0,63}")
 
@@ -137,7 +151,7 @@ class RedactingSpanProcessor(SpanProcessor):
         except Exception as error:  # noqa: BLE001  # see the module
             if self._on_error is not None:
                 self._on_error(error)
-            return _kept(attributes)
+            return kept(attributes)
 
     def _status(self, status: Status) -> Status | None:
         if not status.description:
@@ -151,9 +165,9 @@ class RedactingSpanProcessor(SpanProcessor):
         if not all(hasattr(span, field) for field in _FIELDS):
             self._warn("this version of opentelemetry-sdk keeps spans in other fields than we know; spans are not exported")
             span._context = _unsampled(span.get_span_context())  # noqa: SLF001  # processors export what is sampled
-        kept = _kept(getattr(span, "_attributes", None))
-        span._name = kept.get(s.OPERATION) or span.kind.name.lower()  # noqa: SLF001
-        span._attributes = BoundedAttributes(attributes=kept)  # noqa: SLF001
+        shown = kept(getattr(span, "_attributes", None))
+        span._name = shown.get(s.OPERATION) or span.kind.name.lower()  # noqa: SLF001
+        span._attributes = BoundedAttributes(attributes=shown)  # noqa: SLF001
         span._events = BoundedList(0)  # noqa: SLF001
         span._links = BoundedList(0)  # noqa: SLF001
         status = getattr(span, "_status", None)
@@ -265,13 +279,14 @@ def _link(redactor: Redactor, link: Any) -> Any:
     return link if attributes is None else Link(link.context, attributes)
 
 
-def _kept(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
+def kept(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What can be shown of attributes that could not be redacted: numbers of ours, and our own words."""
+    shown: dict[str, Any] = {}
     for key, value in (attributes or {}).items():
         is_number = isinstance(value, (int, float)) and key.startswith(_KEPT_NUMBERS) and _PLAIN.fullmatch(key)
         if is_number or (key in _KEPT and isinstance(value, str) and _PLAIN.fullmatch(value)):
-            kept[key] = value
-    return kept
+            shown[key] = value
+    return shown
 
 
 def _unsampled(context: SpanContext) -> SpanContext:

@@ -251,11 +251,13 @@ def replaced_attributes(replaced: Mapping[Group, Replaced]) -> dict[str, int]:
 
 
 def end_workflow(span: Span, execution: Execution) -> None:
-    """Writes the totals per activity on the workflow's span and ends it."""
+    """Writes the totals per activity on the workflow's span and ends it; no cost where no call has one."""
     span.set_attribute(s.WORKFLOW_STATUS, execution.status)
     for activity, total in execution.totals.items():
-        prefix = f"{s.TOTALS_PREFIX}{activity}."
-        span.set_attributes({prefix + name: value for name, value in total._asdict().items()})
+        told = total._asdict()
+        if 0 < total.calls <= total.unpriced:
+            del told["nano_usd"]
+        span.set_attributes({f"{s.TOTALS_PREFIX}{activity}.{name}": value for name, value in told.items()})
     if execution.error:
         span.set_attribute(s.ERROR_TYPE, execution.error)
         span.set_status(_ERROR)
