@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spanledger.redaction import detectors
-from spanledger.redaction.text import Budget
+from spanledger.redaction.text import Budget, Digits
 
 if TYPE_CHECKING:
     from spanledger.redaction.engine import Engine
@@ -33,6 +33,7 @@ FOUND = [
     ("mail {}", "jane" + AT + "soci\u00e9t\u00e9.fr", "EMAIL"),
     ("mail {}", "jane\uff20example.com", "EMAIL"),
     ("mail {} now", "ja\u200bne" + AT + "exam\u00adple.com", "EMAIL"),
+    ("pay {} now", "jane.roe" + AT + "oksbi", "EMAIL"),
     ("call {} now", "+44 20 7946 0958", "PHONE"),
     ("call {} now", "+1 (415) 555-0132", "PHONE"),
     ("office {}", "(415) 555-0132 ext. 12", "PHONE"),
@@ -45,6 +46,11 @@ FOUND = [
     ("\u7535\u8bdd\uff1a{}\u3002", "13812345678", "PHONE"),
     ("x {} y", "\uff14\uff11\uff15-555-0132", "PHONE"),
     ("x {} y", "\u0664\u0661\u0665-\u0665\u0665\u0665-\u0660\u0661\u0663\u0662", "PHONE"),
+    ("phone #{}", "415-555-0132", "PHONE"),
+    ("**{}**", "+1 415 555 0132", "PHONE"),
+    ("__{}__", "+1 415 555 0132", "PHONE"),
+    ("?phone={}&x=1", "%28415%29+555-0132", "PHONE"),
+    ("?to={}&x=1", "%2B1+415+555+0132", "PHONE"),
     ("x {} y", "415\u2013555\u20130132", "PHONE"),
     ("pay {} now", CARD, "CREDIT_CARD"),
     ("pay {} now", CARD.replace(" ", ""), "CREDIT_CARD"),
@@ -52,16 +58,34 @@ FOUND = [
     ("pay {} now", CARD.replace(" ", "\u00a0"), "CREDIT_CARD"),
     ("pay {} now", "3714 496353" + " 98431", "CREDIT_CARD"),
     ("my card {}", "4222222" + "222222", "CREDIT_CARD"),
+    ("Card #{}", CARD.replace(" ", ""), "CREDIT_CARD"),
+    ("card={}&x=1", CARD.replace(" ", "+"), "CREDIT_CARD"),
     ("is {}.", SSN, "US_SSN"),
+    ("SSN #{}", SSN, "US_SSN"),
+    ("SSN#{}", SSN, "US_SSN"),
+    ("my number, _{}_, is", SSN, "US_SSN"),
+    ("the {} of Jane", "XXX-XX-4399", "US_SSN"),
+    ("ssn {}", "***-**-4399", "US_SSN"),
+    ("{} is my ssn", SSN.replace("-", ""), "US_SSN"),
     ("ssn {}", SSN.replace("-", " "), "US_SSN"),
     ("social security number {}", SSN.replace("-", ""), "US_SSN"),
     ("to {} please", IBAN, "IBAN"),
     ("to {}.", IBAN.replace(" ", ""), "IBAN"),
+    ("to {}.", IBAN.replace(" ", "").lower(), "IBAN"),
+    ("to {}.", "gb29 nwbk 6016 1331" + " 9268 19", "IBAN"),
     ("from {} to", "203.0.113.7", "IP"),
     ("http://{}:8080/", "203.0.113.7", "IP"),
     ("net {}", "10.0.0.0/8", "IP"),
     ("from {}.", "2001:db8::8a2e:370:7334", "IP"),
     ("my ip {}", "::1", "IP"),
+    ("my ip, as far as anybody here can tell, is {}", "12::1", "IP"),
+    ("net {}.", "2001:db8::/32", "IP"),
+    ("mail {}", "jose\u0301" + AT + "socie\u0301te\u0301.fr", "EMAIL"),
+    ("mail {}", "jane%2540example.com", "EMAIL"),
+    ("\u0e42\u0e17\u0e23{}\u0e04\u0e23\u0e31\u0e1a", "+66 81 234 5678", "PHONE"),
+    ("\u0eaa{}\u0e81", CARD, "CREDIT_CARD"),
+    ("\u1780{}\u1780", "415-555-0132", "PHONE"),
+    ("\u1000{}\u1000", SSN, "US_SSN"),
     ("dev {} up", "0a:23:f5:67:89:ac", "MAC"),
     ("dev {} up", "0A-23-F5-67-89-AC", "MAC"),
     ("t={}", JWT, "JWT"),
@@ -82,12 +106,27 @@ FOUND = [
     ("use {} here", "np" + "m_" + B62 + "abcd", "API_KEY"),
     ("use {} here", "dap" + "i" + HEX * 2, "API_KEY"),
     ("use {} here", "hv" + "s." + B62, "API_KEY"),
+    ("use {} here", "1/" + "/0" + B62, "API_KEY"),
+    ("use {} here", "gl" + "pat-" + B62[:20] + ".01.0a1b2c3d4", "API_KEY"),
+    ("use {} here", "pat" + B62[:14] + "." + HEX * 4, "API_KEY"),
+    ("use {} here", "N" + B62[:23] + ".aB3dE5." + B62[:28], "API_KEY"),
+    ("use {} here", "vault-secret-123e4567-e89b-12d3-a456-426614174000", "API_KEY"),
+    ("use {} here", "aB3" + "8Q~" + B62, "SECRET"),
+    ("t={}", "ey" + "JhbGciOiJIUzI1NiJ9.." + B62, "JWT"),
     ("password={}", "hunter2!", "PASSWORD"),
     ("password: {}\n", "correcthorse", "PASSWORD"),
     ("PASSWORD='{}'", "open sesame", "PASSWORD"),
     ('{{"dbPassword": "{}", ', "x9!kkq", "PASSWORD"),
     ("--password {}", "s3cr3t!x", "PASSWORD"),
     ("with password {}.", "8nZ!kV4%beta", "PASSWORD"),
+    ("\x1b[1mpassword=\x1b[31m{}, \x1b[0m", "hunter2", "PASSWORD"),
+    (r"password=\x1b[31m{}, \x1b[0m", "hunter2", "PASSWORD"),
+    ("?sv=2022-11-02&sig={}&se=x", "aB3dE5gH7jK9mN1pQ2sT4v%2FW6yZ8xC0bFaB3d%2BE5gH7%3D", "API_KEY"),
+    ("?Expires=17&Signature={}&x=1", B62, "API_KEY"),
+    ("csrf={}&x=1", B62, "API_KEY"),
+    ("X-XSRF: {}\n", B62, "API_KEY"),
+    ("dandelion key {} is mine", HEX * 2, "API_KEY"),
+    ("X-Hub-Signature-256: {}", HEX * 4, "API_KEY"),
     ("AWS_SECRET_ACCESS_KEY={}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY", "API_KEY"),
     ("?api_key={}&x", HEX * 2, "API_KEY"),
     ("?token={}&x", B62, "API_KEY"),
@@ -99,6 +138,10 @@ FOUND = [
     ("Cookie: {}\n", "sid=abc123; theme=dark", "COOKIE"),
     ("curl -u {} https://x.io", "jane:hunter2", "URL_CREDS"),
     ("postgres://{}@db/x", "jane:hunter2", "URL_CREDS"),
+    ("postgres://{}@db/x", "jane:p%40ss%2Fw%23", "URL_CREDS"),
+    ("postgres://{}@db/x", "jane:p@ss#w", "URL_CREDS"),
+    ("postgres://{}@db/x", "jane:pa/ss?w", "URL_CREDS"),
+    ("postgres://{}@db:5432/x?mail=no", "jane:pass", "URL_CREDS"),
     ("hash {}", "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", "PASSWORD"),
     ("post {} ok", "https://hooks.sl" + "ack.com/services/T00000000/B00000000/" + B62, "URL_CREDS"),
 ]
@@ -115,7 +158,15 @@ KEPT = [
     "std::vector<int>::iterator a::b x[::2] 12:34:56",
     "chatcmpl-xJ5l8SxPueUxGE3UbKCC0zD3BEFZP req_724w22fm3njw57ec56ssram3 toolu_01A09q90qw90lq917835lq9",
     "gpt-4o-2024-08-06 claude-3-5-sonnet-20241022 us.anthropic.claude-3-5-sonnet-20241022-v2:0",
-    "icon@2x.png @app.route user@ @scope/package git@github.com:owner/name",
+    "icon@2x.png me@upi-gateway root@ @sbi @app.route user@ @scope/package git@github.com:owner/name",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36 YaBrowser/24.1.0.0",
+    "page_token=CAUQAA&max_tokens=100&pageToken=EAAaHlBUOkNBVWlFRUUyUXpZ&continuation_token=EAAaHlBUOkNBVWlFRUUyUXpZ",
+    "tool call started at 1700000000, the next call at 1700000000123",
+    "GET KEY user:3f786850e387550fdab836ed7e6dc881, cache key 3f786850e387550fdab836ed7e6dc881, kms key 1234abcd-12ab-34cd-56ef-1234567890ab",
+    "http://host:8080/@scope/pkg@1.2.3 and http://{host}:{port}/users@x",
+    "postgres://user:${PASSWORD}@db/x amqp://user:****@h curl -u $1:$2 x -u <user:password>",
+    "glsa_XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX_AAAAAAAA hf_requiredCharacteristicTypesForDisplayMetadata xoxo-indieweb-1",
+    "span be12345678901234 and be12abcd89012345 of de89abcdef0123456789ab, 2**1234567, x_415-555-0132, a*+14155550132",
     "def login(password: str, token: Optional[str] = None, api_key=os.environ['KEY']) -> bool:",
     "password is required; token expired; the secret of success; invalid password for user; max_tokens=4096",
     "cache_key=abcdef1234567890abcdef1234567890 primary_key: 3d16964f-5a33-4642-81bd-180ccf9251e1",
@@ -128,8 +179,8 @@ KEPT = [
 ]
 
 
-def find(engine: Engine, text: str, *, identifier: bool = False) -> list[tuple[str, str]]:
-    return [(text[span.start : span.end], span.label) for span in detectors.find(engine, text, Budget(10_000), identifier=identifier)]
+def find(engine: Engine, text: str, digits: Digits = Digits.ANY) -> list[tuple[str, str]]:
+    return [(text[span.start : span.end], span.label) for span in detectors.find(engine, text, Budget(10_000), digits)]
 
 
 @pytest.mark.parametrize(("frame", "value", "label"), FOUND)
@@ -161,9 +212,35 @@ def test_lists_of_numbers(engine: Engine) -> None:
     ]  # fmt: skip
 
 
-def test_digits_of_an_identifier_are_no_number_but_an_address_stays_one(engine: Engine) -> None:
-    assert find(engine, f"{CARD} 203.0.113.7 415-555-0132", identifier=True) == []
-    assert find(engine, "session-of-jane" + AT + "example.com", identifier=True) == [("session-of-jane" + AT + "example.com", "EMAIL")]
+def test_digits_of_an_identifier_are_private_only_if_they_have_what_identifiers_lack(engine: Engine) -> None:
+    for value, label in [
+        (CARD, "CREDIT_CARD"),
+        (CARD.replace(" ", ""), "CREDIT_CARD"),
+        (SSN, "US_SSN"),
+        (IBAN, "IBAN"),
+        ("+1 415 555 0132", "PHONE"),
+    ]:
+        assert find(engine, f"order {value}", Digits.SURE) == [(value, label)]
+        assert find(engine, f"order {value}", Digits.NONE) == []
+    assert find(engine, "203.0.113.7 415-555-0132, phone 4155550132, ssn 536904399, card 4111111111112", Digits.SURE) == []
+
+
+@pytest.mark.parametrize("digits", Digits)
+def test_an_address_in_an_identifier_stays_one(engine: Engine, digits: Digits) -> None:
+    assert find(engine, "session-of-jane" + AT + "example.com", digits) == [("session-of-jane" + AT + "example.com", "EMAIL")]
+
+
+def test_what_a_second_look_finds_around_what_is_masked_is_one_with_it(engine: Engine) -> None:
+    text = f"#de89 415-555-0132sig -\x1b[0m{CARD}&x=4111111111111111ssn sig"
+    ((value, _),) = find(engine, text)
+    assert CARD in value
+    assert "4111111111111111" in value
+
+
+def test_numbers_joined_by_a_plus_are_all_found(engine: Engine) -> None:
+    assert [value for value, _ in find(engine, "+14155550132+44 20 7946 0958 and +1 415 555 0132 +44 20 7946 0958")] == [
+        "+14155550132", "+44 20 7946 0958", "+1 415 555 0132", "+44 20 7946 0958",
+    ]  # fmt: skip
 
 
 def test_checksums_decide(engine: Engine) -> None:
@@ -182,6 +259,7 @@ FRAGMENTS = st.sampled_from(
         *"@.:-/+( )0159aZ=\"'%&\\\n\t_$[]{}", "\u00e9", "\u4e2d", "\u200b", "\uff11", "\u2013", "%40", "&#64;", "\\u0040", "415-555-0132", CARD, SSN, IBAN,
         "203.0.113.7", "jane", "example.com", "password", "token", "Bearer ", "api_key=", "://", "::", "ab:", "-----BEGIN ", "PRIVATE KEY", "eyJ", B62, " dot ",
         " at ", "phone ", "card ", "ssn ", "$2b$", "0a-23-f5-", "DE89", "[EMAIL]", "[PHONE:a123456789]", "Authorization: ", "Cookie: ", " -u ", "xoxb-",
+        "#", "*", "\x1b[31m", "\\x1b[1m", IBAN.replace(" ", "").lower(), "xxx-xx-1234", "secret-", "1//0", "Q~", "sig", "me@oksbi", "\u0301", "\u0e01",
     ]
 )  # fmt: skip
 TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=24).map("".join), st.text(max_size=80))

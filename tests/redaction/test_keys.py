@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spanledger.redaction import keys
+from spanledger.redaction.text import Digits
 
 SENSITIVE = {
     "PASSWORD": ["password", "db.password", "userPassword", "user_passwd", "USER_PWD", "password_hash", "connectionpassword"],
@@ -54,15 +55,35 @@ def test_names_that_may_be_sensitive(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["gen_ai.response.id", "trace_id", "gen_ai.request.model", "service.version", "start_unix_nano", "traceId", "server.address"]
+    "name", ["trace_id", "parent_span_id", "gen_ai.request.model", "service.version", "start_unix_nano", "traceId", "server.address"]
 )
+def test_names_of_what_machines_make(name: str) -> None:
+    assert keys.digits(name) is Digits.NONE
+
+
+@pytest.mark.parametrize("name", ["order.id", "user_id", "gen_ai.response.id", "customerId", "request_ids", "session.uuid"])
 def test_identifiers(name: str) -> None:
-    assert keys.is_identifier(name)
+    assert keys.digits(name) is Digits.SURE
 
 
 @pytest.mark.parametrize("name", ["message", "user.note", "url.full", "idea", "client.address"])
 def test_no_identifiers(name: str) -> None:
-    assert not keys.is_identifier(name)
+    assert keys.digits(name) is Digits.ANY
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gen_ai.usage.input_tokens", "spanledger.cost.nano_usd", "start_time_ns", "http.server.duration", "queue.size", "bytes_sent", "rpc.timeout_ms", "order.id"],
+)  # fmt: skip
+def test_names_of_numbers_that_are_no_cards(name: str) -> None:
+    assert keys.counts(name)
+
+
+def test_names_that_say_what_a_value_is_are_read_with_it() -> None:
+    assert keys.spoken("homeTel") == "home tel homeTel: "
+    assert keys.spoken("http.request.header.x-functions-key") == "x functions key x-functions-key: "
+    assert keys.spoken("tel") == "tel: "
+    assert keys.spoken("note") == keys.spoken("contact_id") == ""
 
 
 def test_words() -> None:

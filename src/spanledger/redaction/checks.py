@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from spanledger.redaction.text import among
 
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
@@ -78,3 +80,26 @@ _THREE_DIGIT_STARTS = among("21 22 23 24 25 26 29 35 37 38 42 50 59 67 68 69 80 
 def is_country_code(digits: str) -> bool:
     """Whether an international number can begin with these digits (ITU-T E.164, https://www.itu.int/pub/T-SP-E.164D)."""
     return digits[:1] in {"1", "7"} or digits[:2] in _TWO_DIGIT_CODES or digits[:2] in _THREE_DIGIT_STARTS
+
+
+USUAL_CARDS = frozenset({14, 15, 16})
+
+
+def is_usual_card(digits: str) -> bool:
+    """A card number that needs no words around it: of a usual length, of a known issuer, with a right check digit."""
+    return len(digits) in USUAL_CARDS and luhn(digits) and is_issued(digits)
+
+
+_TEMPLATE = re.compile(r"[$%]?\{\{?[^{}]*\}?\}|\$\(?\w+\)?|<[^<>]*>|[*xX.#]{3,}|%[sd]|\[[A-Z_]+\]", re.ASCII)
+_VARIED, _ENOUGH = 5, 10
+
+
+def is_template(value: str) -> bool:
+    """``${TOKEN}``, ``<password>``, ``****``: the place of a secret."""
+    return bool(_TEMPLATE.fullmatch(value))
+
+
+def is_placeholder(key: str) -> bool:
+    """``sk-XXXXXXXXXXXX``: after the prefix hardly any different signs, as never in what is random."""
+    signs = [sign for sign in key[6:] if sign.isalnum()]
+    return len(signs) >= _ENOUGH and len(set(signs)) <= _VARIED

@@ -30,6 +30,7 @@ class Kind(IntEnum):
     URL = 9
     SPELLED = 10
     CRYPT = 11
+    HIDDEN_SSN = 12
 
 
 class Place(NamedTuple):
@@ -44,24 +45,25 @@ _LONG = 20
 """Characters of a word that may be a key."""
 DIGITS = tuple("0123456789")
 _STEMS = (
-    "pass", "pwd", "pswd", "secret", "token", "api", "auth", "cred", "cookie", "key", "login", "bearer", "basic ", "sig", "ssn", "--user",
-    " -u ",
+    "pass", "pwd", "pswd", "secret", "token", "api", "auth", "cred", "cookie", "key", "login", "bearer", "basic ", "sig", "ssn", "srf",
+    "access", "private", "q~", "--user", " -u ",
 )  # fmt: skip
 _HEX = "[0-9A-Fa-f]"
 
 PLACES: tuple[Place, ...] = (
     Place("@", ("@",)),
-    Place(r"[0-9](?:[ ().\-/]{0,4}[0-9]){6,}", DIGITS),
+    Place(r"[0-9](?:[ ()+.\-/]{0,4}[0-9]){6,}", DIGITS),
     Place(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", (".",)),
     Place(rf":{_HEX}{{0,4}}:", (":",)),
     Place(rf"-{_HEX}{_HEX}-{_HEX}{_HEX}-{_HEX}{_HEX}-", ("-",)),
-    Place(r"[A-Z][A-Z][0-9][0-9][ \-]?[A-Z0-9]{4}", DIGITS),
+    Place(r"\b[A-Za-z][A-Za-z][0-9][0-9][ \-]?[A-Za-z0-9]{4}", DIGITS),
     Place(rf"[0-9A-Za-z_\-]{{{_LONG},}}", ()),
     Place("|".join(_STEMS), _STEMS, lower=True),
     Place("-----BEGIN ", ("-----BEGIN ",)),
     Place("://", ("://",)),
     Place(r"[\[( ]dot[\]) ]", (" dot ", "[dot]", "(dot)"), lower=True),
     Place(r"\$[0-9a-z]{1,12}\$", ("$",)),
+    Place(r"(?:xxx-xx|\*\*\*-\*\*)-[0-9]{4}", ("xx-", "**-"), lower=True),
 )
 
 
@@ -82,6 +84,9 @@ class Standard:
 
     name = "re"
     _SHAPE = bytes(ord("a") if chr(code).isalnum() and code < 0x80 or chr(code) in "_-" else ord(" ") for code in range(256))  # noqa: RUF021  # ASCII
+
+    _IBAN = re.compile(r"[0-9][0-9](?<=\b[A-Za-z][A-Za-z]..)[ \-]?[A-Za-z0-9]{4}")
+    """The same as the pattern, from the rarer digits on, which takes half the time."""
 
     def __init__(self) -> None:
         self._patterns = [re.compile(place.pattern) for place in PLACES]
@@ -104,6 +109,8 @@ class Standard:
         """See ``Engine``."""
         if kind == Kind.LONG_WORD:
             return self._long_words(text)
+        if kind == Kind.IBAN:
+            return ((found.start() - 2, found.end()) for found in self._IBAN.finditer(text))
         return (found.span() for found in self._patterns[kind].finditer(text))
 
     def _long_words(self, text: str) -> Iterator[tuple[int, int]]:

@@ -40,10 +40,13 @@ def dump(value: Any, before: str) -> str:
 
 _SCHEMA_WORDS = among(
     "type description title format minLength maxLength pattern nullable items properties required anyOf additionalProperties readOnly "
-    "writeOnly deprecated"
+    "writeOnly deprecated oneOf allOf $ref enum default"
 )
+_SCHEMA_SIGNS = among("type anyOf oneOf allOf $ref enum")
 
 
 def is_schema(value: Any) -> bool:
     """A JSON schema of a parameter called ``password`` holds no password (https://json-schema.org/understanding-json-schema/reference)."""
-    return isinstance(value, dict) and "type" in value and _SCHEMA_WORDS.issuperset(value)
+    if not isinstance(value, dict) or value.get("default") is not None:
+        return False
+    return not _SCHEMA_SIGNS.isdisjoint(value) and _SCHEMA_WORDS.issuperset(value)

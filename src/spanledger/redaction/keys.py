@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
-from spanledger.redaction.text import among
+from spanledger.redaction.text import Digits, among
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -45,16 +46,26 @@ _MAYBE = {"token": "API_KEY", "auth": "API_KEY", "pass": "PASSWORD", "pin": "PAS
 
 _COUNTING = among(
     "count counts counter usage used max min limit limits total num input output prompt completion cache cached reasoning time first "
-    "last per budget cost price rate type kind size length latency duration tokens ratio attempts retries"
+    "last per budget cost price rate type kind size length latency duration tokens ratio attempts retries page next pagination "
+    "continuation cursor"
 )
+_AMOUNTS = among("nano usd byte bytes ns us ms seconds timestamp sum amount score hash seed memory offset id ids spent reserved spanledger")
+"""Further words of names of numbers that are no card's."""
 _ABOUT = among(
     "count total size length type kind arn enabled disabled required policy expires expiry expiration expired ttl verified valid status "
     "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms"
 )
 """A last word that makes the name one of a property of the secret, not of the secret."""
 _IDENTIFIER = among(
-    "id ids uuid guid trace span parent model version hash sha sha1 sha256 digest etag fingerprint arn time timestamp nano nanos ts date "
+    "id ids uuid guid trace span parent model version hash sha digest etag fingerprint arn time timestamp nano nanos ts date "
     "revision commit count total seq sequence offset port pid tid seed"
+)
+_IDS = among("id ids uuid guid")
+_MADE_BY_MACHINES = _IDENTIFIER - _IDS
+"""Names of values in which even a right checksum is chance: there are too many of them."""
+_SPEAKING = among(
+    "tel telephone telefon phone cell cellular cellphone handset hotline pager callback fax whatsapp sms contact mobile card cards credit "
+    "debit visa amex cc pan social key keys sig signature csrf xsrf login access private"
 )
 _SERVERS = frozenset({"server address", "local address", "host ip"})
 """Names of the conventions for hosts of the service itself, not of a person."""
@@ -106,7 +117,47 @@ def maybe(name: str) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def is_identifier(name: str) -> bool:
-    """Whether a value under this name is an id, a version or a time, in which digits mean no phone and dots no address."""
+def digits(name: str) -> Digits:
+    """Which digits under this name can be a number of a person."""
+    parts = [word for word in words(name) if not word.isdigit()]
+    if not parts or (parts[-1] not in _IDENTIFIER and " ".join(parts[-2:]) not in _SERVERS):
+        return Digits.ANY
+    return Digits.SURE if parts[-1] in _IDS and _MADE_BY_MACHINES.isdisjoint(parts) else Digits.NONE
+
+
+@lru_cache(maxsize=4096)
+def counts(name: str) -> bool:
+    """Whether a number under this name is a count, a size, a time, a price or an id."""
+    return not (_COUNTING | _AMOUNTS | _IDENTIFIER).isdisjoint(words(name))
+
+
+@lru_cache(maxsize=4096)
+def spoken(name: str) -> str:
+    """The name as words before a value, if they can tell what digits or a random word are: ``home tel homeTel: ``; else nothing."""
     parts = words(name)
-    return bool(parts) and (parts[-1] in _IDENTIFIER or " ".join(parts[-2:]) in _SERVERS)
+    if _SPEAKING.isdisjoint(parts) or digits(name) is not Digits.ANY:
+        return ""
+    own = name.rpartition(".header.")[2]
+    said = " ".join(parts[-3:])
+    return f"{own}: " if said == own.lower() else f"{said} {own}: "
+
+
+class Key(NamedTuple):
+    """What is known about one key: how it may be shown, and what it says about its value."""
+
+    shown: str
+    label: str | None
+    maybe: str | None
+    digits: Digits
+    spoken: str
+    counts: bool
+
+
+def known(name: str, shown: str) -> Key:
+    """All that this module knows about a key, which may be shown as ``shown``."""
+    return Key(shown, label(name), maybe(name), digits(name), spoken(name), counts(name))
+
+
+NAMELESS = tuple(Key("", None, None, which, "", counts=which is not Digits.ANY) for which in Digits)
+"""Of values without a name, inside a text under a name of which only the digits are known."""
+NO_KEY = NAMELESS[Digits.ANY]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from spanledger.redaction import keys
+from spanledger.redaction import checks, keys
 from spanledger.redaction.text import Span, Text, among
 from spanledger.redaction.view import OPAQUE
 
@@ -33,7 +33,7 @@ _NO_VALUE = among(
 _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
 """``os.environ``, ``****``, ``${TOKEN}``, ``%s``: no secret, but where one would be."""
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
-_SEGMENT = re.compile("[0-9A-Za-z]{16,}")
+_SEGMENT = re.compile("[0-9A-Za-z]{16,}|[0-9A-Za-z+/]{22,}=")
 _SCHEME = re.compile(r"(?:bearer|ssws|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
 _REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")
 _QUOTED_REST = re.compile(r"[^\"'`\n]*")
@@ -43,10 +43,18 @@ _CREDENTIAL = re.compile(rf"(?!{OPAQUE})[^\s\"',;]{{6,}}")
 _USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']+)")
 _COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]+")
 _ROLES = among(
-    "cache partition primary foreign public idempotency sort routing lookup group dict dedup hash row index range object s3 unique "
-    "natural map sub config registry translation message storage redis kv json label i18n query header field attribute press"
+    "cache partition primary foreign public idempotency sort routing lookup group dict dedup hash row index range object s unique "
+    "natural map sub config registry translation message storage redis kv json label i18n query header field attribute press "
+    "feature flag prompt reasoning thinking thought"
 )
-"""What a key can be that opens nothing."""
+"""What a key can be that opens nothing; of ``s3`` the letter is a word."""
+_LOCKS = among("key keys login sig signature api access private")
+"""What is a secret of whatever the word before names."""
+_SIGNED = among("sig signature csrf xsrf")
+"""Names that need no word before."""
+_WORD_BEFORE = re.compile(r"([A-Za-z][0-9A-Za-z.]{1,40}) $")
+_FARTHEST_WORD = 44
+_NEXT_PARAMETER = re.compile(r"&[\w.%\[\]-]{1,64}=")
 _LONG = 24
 _SHORT_PASSWORD, _SHORT_SECRET, _SURE_SECRET = 3, 6, 12
 
@@ -94,10 +102,22 @@ def _scheme(text: Text, start: int, end: int) -> Span | None:
 def _user(text: Text, _: int, end: int) -> Span | None:
     """``curl -u user:password``."""
     found = _USER.match(text.text, end)
-    return Span(found.start(1), found.end(1), "URL_CREDS") if found else None
+    if not found or found[1].startswith("<") or checks.is_template(found[1].partition(":")[2].rstrip("\"'")):
+        return None
+    return Span(found.start(1), found.end(1), "URL_CREDS")
 
 
-_SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user}
+_AZURE = re.compile(r"[0-9A-Za-z_~.-]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,34}(?![0-9A-Za-z_~-])")
+_AZURE_LEAD = 4
+
+
+def _azure(text: Text, start: int, _: int) -> Span | None:
+    """Client secrets of Entra ID, which have ``Q~`` in their middle."""
+    found = _AZURE.match(text.text, max(0, start - _AZURE_LEAD))
+    return Span(found.start(), found.end(), "SECRET") if found else None
+
+
+_SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user, "q~": _azure}
 """Places that introduce a secret in their own way."""
 
 
@@ -111,7 +131,7 @@ def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
     first, last = found.span(4 if quoted else 5)
     if not quoted:
         value = text.text[first:last] if found[2] else ""  # "password+1" assigns nothing
-        if text.char(begin - 1) in "?&":  # the query of a URL
+        if text.char(begin - 1) in "?&" or (begin == 0 and _NEXT_PARAMETER.search(value)):  # the query of a URL, a form
             value = value.split("&", 1)[0]
         last = first + len(value.rstrip(".:\\"))
     name = text.text[begin : found.end(1)].rstrip(".-")
@@ -130,8 +150,8 @@ def _judge(text: Text, it: _Assigned) -> Span | None:
         return _authorization(text, it) if it.sign else None
     if label:
         return Span(it.first, _end(text, it), label) if label in _SECRETS and _is_value(text, it, label) else None
-    weak = keys.maybe(it.name) or _key_of(it.name)
-    if weak and _is_random(it.value) and (it.sign or len(it.value) >= _LONG):
+    weak = keys.maybe(it.name) or _key_of(text, it)
+    if weak and _is_random(it.value) and (it.sign or it.name.isupper() or len(it.value) >= _LONG):
         return Span(it.first, _end(text, it), weak)
     return None
 
@@ -143,12 +163,23 @@ def _end(text: Text, it: _Assigned) -> int:
     return rest.end() if rest else it.last
 
 
-def _key_of(name: str) -> str | None:
-    """``tomtom_key`` names a secret, ``cache_key`` a place."""
-    parts = keys.words(name)
-    if len(parts) < 2 or parts[-1] not in {"key", "keys", "login", "sig", "signature", "api"}:
+def _key_of(text: Text, it: _Assigned) -> str | None:
+    """``tomtom_key`` and ``tomtom key`` name a secret, ``cache_key`` a place."""
+    parts = [part for part in keys.words(it.name) if not part.isdigit()]
+    if not parts or not _ROLES.isdisjoint(parts):
         return None
-    return None if not _ROLES.isdisjoint(parts) else "API_KEY"
+    if parts[-1] in _SIGNED:
+        return "API_KEY"
+    if parts[-1] not in _LOCKS or (not it.sign and (":" in it.value or _UUID.match(it.value))):  # "GET KEY user:0f1e..." asks for a place
+        return None
+    return "API_KEY" if len(parts) > 1 or _is_said_of_a_thing(text, it) else None
+
+
+def _is_said_of_a_thing(text: Text, it: _Assigned) -> bool:
+    """Whether the word before a key names what it opens, not what it is for or which of several it is."""
+    begin = it.name_end - len(it.name)
+    before = _WORD_BEFORE.search(text.text[max(0, begin - _FARTHEST_WORD) : begin])
+    return before is not None and before[1].lower() not in _ROLES | _NO_VALUE
 
 
 def _authorization(text: Text, it: _Assigned) -> Span | None:

@@ -18,8 +18,13 @@ _LOCAL = _ALNUM + "._%+-'~!#$*/=?^{|}`" + LETTER
 _LOCAL_EDGE = "._%+-'~!#$*/=?^{|}`"
 _DOMAIN = re.compile(
     rf"(?:[0-9A-Za-z{LETTER}](?:[0-9A-Za-z{LETTER}-]{{0,61}}[0-9A-Za-z{LETTER}])?\.)+(?:[xX][nN]--[0-9A-Za-z-]{{2,59}}|[A-Za-z{LETTER}]{{2,24}})"
-    r"|\[?[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]?"
+    r"|\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]"
 )
+_PAYMENT_HANDLE = re.compile(
+    r"(?:ok(?:sbi|icici|hdfcbank|axis)|upi|ybl|ibl|axl|paytm|apl|yapl|pt(?:sbi|axis|hdfc|yes)|sbi|icici|hdfcbank|axisbank|kotak|airtel|freecharge|ikwik)"
+    r"(?![0-9A-Za-z.@_-])"
+)
+"""Of banks and apps that people in India are paid through: https://www.npci.org.in/what-we-do/upi/3rd-party-apps"""
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253
 """https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1"""
 _NOT_TLDS = among("png jpg jpeg gif svg webp py js ts css json md txt")
@@ -29,8 +34,8 @@ _ROBOTS = frozenset({"git", "hg", "svn"})
 
 
 def email(text: Text, start: int, end: int) -> Iterator[Span]:
-    """An address around the ``@`` at ``start``."""
-    domain = _DOMAIN.match(text.text, end, end + _LONGEST_DOMAIN)
+    """An address around the ``@`` at ``start``, or one for payments, which has no domain."""
+    domain = _DOMAIN.match(text.text, end, end + _LONGEST_DOMAIN) or _PAYMENT_HANDLE.match(text.text, end)
     if not domain or domain[0].rpartition(".")[2].lower() in _NOT_TLDS:
         return
     left = text.text[max(0, start - _LONGEST_LOCAL) : start]
@@ -70,10 +75,12 @@ def ipv4(text: Text, start: int, end: int) -> Iterator[Span]:
         return
     if any(len(part) > 1 and part[0] == "0" or int(part) > 255 for part in text.text[begin:end].split(".")) or text.says_version(begin):  # noqa: RUF021
         return
+    if before == "/" and text.char(begin - 2).isalpha() and text.text.endswith(".0.0", begin, end):
+        return  # "Chrome/120.0.0.0"; no host has such an address
     yield Span(begin, _with_prefix(text, end), "IP")
 
 
-_PREFIX = re.compile(r"/[0-9]{1,3}(?![0-9A-Za-z/.])")
+_PREFIX = re.compile(r"/[0-9]{1,3}(?![0-9A-Za-z/]|\.[0-9])")
 
 
 def _with_prefix(text: Text, end: int) -> int:
@@ -104,8 +111,12 @@ def colons(text: Text, start: int, end: int) -> Iterator[Span]:
     if _MAC.match(trimmed):
         if trimmed.strip("0:"):
             yield Span(begin, begin + len(trimmed), "MAC")
-    elif _is_ipv6(trimmed) and ((len(trimmed) > _SHORT_IPV6 and not trimmed.isalpha()) or text.says_host(begin)):
+    elif _is_ipv6(trimmed) and (_is_long_ipv6(trimmed) or text.says_host(begin) or _PREFIX.match(text.text, stop)):
         yield Span(begin, _with_prefix(text, begin + len(trimmed)), "IP")
+
+
+def _is_long_ipv6(value: str) -> bool:
+    return len(value) > _SHORT_IPV6 and not value.isalpha()
 
 
 def _is_ipv6(value: str) -> bool:
@@ -127,12 +138,9 @@ def dashes(text: Text, start: int, _: int) -> Iterator[Span]:
         yield Span(begin, begin + _MAC_LENGTH, "MAC")
 
 
-_IBAN_REST = re.compile(r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{1,4}){2,8}")
-
-
 def iban(text: Text, start: int, _: int) -> Iterator[Span]:
     """An IBAN at ``start``, whole or in groups of four; the country's length tells where it ends."""
-    size = checks.IBAN_LENGTHS.get(text.text[start : start + 2])
+    size = checks.IBAN_LENGTHS.get(text.text[start : start + 2].upper())
     before = text.char(start - 1)
     if size is None or before.isalnum() or before in "_" + LETTER:
         return
@@ -142,12 +150,23 @@ def iban(text: Text, start: int, _: int) -> Iterator[Span]:
         if signs == size:
             after = text.char(index + 1)
             plain = text.text[start : index + 1].replace(" ", "").replace("-", "")
-            if plain.isalnum() and not after.isalnum() and checks.is_iban(plain.upper()):
+            if _is_one_case(plain) and not after.isalnum() and checks.is_iban(plain.upper()):
                 yield Span(start, index + 1, "IBAN")
             return
 
 
-_CREDENTIALS = re.compile(r"""([^\s/@:"'<>\\?#]*):([^\s/@"'<>]+)@|([^\s/@:"'<>\\?#]{16,})@""")
+_HEX = re.compile("[0-9a-f]+")
+
+
+def _is_one_case(plain: str) -> bool:
+    """Capitals as printed, or all small; then not what reads as hexadecimal, as ids do, unless only its country has letters."""
+    return plain.isalnum() and (plain.isupper() or (plain.islower() and (plain[2:].isdigit() or not _HEX.fullmatch(plain))))
+
+
+_USER = r"""([^\s/@:"'<>\\?#\[]*):"""
+_CREDENTIALS = re.compile(rf"""{_USER}([^\s/?"'<>]+)@|([^\s/@:"'<>\\?#]{{16,}})@""")
+_ODD_CREDENTIALS = re.compile(rf"""{_USER}(?![0-9]+[/?])([^\s/?@"'<>]+[/?][^\s@"'<>]{{0,256}})@""")
+"""With ``/`` or ``?`` as they are in the password, where they should be escaped; digits before them are a port."""
 _WEBHOOK = re.compile(
     r"(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)|(?:[0-9A-Za-z-]+\.)?(?:webhook\.)?office(?:365)?\.com/webhook[0-9A-Za-z]*|"
     r"(?:ptb\.|canary\.)?discord(?:app)?\.com/api/webhooks|chat\.googleapis\.com/v1/spaces|api\.telegram\.org/bot|hooks\.zapier\.com/hooks/catch)"
@@ -158,10 +177,18 @@ _WEBHOOK = re.compile(
 _LONGEST_SCHEME = 12
 
 
+_OAUTH_USER = "x-oauth-basic"
+"""What GitHub reads behind a token in the place of the user."""
+
+
+def _opens_nothing(secret: str | None) -> bool:
+    return secret is not None and (secret == _OAUTH_USER or checks.is_template(re.split("[/?]", secret)[0]))
+
+
 def url(text: Text, start: int, end: int) -> Iterator[Span]:
     """``user:password@`` after the ``://`` at ``start``, or an address that is a secret itself (a webhook)."""
-    found = _CREDENTIALS.match(text.text, end)
-    if found and found[2] != "x-oauth-basic" and not found[0].startswith(OPAQUE):
+    found = _CREDENTIALS.match(text.text, end) or _ODD_CREDENTIALS.match(text.text, end)
+    if found and not _opens_nothing(found[2]) and not found[0].startswith(OPAQUE):
         yield Span(end, found.end() - 1, "URL_CREDS")
     hook = _WEBHOOK.match(text.text, end)
     if hook:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _DIGITS = re.compile("[0-9]+")
 _LONGEST_CARD, _SHORTEST_CARD = 19, 12
-_USUAL_CARDS = frozenset({14, 15, 16})
-_BOTH = 2
 _CARD_GROUPS = 5
 _CARD_GROUP = 4
 """Digits of the first group in print, whoever issued the card."""
@@ -36,10 +34,15 @@ _EXTENSION_DIGITS = 4
 _YEAR = 4
 _MOBILE_CN = re.compile(r"1[3-9][0-9]{9}$")
 _TRUNK = re.compile(r"0[1-9][0-9]{9}$")
+_EPOCH = re.compile(r"1[5-9][0-9]{8}(?:[0-9]{3})?")
+"""Seconds or milliseconds of the years 2017 to 2033."""
 
 
-_APART = frozenset(" (/")
+_APART = frozenset(" (/+")
 """A separator with one of these can stand between two numbers; others hold one together."""
+_NO_EDGE = frozenset("$%@\\" + LETTER)
+_EMPHASIS = "_*"
+"""Signs of Markdown around a number, which ``_`` also joins to a name and ``*`` to a formula."""
 
 
 class Group(NamedTuple):
@@ -82,6 +85,8 @@ def _bare(text: Text, start: int, end: int) -> Iterator[Span]:
     """Digits alone, as most identifiers are: the words around must speak for anything but a card or a number with its trunk prefix."""
     if end - start > _LONGEST_CARD or not _begins(text, start, "") or not _ends_or_extends(text, end):
         return
+    if _EPOCH.fullmatch(text.text, start, end) and not text.names_phone(start):  # "tool call at 1700000000"
+        return
     groups = [Group(start, end, "")]
     span = _card(text, groups, 0) or _ssn(text, groups, 0)
     if span is None and (
@@ -107,16 +112,25 @@ def _begins(text: Text, start: int, separator: str) -> bool:
     """Whether a number may begin here, not in the middle of ``ORD-0123``, ``x86``, ``0.123`` or ``978-3-16``."""
     if separator:
         return not _APART.isdisjoint(separator)
-    before, earlier = text.char(start - 1), text.char(start - 2)
-    if before.isalnum() or before in "_#$%@\\" + LETTER:
+    if _is_joined(text.text[max(0, start - 4) : start].rstrip("_")[-1:]):
         return False
+    before, earlier = text.char(start - 1), text.char(start - 2)
+    if before == "#":  # "SSN #536-90-4399"
+        return earlier != "&"
     return not ((before in "-." and (earlier.isalnum() or earlier == "_")) or (before in ":&" and earlier.isdigit()))
+
+
+def _is_joined(sign: str) -> bool:
+    """Whether digits beside this sign are part of a longer word."""
+    return sign.isalnum() or sign in _NO_EDGE
 
 
 def _ends(text: Text, end: int) -> bool:
     """Whether a number may end here, not inside ``123abc``, ``123_4``, ``1.5``, ``123-456`` or ``123-A``."""
     after, then = text.char(end), text.char(end + 1)
-    if after.isalnum() or after in "_@" + LETTER:
+    if after == "_":  # the end of an emphasis
+        after = text.text[end : end + 4].lstrip("_")[:1]
+    if after.isalnum() or (after and after in "@" + LETTER):
         return False
     if after == "-" and then.isalpha():
         return text.text[end + 1 : end + 4].isalpha()
@@ -141,11 +155,13 @@ def _card(text: Text, groups: list[Group], first: int) -> Span | None:
         if not _SHORTEST_CARD <= length <= _LONGEST_CARD or not _embossed(some) or not _ends(text, some[-1].end):
             continue
         digits = _digits(text, some)
-        likely = checks.luhn(digits) + checks.is_issued(digits)
-        usual = length in _USUAL_CARDS
-        if (likely == _BOTH and usual) or ((likely or usual) and text.says_card(some[0].start)):
+        if checks.is_usual_card(digits) or (_is_likely_card(digits) and text.says_card(some[0].start)):
             return Span(some[0].start, some[-1].end, "CREDIT_CARD")
     return None
+
+
+def _is_likely_card(digits: str) -> bool:
+    return len(digits) in checks.USUAL_CARDS or checks.luhn(digits) or checks.is_issued(digits)
 
 
 def _embossed(some: list[Group]) -> bool:
@@ -153,7 +169,7 @@ def _embossed(some: list[Group]) -> bool:
         return True
     separator = some[1].before
     return (
-        separator in {" ", "-", "."}
+        separator in {" ", "-", ".", "+"}
         and some[0].size == _CARD_GROUP
         and len(some) > 2
         and all(group.before == separator and 3 <= group.size <= 6 for group in some[1:-1])
@@ -167,14 +183,20 @@ def _ssn(text: Text, groups: list[Group], first: int) -> Span | None:
     if [group.size for group in some] == [3, 2, 4] and some[1].before == some[2].before and some[1].before in {"-", " ", "."}:
         start, end = some[0].start, some[2].end
         parts = [text.text[group.start : group.end] for group in some]
-        if _ends(text, end) and checks.is_ssn(*parts) and (some[1].before == "-" or text.says_ssn(start)):
+        if _ends(text, end) and checks.is_ssn(*parts) and (some[1].before == "-" or text.says_ssn(start, end)):
             return Span(start, end, "US_SSN")
     whole = groups[first]
-    if whole.size == _SSN_DIGITS and _ends(text, whole.end) and text.says_ssn(whole.start):
+    if whole.size == _SSN_DIGITS and _ends(text, whole.end) and text.says_ssn(whole.start, whole.end):
         digits = text.text[whole.start : whole.end]
         if checks.is_ssn(digits[:3], digits[3:5], digits[5:]):
             return Span(whole.start, whole.end, "US_SSN")
     return None
+
+
+def hidden_ssn(text: Text, start: int, end: int) -> Iterator[Span]:
+    """``XXX-XX-6789``: the last four digits are what people are asked for to prove who they are."""
+    if not text.char(start - 1).isalnum() and not text.char(end).isalnum():
+        yield Span(start, end, "US_SSN")
 
 
 def _phone(text: Text, groups: list[Group], first: int) -> Span | None:
@@ -188,10 +210,16 @@ def _phone(text: Text, groups: list[Group], first: int) -> Span | None:
         some = groups[first : last + 1]
         if sum([group.size for group in some]) < _SHORTEST_PHONE or not _ends_or_extends(text, some[-1].end):
             continue
-        if _is_phone(text, some, lead):
+        if _is_spaced(some) and _is_phone(text, some, lead):
             extension = _EXTENSION.match(text.lower, some[-1].end)
             return Span(start - len(lead), extension.end() if extension else some[-1].end, "PHONE")
     return None
+
+
+def _is_spaced(some: list[Group]) -> bool:
+    """Whether ``+`` stands between groups as forms write a space: ``1+415+555+0132``, ``(415)+555-0132``."""
+    separators = {group.before for group in some[1:] if group.before != ")+"}
+    return "+" not in "".join(separators) or (separators == {"+"} and some[0].size < _SHORTEST_PHONE)
 
 
 def _reach(groups: list[Group], first: int, longest: int) -> int:
@@ -211,8 +239,8 @@ def _lead(text: Text, start: int) -> str:
     """``+`` or ``(`` before the first digit, unless they belong to a formula or a call."""
     for lead in _LEADS:
         if text.text.endswith(lead, 0, start):
-            before = text.char(start - len(lead) - 1)
-            return "" if before.isalnum() or (before in "_)]+-*/" and before != "/") else lead
+            outside = text.text[max(0, start - len(lead) - 3) : start - len(lead)].rstrip(_EMPHASIS)[-1:]
+            return "" if outside and (outside.isalnum() or outside in ")]+-") else lead
     return ""
 
 
@@ -251,7 +279,7 @@ def _has_trunk_prefix(text: Text, some: list[Group], digits: str, separators: li
 
 
 _TRUNK_SEPARATORS = frozenset({" ", "-", "/", ") ", " - ", ")-", " ("})
-_NANP_SEPARATORS = frozenset({"-", ".", " ", ") ", ")", ")-", "/"})
+_NANP_SEPARATORS = frozenset({"-", ".", " ", ") ", ")", ")-", "/", ")+"})
 
 
 def _is_north_american(sizes: list[int], separators: list[str], digits: str) -> bool:

@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from spanledger.redaction import jsontext, keys
+from spanledger.redaction import checks, jsontext, keys
 from spanledger.redaction.labels import DROPPED, FAILED, MASK, TOO_MUCH, UNKNOWN_TYPE, Labels
-from spanledger.redaction.text import Budget, Exhausted
+from spanledger.redaction.text import Budget, Digits, Exhausted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spanledger.redaction.engine import Engine
+    from spanledger.redaction.keys import Key
     from spanledger.redaction.text import Span
 
 _SHORTEST = 6
@@ -27,23 +28,17 @@ _WORK = 50_000
 _DEEPEST = 32
 _JSON_DEPTH = 4
 """Levels at which strings are parsed as JSON."""
+_LONGEST_SAID = 256
+"""Characters of a text that is read again together with its name."""
+_FIRST_CARD = 10**13
+"""Whole numbers below are no card's."""
+_NAMES, _VALUES = ("name", "key", "Name", "Key"), ("value", "Value")
+_LARGEST_PAIR = 8
+"""Entries of a mapping that is a name and its value."""
 _SHORT, _REMEMBERED = 64, 4096
 """Keys and clean texts up to this length are remembered, this many of each."""
 _PLAIN_NAME = re.compile("[a-z_.]+")
 """Nothing private is made of these alone; almost all keys are."""
-
-
-class _Key(NamedTuple):
-    """What is known about one key: how it may be shown, and what it says about its value."""
-
-    shown: str
-    label: str | None
-    maybe: str | None
-    identifier: bool
-
-
-_NO_KEY = _Key("", None, None, identifier=False)
-_NO_KEY_OF_ID = _Key("", None, None, identifier=True)
 
 
 class _Job:
@@ -62,11 +57,25 @@ class _Job:
 class _Find(Protocol):
     """``detectors.find``."""
 
-    def __call__(self, engine: Engine, source: str, budget: Budget, *, identifier: bool = False) -> list[Span]: ...
+    def __call__(self, engine: Engine, source: str, budget: Budget, digits: Digits = Digits.ANY) -> list[Span]: ...
 
 
-_ID = re.compile(r"[0-9a-f]{16,64}|(?:chatcmpl|cmpl|resp|msg|call|toolu|req)[-_][0-9A-Za-z]{8,64}")
+_ID = re.compile(r"[0-9a-f]{16,64}(?<![0-9]{16})|(?:chatcmpl|cmpl|resp|msg|call|toolu|req)[-_][0-9A-Za-z]{8,64}")
 """Ids as tracing and the providers make them. Each is new, so that remembering them does not help; under the name of an id they stay."""
+
+
+def _is_card(key: Key, number: float) -> bool:
+    """Whether a whole number, under a name of none that is counted or measured, is the number of a payment card."""
+    return isinstance(number, int) and number >= _FIRST_CARD and not key.counts and checks.is_usual_card(str(number))
+
+
+def _unlike(taken: Mapping[Any, Any], name: Any, clashes: int) -> tuple[Any, int]:
+    """A name that is not taken yet, so that no value is lost where two private names have become one; and the clashes so far."""
+    free = name
+    while free in taken:
+        clashes += 1
+        free = f"{name}#{clashes + 1}"
+    return free, clashes
 
 
 def _are_clean(items: tuple[Any, ...], clean: set[str]) -> bool:
@@ -127,17 +136,18 @@ class Redactor:
         self._drop = mode == "drop"
         self._on_redact = on_redact
         self._engine = engine
-        self._keys: dict[str, _Key] = {}
-        self._clean: tuple[set[str], set[str]] = (set(), set())
-        """Short texts without anything private, such as names of models and hosts, which every span repeats. The second: identifiers."""
+        self._keys: dict[str, Key] = {}
+        self._clean: tuple[set[str], ...] = tuple(set() for _ in Digits)
+        """Short texts without anything private, such as names of models and hosts, which every span repeats; by ``Digits``."""
+        self._clean_texts = self._clean[Digits.ANY]
         self._clean_under: dict[str, set[str]] = {}
-        """The names of ``_keys`` under which numbers stay as they are, and texts if they are in this one of the two sets."""
+        """The names of ``_keys`` under which numbers stay as they are, and texts if they are in this one of the sets."""
 
     def text(self, text: str) -> str:
         """The text with private values replaced; the same object if there are none."""
-        if self.off or (type(text) is str and text in self._clean[False]):
+        if self.off or (type(text) is str and text in self._clean_texts):
             return text
-        safe: str = self._guarded(lambda job: self._value(_NO_KEY, text, job, 0), FAILED, TOO_MUCH)
+        safe: str = self._guarded(lambda job: self._value(keys.NO_KEY, text, job, 0), FAILED, TOO_MUCH)
         return safe
 
     def value(self, key: str | None, value: Any) -> Any:
@@ -148,23 +158,27 @@ class Redactor:
         """
         if self.off or value is None or isinstance(value, bool):
             return value
-        return self._guarded(lambda job: self._value(self._key(key, job) if key else _NO_KEY, value, job, 0), FAILED, TOO_MUCH)
+        return self._guarded(lambda job: self._value(self._key(key, job) if key else keys.NO_KEY, value, job, 0), FAILED, TOO_MUCH)
 
     def attributes(self, attributes: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """A redacted copy of ``attributes``, or ``None`` if there is nothing to redact. Each value fails for itself."""
         if self.off or not attributes:
             return None
         changed: dict[str, Any] | None = None
-        clean_under, clean_ids = self._clean_under, self._clean[True]
+        clashes, first_card = 0, _FIRST_CARD
+        clean_under, clean_any = self._clean_under, self._clean_texts
         # Most attributes of a span have been seen before: a few lookups each and no calls. Iterators in C over the same take longer.
         for name, value in attributes.items():
             if name in clean_under:
                 kind = type(value)
                 if kind is str:
                     clean = clean_under[name]
-                    if value in clean or (clean is clean_ids and _ID.fullmatch(value)):
+                    if value in clean or (clean is not clean_any and _ID.fullmatch(value)):
                         continue
-                elif kind is int or kind is float or kind is bool or (kind is tuple and _are_clean(value, clean_under[name])):
+                elif kind is int:
+                    if value < first_card:
+                        continue
+                elif kind is float or kind is bool or (kind is tuple and _are_clean(value, clean_under[name])):
                     continue
             shown, safe = self._attribute(name, value)
             same_name = shown == _plain(name)
@@ -174,6 +188,7 @@ class Redactor:
                 changed = dict(attributes)
             if not same_name:
                 del changed[name]
+                shown, clashes = _unlike(changed, shown, clashes)
             changed[shown] = safe
         return changed
 
@@ -208,24 +223,24 @@ class Redactor:
             with suppress(Exception):  # a counter that fails must not undo the redaction
                 self._on_redact(label, count)
 
-    def _key(self, name: str, job: _Job) -> _Key:
+    def _key(self, name: str, job: _Job) -> Key:
         name = _plain(name)
         known = self._keys.get(name)
         if known is None:
-            shown = name if _PLAIN_NAME.fullmatch(name) else self._scan(name, job, identifier=True)
-            known = _Key(shown, keys.label(name), keys.maybe(name), keys.is_identifier(name))
+            shown = name if _PLAIN_NAME.fullmatch(name) else self._scan(name, job, Digits.SURE)
+            known = keys.known(name, shown)
             if shown is name and len(name) <= _SHORT:
                 self._remember_key(name, known)
         return known
 
-    def _remember_key(self, name: str, key: _Key) -> None:
+    def _remember_key(self, name: str, key: Key) -> None:
         if len(self._keys) >= _REMEMBERED:
             self._keys, self._clean_under = {}, {}  # not cleared: another thread may be reading them
         self._keys[name] = key
-        if key.label is None and key.maybe is None:
-            self._clean_under[name] = self._clean[key.identifier]
+        if key.label is None and key.maybe is None and not key.spoken:
+            self._clean_under[name] = self._clean[key.digits]
 
-    def _value(self, key: _Key, value: Any, job: _Job, depth: int) -> Any:
+    def _value(self, key: Key, value: Any, job: _Job, depth: int) -> Any:
         if isinstance(value, str):
             plain = _plain(value)
             safe = self._named_text(key, plain, job, depth)
@@ -235,17 +250,24 @@ class Redactor:
         if key.label is not None and not jsontext.is_schema(value):
             return self._whole(key.label, value, job)
         if isinstance(value, (int, float)):
-            return value
+            return self._whole("CREDIT_CARD", value, job) if _is_card(key, value) else value
         return self._container(key, value, job, depth)
 
-    def _named_text(self, key: _Key, text: str, job: _Job, depth: int) -> str:
+    def _named_text(self, key: Key, text: str, job: _Job, depth: int) -> str:
         if key.label is not None:
             return self._whole(key.label, text, job)
         if key.maybe is not None and len(text) >= _SHORTEST and not text.isalpha():
             return self._whole(key.maybe, text, job)
-        return self._text(text, key, job, depth)
+        safe = self._text(text, key, job, depth)
+        return self._said(key.spoken, text, job) if safe is text and key.spoken and _SHORTEST <= len(text) <= _LONGEST_SAID else safe
 
-    def _container(self, key: _Key, value: Any, job: _Job, depth: int) -> Any:
+    def _said(self, lead: str, text: str, job: _Job) -> str:
+        """``{"tel": "4155550132"}`` means what ``tel: 4155550132`` does."""
+        said = lead + text
+        spans = [span for span in self._spans(said, job, Digits.ANY) if span.start >= len(lead)]
+        return self._replace(said, spans, job, len(lead)) if spans else text
+
+    def _container(self, key: Key, value: Any, job: _Job, depth: int) -> Any:
         job.budget.spend()
         if depth >= _DEEPEST:
             raise Exhausted
@@ -258,7 +280,7 @@ class Redactor:
         job.count("type")
         return UNKNOWN_TYPE
 
-    def _items(self, key: _Key, items: Sequence[Any] | Set[Any], job: _Job, depth: int) -> Any:
+    def _items(self, key: Key, items: Sequence[Any] | Set[Any], job: _Job, depth: int) -> Any:
         """Also arguments of a command, of which one (``--password``) says what the next is."""
         job.budget.spend(len(items))
         safe: list[Any] = []
@@ -273,55 +295,77 @@ class Redactor:
             return items
         return tuple(safe) if isinstance(items, tuple) else safe
 
-    def _option(self, item: Any, job: _Job) -> _Key | None:
+    def _option(self, item: Any, job: _Job) -> Key | None:
         is_one = isinstance(item, str) and item.startswith("--") and len(item) <= _SHORT and "=" not in item
         return self._key(item, job) if is_one else None
 
     def _mapping(self, mapping: Mapping[Any, Any], job: _Job, depth: int) -> Mapping[Any, Any]:
         job.budget.spend(len(mapping))
         safe: dict[Any, Any] = {}
-        same = True
+        same, clashes = True, 0
+        told = self._told(mapping, job)
         for name, value in mapping.items():
-            key = self._key(name, job) if isinstance(name, str) else _NO_KEY
-            shown = key.shown if isinstance(name, str) else name
-            new = safe[shown] = self._value(key, value, job, depth)
+            shown, key = self._entry(name, job, depth)
+            new = self._value(told if told and name in _VALUES else key, value, job, depth)
             same = same and shown == _plain(name) and new is value
+            shown, clashes = _unlike(safe, shown, clashes)
+            safe[shown] = new
         return mapping if same else safe
 
-    def _bytes(self, data: bytes, key: _Key, job: _Job, depth: int) -> bytes:
+    def _entry(self, name: Any, job: _Job, depth: int) -> tuple[Any, Key]:
+        """How the key of a mapping may be shown, and what it says."""
+        if isinstance(name, str):
+            key = self._key(name, job)
+            return key.shown, key
+        return self._value(keys.NO_KEY, name, job, depth) if isinstance(name, (int, bytes)) else name, keys.NO_KEY
+
+    def _told(self, mapping: Mapping[Any, Any], job: _Job) -> Key | None:
+        """``{"name": "DB_PASSWORD", "value": "..."}``: what the name says about the value."""
+        if len(mapping) > _LARGEST_PAIR or not any(word in mapping for word in _VALUES):
+            return None
+        name = next((mapping[word] for word in _NAMES if word in mapping), None)
+        if not isinstance(name, str) or len(name) > _SHORT:
+            return None
+        told = self._key(name, job)
+        return told if told.label or told.maybe or told.spoken else keys.NO_KEY._replace(counts=told.counts)
+
+    def _bytes(self, data: bytes, key: Key, job: _Job, depth: int) -> bytes:
         """Text in any encoding that keeps ASCII."""
         text = data.decode("latin-1")
         safe = self._text(text, key, job, depth)
         return data if safe is text else safe.encode("latin-1", "replace")
 
-    def _text(self, text: str, key: _Key, job: _Job, depth: int) -> str:
+    def _text(self, text: str, key: Key, job: _Job, depth: int) -> str:
         if len(text) < _SHORTEST:
-            self._remember(text, self._clean[key.identifier])
+            self._remember(text, self._clean[key.digits])
             return text
-        if key.identifier and _ID.fullmatch(text):
+        if key.digits and _ID.fullmatch(text):
             return text
         if len(text) > _LONGEST:
             raise Exhausted
         if depth < _JSON_DEPTH and jsontext.looks_like_json(text):
             parsed = jsontext.parse(text)
             if parsed is not None:
-                safe = self._value(_NO_KEY_OF_ID if key.identifier else _NO_KEY, parsed, job, depth + 1)
+                safe = self._value(keys.NAMELESS[key.digits], parsed, job, depth + 1)
                 return text if safe is parsed else jsontext.dump(safe, text)
-        return self._scan(text, job, identifier=key.identifier)
+        return self._scan(text, job, key.digits)
 
-    def _scan(self, text: str, job: _Job, *, identifier: bool) -> str:
-        clean = self._clean[identifier]
+    def _scan(self, text: str, job: _Job, digits: Digits) -> str:
+        clean = self._clean[digits]
         if len(text) < _SHORTEST:
             self._remember(text, clean)
             return text
         if text in clean:
             return text
-        spans = _finder()(self._engine or _best_engine(), text, job.budget, identifier=identifier)
+        spans = self._spans(text, job, digits)
         if spans:
             return self._replace(text, spans, job)
         if not jsontext.looks_like_json(text):  # seen as a name or deep inside JSON it was not parsed, which elsewhere it will be
             self._remember(text, clean)
         return text
+
+    def _spans(self, text: str, job: _Job, digits: Digits) -> list[Span]:
+        return _finder()(self._engine or _best_engine(), text, job.budget, digits)
 
     @staticmethod
     def _remember(text: str, clean: set[str]) -> None:
@@ -330,9 +374,8 @@ class Redactor:
                 clean.clear()
             clean.add(text)
 
-    def _replace(self, text: str, spans: list[Span], job: _Job) -> str:
+    def _replace(self, text: str, spans: list[Span], job: _Job, done: int = 0) -> str:
         pieces: list[str] = []
-        done = 0
         for span in spans:
             job.count(span.label)
             pieces += (text[done : span.start], self._labels.instead(span.label, text[span.start : span.end]))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from enum import IntEnum
 from typing import NamedTuple
 
 _PHONE = re.compile(
     r"phone|toll.?free|callback|messages? (?:to|on)\b|\btel\b|telef|\btf\b|\bph\b|mobile?\b|\bmovil|\bcell\b|cellular|handset|\bfax|"
     r"call(?:ed|s|ing)?\b|llam|\bdial|whatsapp|\bsms\b|\bcontact|hotline|reach (?:\w{1,10} ){0,2}(?:me|us|him|her|them|team)|\bpager|"
-    r"text (?:me|us)|rufnummer|telemovel|celular|m[o\u00f3]vil|tel[e\u00e9]fono|\u043b\u0435\u0444\u043e\u043d|\u7535\u8bdd|\u96fb\u8a71|"
+    r"text (?:me|us)|rufnummer|telemovel|celular|m[o\u00f3]\u0301?vil|tel[e\u00e9]\u0301?fono|"
+    r"\u043b\u0435\u0444\u043e\u043d|\u7535\u8bdd|\u96fb\u8a71|"
     r"\u624b\u673a|\u53f7\u7801|\u5ea7\u673a|\u4f20\u771f|\uc804\ud654|\u0924\u0947\u0932|\u092b\u093c?\u094b\u0928"
 )
+_PHONE_NAME = re.compile(r"phone|\btel\b|mobile?\b|\bcell\b|\bfax|whatsapp|\bsms\b|telef|celular|rufnummer")
 _PHONE_ROOTS = (
     "phone", "call", "tel", "mob", "contact", "fax", "cell", "office", "home", "work", "ext", "reach", "messag", "sms", "text", "dial",
     "whats", "llam", "tf", "ph", "toll", "handset", "hotline", "pager", "ruf", "movil", "m\u00f3vil", "celular", "\u043b\u0435\u0444",
@@ -27,6 +30,7 @@ _OTHER = re.compile(
 """Numbers that are called something else."""
 _HOST = re.compile(r"\bip|addr|host|server|subnet|prefix|gateway|\bdns\b|\u5730\u5740")
 _SSN = re.compile(r"\bssns?\b|\bssn_|_ssn\b|social(?: |-|_)?sec|\bsocial\b|\bsoc ?sec")
+_SSN_AFTER = re.compile(r"[ \-.,:()]{0,3}(?:(?:is|was|as|for) )?(?:(?:my|his|her|the|their|your|a) )?(?:ssn|social sec)")
 _VERSION = re.compile(r"(?:version|release|build|firmware|\bver|\bv|==|>=|<=|~=|sections?|\brev|chapter|\bsdk)[\"']?[ =:.]{0,3}$")
 _BEFORE = 48
 """Characters before a number that can say what it is."""
@@ -38,6 +42,16 @@ _NEAR = 24
 def among(words: str) -> frozenset[str]:
     """A set of words, written as a sentence without commas."""
     return frozenset(words.split())
+
+
+class Digits(IntEnum):
+    """Which digits in a text can be a number of a person."""
+
+    ANY = 0
+    SURE = 1
+    """Under the name of an id: those of a form or with a checksum that ids do not have."""
+    NONE = 2
+    """Under the name of a trace, a version, a time."""
 
 
 class Exhausted(Exception):  # noqa: N818  # not an error: a bound reached
@@ -99,21 +113,25 @@ class Text:
         said = [found.end() for found in _PHONE.finditer(self.words, max(0, start - _BEFORE), start)]
         return bool(said) and not _OTHER.search(self.words, said[-1], start)
 
+    def names_phone(self, start: int) -> bool:
+        """Whether the words before digits name a phone, not only a call, which programs make too."""
+        return bool(_PHONE_NAME.search(self.words, max(0, start - _NEAR), start))
+
     def says_other(self, start: int) -> bool:
         """Whether the words before a number call it something that is no phone number."""
         return bool(_OTHER.search(self.words, max(0, start - _NEAR), start))
 
     def says_host(self, start: int) -> bool:
         """Whether the words before something speak of network addresses."""
-        return bool(_HOST.search(self.words, max(0, start - _NEAR), start))
+        return bool(_HOST.search(self.words, max(0, start - _BEFORE), start))
 
     def says_card(self, start: int) -> bool:
         """Whether the words before a number speak of payment cards."""
         return bool(_CARD.search(self.words, max(0, start - _BEFORE), start))
 
-    def says_ssn(self, start: int) -> bool:
-        """Whether the words before a number speak of US social security."""
-        return bool(_SSN.search(self.words, max(0, start - _BEFORE), start))
+    def says_ssn(self, start: int, end: int) -> bool:
+        """Whether the words before or right after a number speak of US social security."""
+        return bool(_SSN.search(self.words, max(0, start - _BEFORE), start) or _SSN_AFTER.match(self.words, end))
 
     def says_version(self, start: int) -> bool:
         """Whether the words before a dotted number call it a version."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from spanledger.redaction import checks
 from spanledger.redaction.text import Span, Text
 
 if TYPE_CHECKING:
@@ -12,24 +13,28 @@ if TYPE_CHECKING:
 
 _MODELS = r"""
     sk-(?:ant|proj|svcacct|admin|or|lf|None)?-?WORD{20,} (?:sess|pplx|xai|nvapi|tvly|csk|fc)-WORD{16,} sk_[0-9a-f]{40,}
-    (?:hf|gsk|r8|jina|e2b|fw|pcsk|hfp)_[0-9A-Za-z_]{20,} api_org_[0-9A-Za-z]{20,} lsv2_(?:pt|sk)_[0-9a-z_]{24,} pylf_v[0-9]_[0-9A-Za-z_]{20,}
+    (?:hf|gsk|r8|jina|e2b|fw|pcsk|hfp)_[0-9A-Za-z_]{20,} api_org_[0-9A-Za-z]{20,}
+    lsv2_(?:pt|sk)_[0-9a-z_]{24,} pylf_v[0-9]_[0-9A-Za-z_]{20,}
 """
 _CLOUDS = r"""
     (?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA|A3T[0-9A-Z])[0-9A-Z]{16}END AIzaWORD{30,} GOCSPX-WORD{20,} LTAI[0-9A-Za-z]{16,24}
     AKID[0-9A-Za-z]{28,} AQVNWORD{35,} do[opr]_v1_[0-9a-f]{32,} dapi[0-9A-Fa-f]{32}(?:-[0-9])? tskey-[a-z]{2,10}-WORD{12,} HRKU-WORD{20,}
-    pscale_(?:tkn|pw|oauth)_WORD{20,} cf(?:ut|at|k)_[0-9A-Za-z]{32,} vc[apkri]_[0-9A-Za-z]{20,} sb[ap]_[0-9a-f]{40} fm[12]_WORD{20,}
+    pscale_(?:tkn|pw|oauth)_WORD{20,} cf(?:ut|at|k)_[0-9A-Za-z]{32,} vc[apkri]_[0-9A-Za-z]{20,} sb[ap]_[0-9a-z]{40} fm[12]_WORD{20,}
+    ABSK[0-9A-Za-z+/]{30,}={0,2} [0-9A-Za-z]{52}JQQJ99[0-9A-Za-z]{26} [0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4} sb_secret_WORD{20,}
+    pa-(?=[0-9a-z_-]{0,30}[A-Z])(?=[A-Za-z_-]{0,30}[0-9])WORD{43}END tfp_[0-9A-Za-z]{40,} [ps]ub-c-UUID NF-[0-9]{32}END
     mdb_sa_sk_WORD{30,} pul-[0-9a-f]{40} NR(?:AK|II|JS|RA)-[0-9A-Za-z-]{19,}
 """
 _CODE = r"""
-    gh[pousr]_[0-9A-Za-z]{20,} github_pat_[0-9A-Za-z_]{22,} gl(?:pat|dt|rt|rtr|cbt|ptt|ft|soat|imt|agent|oas|ffct|wt)-WORD{16,}
+    gh[pousr]_[0-9A-Za-z]{20,} github_pat_[0-9A-Za-z_]{22,} gl(?:pat|dt|rt|rtr|cbt|ptt|ft|soat|imt|agent|oas|ffct|wt)-WORD{16,}ROUTED
     GR1348941WORD{20,} npm_[0-9A-Za-z]{30,} pypi-WORD{32,} rubygems_[0-9a-f]{32,} dckr_(?:pat|oat)_WORD{20,} oy2[0-9a-z]{43}
     CLOJARS_[0-9A-Za-z]{40,} AT(?:ATT|CTT)3WORD{20,} ATBB[0-9A-Za-z]{24,} bkua_[0-9a-f]{32,} CCI(?:PAT|PRJ)_WORD{20,} sgp_WORD{32,}
     lin_(?:api|oauth)_[0-9A-Za-z]{32,} django-insecure-[^\s"'<>]{20,} PMAK-[0-9A-Za-z-]{40,} pnu_[0-9A-Za-z]{36} rdme_[0-9a-z]{60,}
 """
 _SERVICES = r"""
-    xox[a-z]-WORD{10,} xapp-[0-9]-WORD{16,} (?:sk|rk|pk)_(?:live|test|prod)_[0-9A-Za-z]{10,} whsec_[0-9A-Za-z+/]{20,} (?:SK|AC)[0-9a-f]{32}END
-    key-[0-9a-zA-Z]{32}END [0-9a-f]{32}-us[0-9]{1,2}END shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32} sq0[a-z]{3}-WORD{20,} EAA[0-9A-Za-z]{30,}
-    gl(?:sa|c)_WORD{20,} sntry[su]_WORD{30,} ph[cx]_[0-9A-Za-z]{32,} figd_WORD{30,} ntn_[0-9A-Za-z]{40,} duffel_(?:test|live)_WORD{20,}
+    xox[abcdeprs]-WORD{10,} xapp-[0-9]-WORD{16,} (?:sk|rk|pk)_(?:live|test|prod)_[0-9A-Za-z]{10,} whsec_[0-9A-Za-z+/]{20,}
+    (?:SK|AC)[0-9a-f]{32}END key-[0-9a-zA-Z]{32}END [0-9a-f]{32}-us[0-9]{1,2}END shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}
+    sq0[a-z]{3}-WORD{20,} EAA[0-9A-Za-z]{30,}
+    gl(?:sa|c)_WORD{20,} sntry[su]_WORD{30,} ph[cxsr]_WORD{32,} figd_WORD{30,} ntn_[0-9A-Za-z]{40,} duffel_(?:test|live)_WORD{20,}
     FLW(?:PUB|SEC)K(?:_TEST)?-[0-9A-Za-z]{12,} EZ[AT]K[0-9A-Za-z]{40,} CFPAT-WORD{40,} aio_[0-9A-Za-z]{28} fio-u-WORD{40,} ops_eyJWORD{50,}
     AGE-SECRET-KEY-1[0-9A-Z]{50,} apify_api_[0-9A-Za-z]{30,} shippo_(?:live|test)_[0-9a-fA-F]{40} pk_[0-9]{6,}_[0-9A-Z]{20,}
     (?:sdk|mob|api)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
@@ -39,22 +44,35 @@ _UNNAMED = r"""
     (?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_[A-Za-z]{0,40}[0-9])[a-z]{2,10}_[0-9A-Za-z]{32,}
 """
 """Of no vendor we know: what calls itself a key, and a prefix before 32 letters of both cases and digits."""
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # Published by the vendors for scanners: https://docs.github.com/code-security/secret-scanning/introduction/supported-secret-scanning-patterns
 _KEY = re.compile(
     "(?<![0-9A-Za-z])(?:"
     + "|".join((_MODELS + _CLOUDS + _CODE + _SERVICES + _UNNAMED).split())
+    .replace("ROUTED", r"(?:\.[0-9a-z]{2}\.[0-9a-z]{9})?")
+    .replace("UUID", _UUID)
     .replace("WORD", "[0-9A-Za-z_-]")
     .replace("END", "(?![0-9A-Za-z])")
     + ")"
 )
+_STEMS = ("secret", "token", "access", "private")
+_CALLED = re.compile(
+    rf"(?:[0-9a-z]{{2,16}}[_.-]?)?(?:{'|'.join(_STEMS)})[_.-](?:(?:key|token)[_.-]){{0,2}}"
+    rf"(?:{_UUID}|(?=[a-z]{{0,30}}[0-9])(?=[0-9]{{0,30}}[a-z])[0-9a-z]{{20,}})",
+    re.IGNORECASE,
+)
+"""What calls itself a secret and goes on with something random: ``vault-secret-123e4567-...``."""
 _DOTTED_KEYS = re.compile(
-    r"SG\.[\w-]{16,}\.[\w-]{16,}|hv[bsr]\.[\w-]{20,}|dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z_-]{1,40}\.)?[\w]{40,}|ya29\.[\w-]{20,}|"
+    r"SG\.[\w-]{16,}\.[\w-]{16,}|hv[bsr]\.[\w-]{20,}|dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z_-]{1,40}\.)?[\w]{40,}|ya29\.[\w-]{20,}|1//0[\w-]{24,}|"
+    r"pat[0-9A-Za-z]{14}\.[0-9a-f]{64}|[MNO][0-9A-Za-z_-]{23,27}\.[0-9A-Za-z_-]{6}\.[0-9A-Za-z_-]{25,}|[0-9A-Za-z]{14}\.atlasv1\.[\w-]{60,}|"
+    r"VF\.(?:DM|WS)\.[0-9a-f]{24}\.\w{16}|tkn\.v1_[0-9A-Za-z+/=]{60,}|1000\.[0-9a-f]{32}\.[0-9a-f]{32}|"
     r"dt0[a-z][0-9]{2}\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}|[psta]k\.eyJ[\w-]{10,}(?:\.[\w-]{10,})?|xoxe\.xox[a-z]-[\w-]{16,}",
     re.ASCII,
 )
-_JWT = re.compile(r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{2,}(?:\.[0-9A-Za-z_-]*){0,3}")
+_JWT = re.compile(r"eyJ[0-9A-Za-z_-]{8,}\.{1,2}[0-9A-Za-z_-]{2,}(?:\.[0-9A-Za-z_-]*){0,3}")
 _TELEGRAM = re.compile(r"[0-9]{8,10}:[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-])")
-_LONGEST_LEAD = 64
+_LONGEST_LEAD, _ENOUGH = 64, 160
+"""Characters before a word in which its key may begin, and from there on how many tell that it is one."""
 
 
 def long_words(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
@@ -73,21 +91,32 @@ def _in_word(text: Text, start: int, end: int) -> Iterator[Span]:
     if token:
         yield Span(start, token.end(), "JWT")
         return
-    if text.char(start - 1) in ".:":
-        yield from _led_by_dot(text, start)
+    if text.char(start - 1) in ".:" or text.text.endswith("1//", 0, start):
+        yield from _led_by_sign(text, start)
+    word = text.lower[start:end]
+    if any(stem in word for stem in _STEMS):
+        yield from (Span(found.start(), found.end(), "API_KEY") for found in _CALLED.finditer(text.text, start, end))
     for found in _KEY.finditer(text.text, start, end + 1):
-        if not found[0].islower() or any(sign.isdigit() for sign in found[0]):
-            yield Span(found.start(), found.end(), "API_KEY")
+        if _is_made_up(found[0]) and not checks.is_placeholder(found[0]):
+            whole = _KEY.match(text.text, found.start()) or found  # some go on with signs that words do not have
+            yield Span(found.start(), whole.end(), "API_KEY")
 
 
-def _led_by_dot(text: Text, start: int) -> Iterator[Span]:
+def _is_made_up(key: str) -> bool:
+    """By chance, not by a person as ``hf_requiredCharacteristicTypes`` was: with digits, or with as many capitals as chance gives."""
+    letters = [sign for sign in key[3:] if sign.isalpha()]
+    return any(sign.isdigit() for sign in key) or sum(sign.isupper() for sign in letters) * 4 >= len(letters) > 0
+
+
+def _led_by_sign(text: Text, start: int) -> Iterator[Span]:
     """A key whose prefix ends in a sign that words do not have; the long word is its middle."""
     left = text.text[max(0, start - _LONGEST_LEAD) : start]
-    lead = start - len(left) + len(left.rstrip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-:"))
+    lead = start - len(left) + len(left.rstrip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-:/"))
     for pattern in (_DOTTED_KEYS, _TELEGRAM):
-        for found in pattern.finditer(text.text, lead, start + 4096):
-            if found.start() < start:
-                yield Span(found.start(), found.end(), "API_KEY")
+        for found in pattern.finditer(text.text, lead, start + _ENOUGH):
+            whole = pattern.match(text.text, found.start()) if found.start() < start else None
+            if whole:
+                yield Span(whole.start(), whole.end(), "API_KEY")
 
 
 _BEGIN = re.compile(r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -96,17 +125,22 @@ _BODY = re.compile(r"[0-9A-Za-z+/=\s:,.\\-]*")
 
 def pem(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
     """Private keys from their first line to their last, or as far as a cut-off one reaches."""
-    done, more = 0, True
+    done = end = 0
     for start, _ in places:
         begin = _BEGIN.match(text.text, start) if start >= done else None
         if not begin:
             continue
-        end = text.text.find("-----END ", begin.end()) if more else -1
-        more = end >= 0  # looking again for what is not there would take quadratic time
-        last = text.text.find("-----", end + 9, end + 80) if more else -1
-        body = _BODY.match(text.text, begin.end())
-        done = last + 5 if last >= 0 else body.end() if body else begin.end()
+        if 0 <= end < begin.end():  # looking again for one far ahead, or for none, would take quadratic time
+            end = text.text.find("-----END ", begin.end())
+        last = text.text.find("-----", end + 9, end + 80) if end >= 0 else -1
+        done = last + 5 if last >= 0 else _cut_off(text, begin.end())
         yield Span(start, done, "PRIVATE_KEY")
+
+
+def _cut_off(text: Text, start: int) -> int:
+    """Where a private key without a last line ends."""
+    body = _BODY.match(text.text, start)
+    return body.end() if body else start
 
 
 _HASH = re.compile(r"\$(?:2[abxy]?|1|5|6|7|8|y|gy|apr1|sha1|md5|argon2[a-z]{1,2}|pbkdf2[a-z0-9-]{0,10}|krb5[a-z]{2,8})\$[^\s\"'<>]{16,}")

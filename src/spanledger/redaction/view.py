@@ -17,8 +17,14 @@ SIGN = "\x1a"
 OPAQUE = "\x19"
 """Stands for each sign of a label that redaction wrote: holds nothing and names nothing."""
 _GONE = "\x00"
+_COLOUR = "\x1b["
+"""Begins what colours a terminal (https://www.ecma-international.org/publications-and-standards/standards/ecma-48/)."""
 _IDEOGRAPHS = 0x2E80
 """First code point of the blocks of scripts written without spaces between words."""
+_UNSPACED = (range(0x0E00, 0x0F00), range(0x1000, 0x10A0), range(0x1780, 0x1800))
+"""Thai, Lao, Burmese and Khmer are written without spaces too."""
+_ACCENTS = range(0x0300, 0x0370)
+"""Marks that follow their letter in decomposed texts (NFD)."""
 _ZEROS = (
     0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0E50, 0x0ED0, 0x0F20, 0x1040,
     0x17E0, 0x1810, 0xFF10, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6,
@@ -38,7 +44,7 @@ class _Fold(dict[int, str]):
     """What each character outside ASCII stands for; looked up once per character, then remembered."""
 
     def __missing__(self, code: int) -> str:
-        letter = code < _IDEOGRAPHS and chr(code).isalpha()
+        letter = code in _ACCENTS or (code < _IDEOGRAPHS and chr(code).isalpha() and not any(code in script for script in _UNSPACED))
         self[code] = LETTER if letter else SIGN
         return self[code]
 
@@ -49,14 +55,16 @@ _FOLD.update({code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)})  # ht
 
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 _ESCAPE = re.compile(
-    r"\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\([nrtbf\"'/\\])|%([0-9A-Fa-f]{2})"
-    r"|&#([0-9]{1,6});|&#[xX]([0-9A-Fa-f]{1,5});|&(amp|quot|apos|lt|gt|commat|period|nbsp);|(\x00)"
+    r"\x1b\[[0-9;]{0,16}m()|\\(?:x1b|u001b|033|e)\[[0-9;]{0,16}m()|\x00()|:(//[^\s/?#@:\"'<>\[]*:[^\s/?\"'<>\\]*@)"
+    r"|\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\([nrtbf\"'/\\])|%(?:25)*([0-9A-Fa-f]{2})"
+    r"|&#([0-9]{1,6});|&#[xX]([0-9A-Fa-f]{1,5});|&(amp|quot|apos|lt|gt|commat|period|nbsp);"
 )
+# Alternatives that begin with a plain sign each are tried only where one of these signs is.
 _BACKSLASH = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 _ENTITY = {"amp": "&", "quot": '"', "apos": "'", "lt": "<", "gt": ">", "commat": "@", "period": ".", "nbsp": " "}
-_BASES = (16, 16, 0, 16, 10, 16)
+_BASES = (0, 0, 0, 0, 16, 16, 0, 16, 10, 16)
 """Number base of each group of ``_ESCAPE`` that holds a code point."""
-_BACKSLASH_GROUP, _PERCENT_GROUP, _ENTITY_GROUP, _GONE_GROUP = 3, 4, 7, 8
+_LAST_GONE_GROUP, _USER_GROUP, _BACKSLASH_GROUP, _PERCENT_GROUP, _ENTITY_GROUP = 3, 4, 7, 8, 11
 
 
 class View(NamedTuple):
@@ -77,7 +85,7 @@ class View(NamedTuple):
 def view(source: str) -> View:
     """The view of ``source``. Linear in its length."""
     text = source if source.isascii() else _FOREIGN.sub(_fold, source)
-    if "\\" in text or "%" in text or "&" in text or _GONE in text:
+    if "\\" in text or "%" in text or "&" in text or _GONE in text or _COLOUR in text:
         return _decoded(text)
     return View(text)
 
@@ -109,9 +117,15 @@ def _decoded(text: str) -> View:
 
 
 def _meaning(found: re.Match[str]) -> str:
-    group = found.lastindex or _GONE_GROUP
-    if group == _GONE_GROUP:
+    group = found.lastindex or 0
+    if group <= _LAST_GONE_GROUP:
         return ""
+    return (
+        found[0] if group == _USER_GROUP else _decoded_sign(found, group)
+    )  # what is escaped in a password ("p%40ss%2Fw") is no sign of its URL
+
+
+def _decoded_sign(found: re.Match[str], group: int) -> str:
     if group == _BACKSLASH_GROUP:
         return _BACKSLASH.get(found[group], found[group])
     if group == _ENTITY_GROUP:
