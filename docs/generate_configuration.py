@@ -41,7 +41,8 @@ One variable is one budget; what follows `SPANLEDGER_BUDGET_` is its name.
 - **keys**: workflow, step, customer, user, agent, campaign, session, service, model, provider, plugin, activity, or a name of your own.
   Each value of the key has an account of its own. A call that has no such key is outside the budget.
 - **windows**: run (one run of a workflow), minute, hour, day, week, month, in `SPANLEDGER_TIMEZONE`. With no window, `per workflow` and
-  `per step` mean each run; any other budget never starts anew.
+  `per step` mean each run; any other budget never starts anew. What a run has spent is forgotten seven days after its last call, and
+  `spanledger budgets` shows the runs of the last hour or two.
 - **for**: only calls whose attributes match; globs as in file names.
 - **then block** (the default) refuses the call that would exceed the budget, before it is sent: the application sees
   `spanledger.BudgetExceeded`. **then warn** lets it pass and tells.

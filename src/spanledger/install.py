@@ -153,7 +153,10 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     url, wrong_url = understood(config.ledger_url, config.default_ledger_url)
     if wrong_url is not None:
         problems.append(wrong_url)
-    ledger = open_ledger(url, on_problem=log.warning)
+    unusable: list[str] = []
+    ledger = open_ledger(url, on_problem=unusable.append)
+    for why in unusable:
+        log.warning("%s", why)
     book = PriceBook(config.prices, config.prices_ttl)
     names = semconv.generation(config.semconv)
     meter = metrics.get_meter("spanledger", __version__, meter_provider)
@@ -169,7 +172,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     spool = Spool(ledger, config.state_dir, ledger_url=url, lease_seconds=config.lease_seconds)
     gate = Gate(
         rules, ledger, book, timezone=config.timezone, lease_seconds=config.lease_seconds, assumed_output=config.assumed_output,
-        on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, strict_problems=broken_rules if config.strict else (),
+        on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, refuse_all=_refuse_all(config, broken_rules, unusable),
         notify=lambda notice: guard.run("notify", _notify, notice), spool=spool,
     )  # fmt: skip
     runtime = Runtime(
@@ -180,6 +183,15 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     for problem in [*problems, *book.problems]:
         log.warning("%s", problem)
     return Installation(runtime, spool, [Library(name) for name in known_adapters.KNOWN], problems=problems)
+
+
+def _refuse_all(config: Settings, broken_rules: Sequence[ConfigurationError], unusable_ledger: Sequence[str]) -> str:
+    """Why no call may be made, where somebody asked that none be made without budgets that hold."""
+    if config.strict and broken_rules:
+        return f"{broken_rules[0].where} cannot be understood and SPANLEDGER_STRICT is set"
+    if config.on_ledger_error == "block" and unusable_ledger:
+        return "SPANLEDGER_LEDGER cannot be used and SPANLEDGER_ON_LEDGER_ERROR is block"
+    return ""
 
 
 def _service_name(tracer_provider: Any) -> str | None:

@@ -169,7 +169,7 @@ class Hold(NamedTuple):
     limit: int
     amount: int
     ends: float | None = None
-    """When the window ends; None if the account never starts anew."""
+    """When the window ends; None if the account never starts anew; negative for a run's account (``ledger.rules.idle_after``)."""
     blocking: bool = True
     """False for ``then warn``: never refuses."""
 

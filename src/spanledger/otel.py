@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from spanledger.ledger.spans import SpanRow
+    from spanledger.ledger.spans import SpanRow, SpanStore
 
 
 def pre_instrument() -> None:
@@ -85,15 +85,11 @@ class SpanledgerSpanExporter(SpanExporter):
     """Traces exporter ``spanledger``: stores spans in the ledger's SQLite file, for ``spanledger trace``; no network."""
 
     def __init__(self) -> None:
-        from spanledger.ledger.open import sqlite_path, understood  # noqa: PLC0415  # only where this exporter is chosen
-        from spanledger.ledger.spans import SpanStore  # noqa: PLC0415
-
-        config = settings.load()
-        url, _problem = understood(config.ledger_url, config.default_ledger_url)  # install says what is wrong
-        path = sqlite_path(url)
-        self._store = SpanStore(path) if path is not None else None
-        if path is None:
-            log.warning("OTEL_TRACES_EXPORTER=spanledger stores spans in a SQLite ledger only; SPANLEDGER_LEDGER is %s", url.split(":")[0])
+        self._store: SpanStore | None = None
+        try:
+            self._store = _open_store()
+        except LedgerError as error:  # an exporter that raises ends all auto-instrumentation
+            log.warning("spans are not stored: %s", error)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Stores a batch; a ledger that cannot be written makes the batch fail, with one line in the log."""
@@ -114,6 +110,19 @@ class SpanledgerSpanExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  # nothing is buffered
         """Nothing is buffered."""
         return True
+
+
+def _open_store() -> SpanStore | None:
+    from spanledger.ledger.open import sqlite_path, understood  # noqa: PLC0415  # only where this exporter is chosen
+    from spanledger.ledger.spans import SpanStore  # noqa: PLC0415
+
+    config = settings.load()
+    url, _problem = understood(config.ledger_url, config.default_ledger_url)  # install says what is wrong
+    path = sqlite_path(url)
+    if path is not None:
+        return SpanStore(path)
+    log.warning("OTEL_TRACES_EXPORTER=spanledger stores spans in a SQLite ledger only; SPANLEDGER_LEDGER is %s", url.split(":")[0])
+    return None
 
 
 def _row(span: ReadableSpan) -> SpanRow:

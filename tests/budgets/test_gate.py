@@ -193,6 +193,20 @@ def test_every_refusal_is_told(ledger: Ledger, entry: NewEntry, open_desk: OpenD
     assert desk.told == [("budget_threshold", "N", 100), ("budget_refused", "N", 100), ("budget_refused", "N", 100)]
 
 
+def test_a_run_is_told_no_end_and_forgotten_some_time_after_its_last_call(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
+    desk = open_desk(ledger, {"RUN": "1 call per run"})
+    for number in range(20):
+        desk.call(entry(execution=f"run-{number}"))
+    with pytest.raises(BudgetExceeded) as refused:
+        desk.admit(entry(execution="run-0"))
+    assert (refused.value.window_end, {notice.window_end for notice in desk.notices}) == (None, {None})
+    now = desk.gate._clock()
+    assert len(ledger.balances(now)) == 20
+    ledger.sweep(now + 7.1 * 86_400)
+    assert ledger.balances(now) == []
+    desk.call(entry(execution="run-0"))
+
+
 def test_a_budget_of_nothing_refuses_what_it_is_about(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
     desk = open_desk(ledger, {"NONE": "0 calls per day for model=paid"})
     desk.call(entry("free"))
@@ -285,7 +299,7 @@ def test_a_correction_from_elsewhere_finds_the_same_account(ledger: Ledger, entr
 
 def test_strict_refuses_everything_while_a_budget_cannot_be_understood(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
     problem = ConfigurationError("SPANLEDGER_BUDGET_TEAM", "cannot read it", "better")
-    desk = open_desk(ledger, {}, strict_problems=[problem])
+    desk = open_desk(ledger, {}, refuse_all=f"{problem.where} cannot be understood and SPANLEDGER_STRICT is set")
     with pytest.raises(
         BudgetExceeded, match=r"budget \(SPANLEDGER_BUDGET_TEAM cannot be understood and SPANLEDGER_STRICT is set\) refused"
     ):

@@ -9,6 +9,7 @@ import pytest
 
 from spanledger.budgets.match import Matcher
 from spanledger.budgets.rule import parse
+from spanledger.ledger.rules import idle_after
 from spanledger.model import Activity, Hold
 
 if TYPE_CHECKING:
@@ -87,6 +88,15 @@ def test_a_call_belongs_to_the_window_in_which_it_started(entry: NewEntry) -> No
     early, late = entry(time=119.9), entry(time=120.0)
     ends = [hold.ends for hold in (matcher.find(early), matcher.find(late), matcher.find(early)) if hold]
     assert ends == [120.0, 180.0, 120.0]
+
+
+def test_a_run_keeps_its_account_and_every_hour_of_use_puts_its_end_off(entry: NewEntry) -> None:
+    matcher = Matcher(parse("B", "1 call per run"), ZoneInfo("UTC"))
+    early, soon, late = (matcher.find(entry(execution="x", time=when)) for when in (3600.0, 7199.9, 7200.0))
+    assert early is not None
+    assert early is soon
+    assert late == early._replace(ends=idle_after(10800.0))
+    assert (early.account, early.ends) == ("B calls run ever {'run': 'x'}", idle_after(7200.0))
 
 
 def test_accounts_remembered_are_bounded_and_the_same_when_met_again(entry: NewEntry) -> None:

@@ -245,6 +245,43 @@ def test_replay_is_idempotent_and_loses_no_damaged_line(
     assert f"{path}:2 cannot be read: {{half a li" in caplog.text
 
 
+@pytest.mark.parametrize("content", [b'{"entry": \xff\xfe\n', b"\x00", b"\xff" * 10_000])
+def test_a_spill_file_that_is_no_text_stops_neither_the_sweep_nor_the_other_files(
+    file_ledger: Ledger, open_spool: Callable[..., Spool], entry: NewEntry, tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool, one, two = open_spool(), entry(), entry()
+    spool.spills.write([spill.Settlement(one, charge())])
+    (path,) = spill_files(tmp_path)
+    path.write_bytes(content + b"\n" + path.read_bytes())
+    file_ledger.reserve(two, charge(), 1.0)
+    spool.start()
+    assert file_ledger.swept.wait(5.0)
+    assert (set(written(file_ledger)), file_ledger.open_leases(), spill_files(tmp_path)) == ({one.id, two.id}, 0, [])
+    assert f"{path}:1 cannot be read: " in caplog.text
+
+
+def test_a_spill_file_that_cannot_be_settled_is_put_aside(
+    file_ledger: Ledger, open_spool: Callable[..., Spool], entry: NewEntry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool, one = open_spool(), entry()
+    for model in ("poison", one.model):
+        spool.spills.write([spill.Settlement(entry(model=model) if model == "poison" else one, charge())])
+    poisoned, _ = spool.spills.files()
+    spool.start()
+    assert file_ledger.swept.wait(5.0)
+    assert (written(file_ledger), spill_files(tmp_path)) == ([one.id], [poisoned.with_suffix(".unsettled")])
+    assert f"they stay in {poisoned.with_suffix('.unsettled')}" in caplog.text
+
+
+def test_one_that_cannot_be_put_aside_either_is_tried_once(tmp_path: Path, entry: NewEntry) -> None:
+    folder = spill.Folder(tmp_path, "")
+    folder.write([spill.Settlement(entry(), charge())])
+    (path,) = folder.files()
+    path.with_suffix(".unsettled").mkdir()
+    folder.put_aside(path, ValueError())
+    assert (folder.files(), path.exists()) == ([], True)
+
+
 def test_without_a_folder_what_is_left_goes_to_the_log(
     file_ledger: Ledger, open_spool: Callable[..., Spool], entry: NewEntry, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

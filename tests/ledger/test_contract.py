@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from spanledger.ledger.rules import IDLE_ACCOUNTS_KEPT, IDLE_ACCOUNTS_SHOWN, idle_after
 from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Execution, State, Usage
 
 LATER = 2_000_000_000.0
@@ -229,6 +230,27 @@ class TestReleaseRenewSweep:
         ledger.settle(make_entry("b"), [make_hold(10, account="EVER", ends=None)])
         ledger.sweep(now)
         assert [one.account for one in ledger.balances(0)] == ["EVER", "NEW"]
+
+    def test_accounts_without_a_window_end_some_time_after_their_last_use(self, ledger, make_entry, make_hold, balance, now):
+        first, last = make_hold(10, account="RUN", ends=idle_after(now - 90_000)), make_hold(5, account="RUN", ends=idle_after(now))
+        ledger.settle(make_entry("a"), [first, make_hold(10, account="OLD", ends=idle_after(now - 90_000))])
+        ledger.sweep(now)
+        ledger.settle(make_entry("b"), [last])
+        assert balance(ledger, "RUN") == (15, 0)
+        ledger.sweep(now + IDLE_ACCOUNTS_KEPT - 1)
+        assert [one.account for one in ledger.balances(0)] == ["RUN"]
+        ledger.sweep(now + IDLE_ACCOUNTS_KEPT + 1)
+        assert ledger.balances(0) == []
+
+    def test_an_account_without_a_window_stays_while_a_call_is_under_way(self, ledger, make_entry, make_hold, balance, now):
+        ledger.reserve(make_entry(), [make_hold(10, account="RUN", ends=idle_after(now))], LATER + 1)
+        ledger.sweep(LATER)
+        assert [(one.account, one.reserved) for one in ledger.balances(0)] == [("RUN", 10)]
+
+    def test_balances_tell_no_end_of_accounts_without_a_window_and_only_those_used_lately(self, ledger, make_entry, make_hold, now):
+        used = {"A": now, "B": now - IDLE_ACCOUNTS_SHOWN + 1, "C": now - IDLE_ACCOUNTS_SHOWN}
+        ledger.settle(make_entry(), [make_hold(1, account=name, ends=idle_after(when)) for name, when in used.items()])
+        assert [(one.account, one.ends) for one in ledger.balances(now)] == [("A", None), ("B", None)]
 
     def test_balances_leave_out_windows_that_ended(self, ledger, make_entry, make_hold, now):
         ledger.settle(make_entry(), [make_hold(1, account=name, ends=ends) for name, ends in [("A", now), ("B", now + 1), ("C", None)]])

@@ -9,6 +9,7 @@ import pytest
 from spanledger.errors import LedgerBusy
 from spanledger.ledger import history
 from spanledger.ledger.memory import MemoryLedger
+from spanledger.ledger.rules import idle_after
 
 LATER = 2_000_000_000.0
 DAY = 86_400.0
@@ -32,6 +33,15 @@ def test_what_waits_to_be_summed_up_is_bounded(make_entry):
         assert len(ledger._history.kept) <= 10 + history._MANY
     assert (ledger.sums()[0].operations, ledger.totals()[0].calls) == (1000, 1000)
     assert [number for number in range(1000) if ledger.find_response(f"r{number}")] == list(range(990, 1000))
+
+
+def test_accounts_of_runs_that_ended_do_not_pile_up(make_entry, make_hold, now):
+    ledger = MemoryLedger(most_entries=3)
+    for number in range(10):
+        ledger.settle(make_entry(str(number)), [make_hold(1, account=str(number), ends=idle_after(now - number))])
+    ledger.settle(make_entry("kept"), [make_hold(1, account="DAY", ends=now + 9), make_hold(1, account="EVER", ends=None)])
+    ledger.sweep(now)
+    assert [one.account for one in ledger.balances(now)] == ["0", "1", "2", "DAY", "EVER"]
 
 
 def test_sums_of_forgotten_entries_are_by_day(make_entry, now):

@@ -9,7 +9,7 @@ import pytest
 
 from spanledger.errors import ConfigurationError, LedgerError, LedgerTooNew
 from spanledger.ledger.memory import MemoryLedger
-from spanledger.ledger.open import open_ledger, sqlite_path
+from spanledger.ledger.open import open_ledger, sqlite_path, understood
 from spanledger.ledger.sqlite import SqliteLedger
 
 
@@ -46,6 +46,31 @@ def test_a_relative_path_makes_no_directories(tmp_path, monkeypatch, problems):
     (problem,) = problems
     assert "absolute path takes four slashes, as in sqlite:////var/lib/books.db" in problem
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite:///var/lib/books.db", "sqlite:///~nobody-we-know/books.db"])
+def test_a_path_that_cannot_be_made_is_understood_all_the_same(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    assert understood(url, "memory:") == (url, None)
+    with pytest.raises(LedgerError, match="cannot be created"):
+        sqlite_path(url)
+
+
+def test_a_home_that_nobody_knows(tmp_path, monkeypatch, problems):
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(open_ledger("sqlite:///~nobody-we-know/a/books.db", on_problem=problems.append), MemoryLedger)
+    (problem,) = problems
+    assert problem.startswith("the ledger ~nobody-we-know/a/books.db cannot be created: there is no such home directory. Until this")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_working_directory_that_is_gone(tmp_path, monkeypatch, problems):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert isinstance(open_ledger("sqlite:///books.db", on_problem=problems.append), MemoryLedger)
+    assert "the working directory is gone" in problems[0]
 
 
 def test_the_home_directory(tmp_path, monkeypatch):

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spanledger.model import Cost, CostStatus, Unit, Usage
 from spanledger.pricing.book import PriceBook
@@ -57,6 +60,37 @@ def test_entries_match_by_provider_glob_and_dated_name(prices, now, provider, mo
     assert (book.price(provider, model, Usage(input=1), when=now).nano_usd is not None) is found
 
 
+@pytest.mark.parametrize("model", ["ft:gpt-4o-2024-08-06:org::1", "gpt-4o:extended"])
+def test_a_fine_tuned_model_or_variant_with_a_price_of_its_own_keeps_it(prices, now, model):
+    book = prices("models: [{model: gpt-4o, input: 2, output: 8}]\nmultipliers: [{model: gpt-4o, factor: 0.5}]")
+    assert book.price("openai", model, MILLION, when=now) == PriceBook().price("openai", model, MILLION, when=now)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "status"),
+    [
+        ("openai", "mine-2026-02-03", CostStatus.EXACT),
+        ("openai", "models/mine@20260203", CostStatus.EXACT),
+        ("litellm", "openai/mine-2026-02-03", CostStatus.EXACT),
+        ("openai", "mine:online", CostStatus.ESTIMATED),
+        ("openai", "ft:mine:org::1", CostStatus.ESTIMATED),
+        ("openai", "ft:mine-2026-02-03:org::1", CostStatus.ESTIMATED),
+        ("openrouter", "openai/mine", CostStatus.ESTIMATED),
+    ],
+)
+def test_a_price_holds_for_snapshots_and_is_a_guess_for_what_else_has_none(prices, now, provider, model, status):
+    book = prices("models: [{model: mine, input: 1}]\nmultipliers: [{model: mine, factor: 0.5}]")
+    cost = book.price(provider, model, Usage(input=10**6), when=now)
+    assert (cost.nano_usd, cost.status, cost.source) == (DOLLAR // 2, status, "file")
+
+
+def test_a_name_written_out_or_a_glob_is_no_guess(prices, now):
+    book = prices("models: [{model: 'ft:gpt-4o-2024-08-06:org::1', input: 7}, {model: 'gpt-4o:*', input: 9}]")
+    for model, price in (("ft:gpt-4o-2024-08-06:org::1", 7), ("gpt-4o:extended", 9)):
+        cost = book.price("openai", model, Usage(input=10**6), when=now)
+        assert (cost.nano_usd, cost.status) == (price * DOLLAR, CostStatus.EXACT)
+
+
 def test_the_first_entry_that_applies_wins(prices, now):
     book = prices("models: [{model: a-*, input: 1, effective_to: 2020-01-01}, {model: a-b, input: 2}, {model: a-*, input: 3}]")
     assert book.price("p", "a-b", Usage(input=10**6), when=now).nano_usd == 2 * DOLLAR
@@ -92,6 +126,42 @@ def test_context_entries_are_for_their_context_only(prices, now):
     assert book.price("p", "m", usage, when=now, context={"service_tier": "flex"}).nano_usd == DOLLAR
     other = book.price("p", "m", usage, when=now, context={"service_tier": "priority"})
     assert (other.nano_usd, other.status) == (2 * DOLLAR, CostStatus.ESTIMATED)
+
+
+STANDARD = {
+    "service_tier": st.sampled_from(["auto", "default", "standard", "on_demand", "SERVICE_TIER_STANDARD"]),
+    "speed": st.sampled_from(["standard", "normal"]),
+    "batch": st.sampled_from(["false", "False", "0"]),
+    "inference_geo": st.sampled_from(["global", "not_available"]),
+}
+
+
+@given(st.fixed_dictionaries({}, optional=STANDARD), st.fixed_dictionaries({}, optional=STANDARD))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_standard_need_not_be_asked_for_nor_mentioned(prices, asked, mentioned):
+    book = prices(json.dumps({"models": [{"model": "m", "input": "1", "context": mentioned}]}))
+    cost = book.price("p", "m", Usage(input=10**6), when=1.8e9, context=asked)
+    assert (cost.nano_usd, cost.status) == (DOLLAR, CostStatus.EXACT)
+
+
+@pytest.mark.parametrize(
+    ("asked", "dollars", "status"),
+    [
+        ({"service_tier": "flex"}, 1, CostStatus.EXACT),
+        ({"service_tier": "flex", "inference_geo": "not_available"}, 1, CostStatus.EXACT),
+        ({"service_tier": "flex", "inference_geo": "us"}, 1, CostStatus.ESTIMATED),
+        ({"service_tier": "default"}, 2, CostStatus.EXACT),
+        ({"batch": "true"}, 3, CostStatus.ESTIMATED),
+        ({"service_tier": "priority"}, 3, CostStatus.ESTIMATED),
+    ],
+)
+def test_an_entry_for_standard_calls_is_for_no_others(prices, now, asked, dollars, status):
+    book = prices(
+        "models: [{model: m, input: 1, context: {service_tier: flex}},"
+        " {model: m, input: 2, context: {service_tier: default, batch: 'false'}}, {model: m, input: 3}]"
+    )
+    cost = book.price("p", "m", Usage(input=10**6), when=now, context=asked)
+    assert (cost.nano_usd, cost.status) == (dollars * DOLLAR, status)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +279,30 @@ def test_what_is_no_price_file_is_told(tmp_path, now, harm, problem, was_good):
     assert (book.price("p", "m", Usage(input=1), when=now).nano_usd == 1000) is was_good
     assert problem in book.problems[0].problem
     assert book.problems[0].where.startswith(str(path))
+
+
+def test_a_file_that_breaks_while_it_is_in_use_is_told_once(prices, now, caplog):
+    def told(text):
+        caplog.clear()
+        write(prices.path, text) if text else prices.path.unlink(missing_ok=True)
+        for _ in range(3):
+            assert book.price("p", "m", Usage(input=10**6), when=now).nano_usd == DOLLAR
+        return caplog.messages
+
+    book = prices("models: oops")
+    assert len(book.problems) == 1
+    assert told("models: [{model: m, input: 1}]") == [f"{prices.path} is in force again"]
+    assert told("models: [{model: m, input: 1}]") == []
+    (broken,) = told("models: oops")
+    assert broken == f"{book.problems[0]}; the last good version of this file stays in force"
+    (missing,) = told(None)
+    assert "No such file or directory" in missing
+    assert told("models: [{model: m, input: 1}]") == [f"{prices.path} is in force again"]
+
+
+def test_what_is_wrong_at_the_start_is_left_to_the_caller(prices, caplog):
+    assert len(prices("models: oops").problems) == 1
+    assert caplog.messages == []
 
 
 def test_the_file_is_looked_at_once_per_ttl(tmp_path):

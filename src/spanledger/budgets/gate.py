@@ -14,6 +14,7 @@ from spanledger.budgets.match import Matcher
 from spanledger.budgets.notices import Notice, Teller
 from spanledger.budgets.spool import Spool
 from spanledger.errors import BudgetExceeded, LedgerBusy, LedgerError
+from spanledger.ledger.rules import window_end
 from spanledger.model import Hold, Refusal, State, Unit, Usage
 from spanledger.pricing.estimate import estimate_input
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from spanledger.budgets.rule import Rule
-    from spanledger.errors import ConfigurationError
     from spanledger.ledger.ledger import Ledger, Standing
     from spanledger.model import Entry, Request
     from spanledger.pricing.book import PriceBook
@@ -58,7 +58,7 @@ class Gate:
         assumed_output: output tokens reserved for a request without a bound.
         on_ledger_error: ``allow`` or ``block`` calls while the ledger cannot be reached.
         on_unpriced: ``allow`` or ``block`` calls of models without a price that have a blocking budget in USD.
-        strict_problems: budgets that cannot be understood; if there are any, every call is refused.
+        refuse_all: why every call is refused, if that is so: budgets that cannot be understood, a ledger that cannot be used.
         notify: told of thresholds and refusals; called in the thread of the call, must not block.
         spool: settles what cannot be settled at once; one without a spill folder by default.
         clock: seconds since the epoch.
@@ -75,7 +75,7 @@ class Gate:
         assumed_output: int = 1024,
         on_ledger_error: str = "allow",
         on_unpriced: str = "allow",
-        strict_problems: Sequence[ConfigurationError] = (),
+        refuse_all: str = "",
         notify: Callable[[Notice], None] | None = None,
         spool: Spool | None = None,
         clock: Callable[[], float] = time.time,
@@ -87,7 +87,7 @@ class Gate:
         self._ledger, self._book, self._clock = ledger, book, clock
         self._lease, self._assumed_output = lease_seconds, assumed_output
         self._block_without_ledger, self._block_unpriced = on_ledger_error == "block", on_unpriced == "block"
-        self._problems = tuple(strict_problems)
+        self._refuse_all = refuse_all
         self._matchers = [Matcher(rule, timezone) for rule in rules]
         self._look_again = 0.0
         """Monotonic time before which the ledger is not asked; 0 while it can be reached."""
@@ -104,9 +104,8 @@ class Gate:
             BudgetExceeded: a budget does not cover the call; nothing is reserved.
             LedgerBusy: only with ``wait=False``; nothing is reserved, and the call may be admitted again.
         """
-        if self._problems:
-            where = self._problems[0].where
-            self._refuse(_refusal(f"({where} cannot be understood and SPANLEDGER_STRICT is set)"), draft)
+        if self._refuse_all:
+            self._refuse(_refusal(f"({self._refuse_all})"), draft)
         holds = []
         needs_estimate = self._ledger.shared
         for matcher in self._matchers:
@@ -177,6 +176,7 @@ class Gate:
         return Admission(draft.id, holds, reserved=False)
 
     def _refuse(self, refusal: Refusal, draft: Entry) -> NoReturn:
+        refusal = refusal._replace(hold=refusal.hold._replace(ends=window_end(refusal.hold.ends)))
         self._teller.refused(refusal, draft)
         raise BudgetExceeded(refusal)
 

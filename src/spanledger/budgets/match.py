@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spanledger.budgets import windows
 from spanledger.budgets.rule import Action, Rule, Window
+from spanledger.ledger.rules import idle_after
 from spanledger.model import Hold, Unit
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ class Matcher:
         per_run = rule.window is Window.RUN
         self._labels = (*rule.keys, "run") if per_run else rule.keys
         self._readers = [_reader(key) for key in ((*rule.keys, "execution") if per_run else rule.keys)]
-        self._window = None if per_run else rule.window
-        """The calendar window; None if the accounts have no end."""
+        self._window = Window.HOUR if per_run else rule.window
+        """The calendar window; None if the accounts have no end. A run's account is marked as used once an hour."""
+        self._per_run = per_run
         self._current = _Accounts(0.0, 0.0, {})
 
     def find(self, entry: Entry) -> Hold | None:
@@ -76,7 +78,7 @@ class Matcher:
 
     def _open(self, values: tuple[str | None, ...], accounts: _Accounts) -> Hold:
         rule = self.rule
-        since, ends = ("ever", None) if self._window is None else (f"{accounts.start:.0f}", accounts.end)
+        since, ends = self._life(accounts)
         labelled = dict(zip(self._labels, values, strict=True))
         # The dict's repr keeps values apart whatever they contain. Unit, window and keys are in the id because a budget's text may
         # change while its name stays: what was spent in tokens must not be compared with a limit in USD.
@@ -87,6 +89,12 @@ class Matcher:
             accounts.known.clear()
         accounts.known[values] = hold
         return hold
+
+    def _life(self, accounts: _Accounts) -> tuple[str, float | None]:
+        """Since when accounts are kept, and what their holds say of their end."""
+        if self._per_run:
+            return "ever", idle_after(accounts.end)
+        return ("ever", None) if self._window is None else (f"{accounts.start:.0f}", accounts.end)
 
 
 def _reader(key: str) -> Callable[[Entry], str | None]:

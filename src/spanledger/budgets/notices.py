@@ -7,6 +7,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from spanledger.ledger.rules import window_end
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -84,6 +86,5 @@ class Teller:
 
 def _notice(kind: _Kind, standing: Standing | Refusal, asked: int | None, percent: int | None, entry: Entry) -> Notice:
     hold, spent, reserved = standing
-    return Notice(
-        kind, hold.budget, hold.scope, hold.unit, hold.limit, spent, reserved, asked, percent, hold.ends, entry.execution, entry.id
-    )  # fmt: skip
+    ends = window_end(hold.ends)
+    return Notice(kind, hold.budget, hold.scope, hold.unit, hold.limit, spent, reserved, asked, percent, ends, entry.execution, entry.id)

@@ -32,7 +32,7 @@ def encode(settlement: Settlement) -> str:
     return json.dumps({"entry": settlement.entry, "charges": settlement.charges}, default=_plain, separators=(",", ":"))
 
 
-def decode(line: str) -> Settlement:
+def decode(line: str | bytes) -> Settlement:
     """The settlement of one line.
 
     Raises:
@@ -58,10 +58,23 @@ class Folder:
     def __init__(self, path: Path | None, ledger_url: str) -> None:
         self._path = path
         self._prefix = f"spill-{zlib.crc32(ledger_url.encode()):08x}"
+        self._stuck: set[Path] = set()
+        """Files that can be neither settled nor put aside."""
 
     def files(self) -> list[Path]:
         """What ended processes left, oldest name first."""
-        return sorted(self._path.glob(f"{self._prefix}-*.jsonl")) if self._path is not None else []
+        found = self._path.glob(f"{self._prefix}-*.jsonl") if self._path is not None else ()
+        return sorted(path for path in found if path not in self._stuck)
+
+    def put_aside(self, path: Path, error: Exception) -> None:
+        """Leaves a file that cannot be settled to people, so that it is not tried again and again."""
+        aside = path.with_suffix(".unsettled")
+        try:
+            path.rename(aside)
+        except OSError:
+            self._stuck.add(path)
+            aside = path
+        log.error("calls left by an ended process cannot be settled (%r); they stay in %s", error, aside)
 
     def write(self, settlements: Sequence[Settlement]) -> None:
         """Writes a file, whole or not at all; if that fails, each settlement goes to the log."""
@@ -102,9 +115,12 @@ def read(path: Path) -> Iterator[Settlement]:
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                yield decode(line)
+                settlement = decode(line)
             except (ValueError, KeyError, TypeError):
-                log.critical("not in the ledger, and %s:%d cannot be read: %s", path, number, line.rstrip())
+                text = line.decode(errors="backslashreplace").rstrip()
+                log.critical("not in the ledger, and %s:%d cannot be read: %s", path, number, text)
+            else:
+                yield settlement

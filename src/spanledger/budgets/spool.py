@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import threading
 import time
 import weakref
 from collections import deque
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from spanledger.budgets import spill
@@ -66,7 +66,7 @@ class Spool:
 
     def forget(self) -> None:
         """Becomes empty, with no thread: in a forked child, where the thread is missing and any lock may be held."""
-        self.inbox: SimpleQueue[Settlement | threading.Event | None] = SimpleQueue()
+        self.inbox: queue.SimpleQueue[Settlement | threading.Event | None] = queue.SimpleQueue()
         self.leases: set[str] = set()
         self._worker: _Worker | None = None
         self._starting = threading.Lock()
@@ -89,12 +89,20 @@ class Spool:
         """Starts the thread if it does not run."""
         with self._starting:
             if self._worker is None:
+                self._renew_inbox()
                 worker = _Worker(self)
                 try:
                     worker.start()
                 except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
                     return
                 self._worker = worker
+
+    def _renew_inbox(self) -> None:
+        """gevent's ``monkey.patch_all`` exchanges the class; a thread of its kind that waited in an old one would stop all others."""
+        if type(self.inbox) is not queue.SimpleQueue:
+            before, self.inbox = self.inbox, queue.SimpleQueue()
+            for item in drain(before):
+                self.inbox.put(item)
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that was queued before is settled, trying at once; False if that took longer than ``timeout`` seconds."""
@@ -206,8 +214,7 @@ class _Worker(threading.Thread):
         """Settles what ended processes left, renews our leases and then sweeps: in this order, so that neither what was spilled
         nor our own calls are swept when the ledger has been away for longer than a lease."""
         try:
-            for path in self._spool.spills.files():
-                log.warning("settled %d calls left by an ended process in %s", self._spool.replay(path), path)
+            self._settle_left()
             now = self._spool.clock()
             self._ledger.renew(list(self._spool.leases), now + self._spool.lease_seconds)
             swept = self._ledger.sweep(now)
@@ -218,15 +225,27 @@ class _Worker(threading.Thread):
         except Exception:
             log.exception("cannot tend the ledger's leases")
 
+    def _settle_left(self) -> None:
+        """What ended processes left. A file that cannot be settled must not keep us from the rest."""
+        for path in self._spool.spills.files():
+            try:
+                log.warning("settled %d calls left by an ended process in %s", self._spool.replay(path), path)
+            except LedgerError:
+                raise
+            except FileNotFoundError:  # another process was faster
+                continue
+            except Exception as error:  # noqa: BLE001  # see above
+                self._spool.spills.put_aside(path, error)
 
-def drain(inbox: SimpleQueue[Settlement | threading.Event | None], seconds: float = 0.0) -> list[Settlement | threading.Event | None]:
+
+def drain(inbox: queue.SimpleQueue[Settlement | threading.Event | None], seconds: float = 0.0) -> list[Settlement | threading.Event | None]:
     """All that is in the queue, waiting up to ``seconds`` for the first."""
     items: list[Settlement | threading.Event | None] = []
     try:
         items.append(inbox.get(timeout=seconds) if seconds else inbox.get_nowait())
         while True:
             items.append(inbox.get_nowait())
-    except Empty:
+    except queue.Empty:
         return items
 
 

@@ -6,6 +6,7 @@ Transactions begin with ``BEGIN IMMEDIATE``, so that waiting happens before anyt
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -14,13 +15,15 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spanledger import fork
 from spanledger.errors import LedgerBusy, LedgerError
-from spanledger.ledger import fork, schema
+from spanledger.ledger import place, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+log = logging.getLogger("spanledger")
 WAIT_SECONDS = 5.0
 """How long a call waits for other threads and processes before it gives up."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.000_05, 0.000_15
@@ -37,6 +40,11 @@ _REASONS = {
 }
 _REOPEN_AFTER = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR}
 
+_LOOK_EVERY = 2.0
+"""Seconds for which a file is taken to be still at its path."""
+_gone: set[tuple[Path, place.Identity | None]] = set()
+"""Files whose disappearance was told, once for all connections of this process."""
+
 _inherited: list[sqlite3.Connection] = []
 """Connections that a fork caught in the middle of a write: closing them could undo the parent's write, so they are kept for ever."""
 
@@ -51,6 +59,10 @@ class Database:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
+        self._identity: place.Identity | None = None
+        """Of the file that is open."""
+        self._look_at = 0.0
+        """Monotonic time at which it is compared with what is at the path."""
         fork.watch(self)
 
     def write(self, work: Callable[..., T], *args: Any, wait: bool = True) -> T:
@@ -91,6 +103,7 @@ class Database:
         """Closes the connection, if there is one."""
         self._acquire(wait=True)
         try:
+            self._look()
             self._disconnect()
         finally:
             self._lock.release()
@@ -99,6 +112,7 @@ class Database:
         """Closes the connection and keeps others out until the fork is done."""
         if not self._lock.acquire(timeout=WAIT_SECONDS):
             return False
+        self._look()
         self._disconnect()
         return True
 
@@ -135,16 +149,36 @@ class Database:
             raise LedgerError(msg)
 
     def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and time.monotonic() >= self._look_at:
+            self._look()
         if self._connection is None:
-            schema.create_private(self.path)
+            place.create_private(self.path)
             db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
             try:
                 self._insist(schema.prepare, db, self.path, wait=True)
             except BaseException:
                 db.close()
                 raise
-            self._connection = db
+            self._connection, self._identity = db, self._identity_now()
         return self._connection
+
+    def _look(self) -> None:
+        """Lets go of a file that is not at its path any more: nobody else would find what is written there."""
+        self._look_at = time.monotonic() + _LOOK_EVERY
+        if self._connection is None or self._identity_now() == self._identity:
+            return
+        if (self.path, self._identity) not in _gone:
+            _gone.add((self.path, self._identity))
+            log.warning("the ledger %s was deleted, moved or replaced while in use; what is at its path now is used instead", self.path)
+        with suppress(sqlite3.Error):  # SQLite does not do this by itself when it closes a file that was moved
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._disconnect()
+
+    def _identity_now(self) -> place.Identity | None:
+        try:
+            return place.identity(self.path)
+        except OSError:  # nobody knows
+            return self._identity
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -68,7 +68,7 @@ class Ledger(Protocol):
         """The newest entry with this provider response id."""
 
     def balances(self, now: float) -> list[Balance]:
-        """Accounts whose window has not ended."""
+        """Accounts whose window has not ended; of those without a window that are forgotten when idle, the ones used lately."""
 
     def totals(
         self,

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spanledger import fork
 from spanledger.errors import LedgerBusy
-from spanledger.ledger import fork, sums
+from spanledger.ledger import sums
 from spanledger.ledger.chain import Audit
 from spanledger.ledger.history import History, Kept
-from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, Account, book, is_open, replaces, take
+from spanledger.ledger.rules import Account, book, is_open, is_over, replaces, take
 from spanledger.model import Entry, Hold, State
 
 if TYPE_CHECKING:
@@ -103,13 +104,11 @@ class MemoryLedger:
                     self._leases[entry_id] = (draft, holds, max(before, expires))
 
     def sweep(self, now: float) -> list[Entry]:
-        """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago."""
+        """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago, or that were used last long ago and have none."""
         with self._lock:
             expired = [(draft, holds) for draft, holds, expires in self._leases.values() if expires < now]
             written = [replace(entry) for draft, holds in expired if (entry := self._sweep_one(draft, holds))]
-            for account in list(self._accounts.values()):
-                if not account.reserved and not is_open(account.hold.ends, now - CLOSED_ACCOUNTS_KEPT):
-                    del self._accounts[account.hold.account]
+            self._forget_accounts(now)
             return written
 
     def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
@@ -225,6 +224,13 @@ class MemoryLedger:
             if account := self._accounts.get(hold.account):
                 account.refund(hold.amount)
         return True
+
+    def _forget_accounts(self, now: float) -> None:
+        """Of those without a window at most as many stay as entries, the ones used last."""
+        unused = [account for account in self._accounts.values() if not account.reserved]
+        idle = sorted((account for account in unused if (account.hold.ends or 0) < 0), key=lambda account: account.hold.ends or 0)
+        for account in (*idle[self._most :], *(account for account in unused if is_over(account.hold.ends, now))):
+            self._accounts.pop(account.hold.account, None)
 
     def _sweep_one(self, draft: Entry, holds: Sequence[Hold]) -> Entry | None:
         """The entry written, or None if it was settled already (whoever did so had lost track of its lease)."""

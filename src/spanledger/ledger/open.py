@@ -42,7 +42,7 @@ def open_ledger(url: str, *, on_problem: Callable[[str], None] | None = None) ->
     if scheme != "sqlite":
         raise _not_understood(scheme)
     try:
-        return _sqlite(_path(rest))
+        return _sqlite(_usable(_path(rest)))
     except LedgerError as error:
         if on_problem is None:
             raise
@@ -64,9 +64,14 @@ def understood(url: str, default: str) -> tuple[str, ConfigurationError | None]:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a ``sqlite:`` URL, for what else is kept in it; None for any other URL."""
+    """The file of a ``sqlite:`` URL, for what else is kept in it; None for any other URL.
+
+    Raises:
+        ConfigurationError: the URL is not understood.
+        LedgerError: nothing can be kept there.
+    """
     scheme, _, rest = url.strip().partition(":")
-    return _path(rest) if scheme == "sqlite" else None
+    return _usable(_path(rest)) if scheme == "sqlite" else None
 
 
 def _not_understood(scheme: str) -> ConfigurationError:
@@ -82,14 +87,28 @@ def _path(rest: str) -> Path:
         raise ConfigurationError(_VARIABLE, f"'sqlite:{rest}' names no file", _ACCEPTED)
     if text == ":memory:":
         raise ConfigurationError(_VARIABLE, "'sqlite:///:memory:' would be a ledger of its own for every connection", _ACCEPTED)
-    path = Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises where there is no home
-    if not path.is_absolute() and not path.parent.is_dir():
-        msg = (
-            f"the ledger {path} cannot be created: {path.parent} is no directory in {Path.cwd()}; "
-            f"an absolute path takes four slashes, as in sqlite:////{text}"
-        )
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises where there is no home
+
+
+def _usable(path: Path) -> Path:
+    """The path, unless there is no place for its file."""
+    wrong = None if path.is_absolute() else _wrong_with_relative(path)
+    if wrong is not None:
+        msg = f"the ledger {path} cannot be created: {wrong}"
         raise LedgerError(msg)
     return path
+
+
+def _wrong_with_relative(path: Path) -> str | None:
+    try:
+        here = Path.cwd()
+    except OSError:
+        return "the working directory is gone"
+    if path.parent.is_dir():
+        return None
+    if path.parts[0].startswith("~"):
+        return "there is no such home directory"
+    return f"{path.parent} is no directory in {here}; an absolute path takes four slashes, as in sqlite:////{path}"
 
 
 def _sqlite(path: Path) -> Ledger:

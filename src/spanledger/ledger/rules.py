@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 CLOSED_ACCOUNTS_KEPT = 86_400.0
 """Seconds for which an account outlives its window, so that late corrections still find it."""
+IDLE_ACCOUNTS_KEPT = 7 * 86_400.0
+"""Seconds for which an account without a window outlives its last use: a run that pauses longer starts its budget anew."""
+IDLE_ACCOUNTS_SHOWN = 3_600.0
+"""Seconds since its last use in which such an account is among the balances: there may be one for every run of a busy server."""
 
 
 @dataclass(slots=True)
@@ -36,7 +40,7 @@ class Account:
         """The account's state for people."""
         hold = self.hold
         return Balance(
-            hold.account, hold.budget, hold.scope, hold.unit, hold.limit, self.spent, self.reserved, hold.ends, hold.blocking
+            hold.account, hold.budget, hold.scope, hold.unit, hold.limit, self.spent, self.reserved, window_end(hold.ends), hold.blocking
         )  # fmt: skip
 
 
@@ -94,6 +98,26 @@ def winner(attempts: Iterable[tuple[int, bool]]) -> int:
     return max(attempts, key=lambda attempt: (attempt[1], attempt[0]))[0]
 
 
+def idle_after(used: float) -> float:
+    """What ``Hold.ends`` says of an account that has no window, and is forgotten some time after it was used last: that time, negative.
+
+    People are told of no end (``window_end``), since every use puts it off.
+    """
+    return -used
+
+
+def window_end(ends: float | None) -> float | None:
+    """When an account starts anew, None if there is no such time."""
+    return ends if ends is None or ends >= 0 else None
+
+
 def is_open(ends: float | None, now: float) -> bool:
-    """Whether an account's window still runs."""
-    return ends is None or ends > now
+    """Whether an account's window still runs, or the account without one was used lately."""
+    return ends is None or ends > now or (ends < 0 and -ends > now - IDLE_ACCOUNTS_SHOWN)
+
+
+def is_over(ends: float | None, now: float) -> bool:
+    """Whether nobody will ask for the account again."""
+    if ends is None:
+        return False
+    return ends < now - CLOSED_ACCOUNTS_KEPT if ends >= 0 else -ends < now - IDLE_ACCOUNTS_KEPT

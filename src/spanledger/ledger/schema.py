@@ -7,8 +7,6 @@ tables append a tuple of statements to ``MIGRATIONS``; never edit an earlier one
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from spanledger.errors import LedgerError, LedgerTooNew
@@ -120,30 +118,6 @@ _VERSION_2 = (
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """Migration n (counted from 0) makes version n + 1 of version n."""
-
-
-def create_private(path: Path) -> None:
-    """Creates the file, readable by its owner only, and the directories above it. SQLite gives its side files the mode of the main file.
-
-    Nothing is opened that exists: closing it would drop the locks which SQLite holds on it in this process
-    (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
-    """
-    if path.exists():
-        return
-    try:
-        _create_directories(path.parent)
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except OSError as error:
-        msg = f"the ledger {path} cannot be created: {error.strerror}; choose a path in a directory that can be written"
-        raise LedgerError(msg) from error
-
-
-def _create_directories(directory: Path) -> None:
-    """https://specifications.freedesktop.org/basedir-spec asks for mode 0700; ``mkdir(parents=True)`` gives it to the last one only."""
-    missing = [parent for parent in (directory, *directory.parents) if not parent.exists()]
-    for parent in reversed(missing):
-        parent.mkdir(mode=0o700, exist_ok=True)
 
 
 def prepare(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, ...]] = MIGRATIONS) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from spanledger.errors import LedgerError
 from spanledger.ledger import chain, queries, rows
 from spanledger.ledger.database import Database
-from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, book, replaces, take, winner
+from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, IDLE_ACCOUNTS_KEPT, book, replaces, take, winner
 from spanledger.ledger.stored import StoredAccounts
 from spanledger.model import AuditRecord, State
 
@@ -73,7 +73,7 @@ class SqliteLedger:
             self._writer.write(lambda db: db.executemany("UPDATE lease SET expires = max(expires, ?) WHERE entry = ?", changes))
 
     def sweep(self, now: float) -> list[Entry]:
-        """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago, and copies the write-ahead log into the main file."""
+        """See ``Ledger.sweep``. Also forgets accounts as the one in memory does, and copies the write-ahead log into the main file."""
         written: list[Entry] = []
         while self._reader.read(lambda db: _needs_sweep(db, now)):
             written += self._writer.write(_sweep, now)
@@ -254,11 +254,18 @@ def _end_step(db: sqlite3.Connection, where: tuple[str, str], number: int, *, ok
     )
 
 
-_NEEDS_SWEEP = """SELECT EXISTS (SELECT 1 FROM lease WHERE expires < ?) OR EXISTS (SELECT 1 FROM account WHERE ends < ? AND reserved = 0)"""
+_OVER = "account WHERE reserved = 0 AND ((ends >= 0 AND ends < :closed) OR (ends < 0 AND -ends < :idle))"
+"""As ``rules.is_over`` says."""
+_NEEDS_SWEEP = f"SELECT EXISTS (SELECT 1 FROM lease WHERE expires < :now) OR EXISTS (SELECT 1 FROM {_OVER})"  # noqa: S608  # constants
+_FORGET = f"DELETE FROM {_OVER}"  # noqa: S608  # constants
+
+
+def _times(now: float) -> dict[str, float]:
+    return {"now": now, "closed": now - CLOSED_ACCOUNTS_KEPT, "idle": now - IDLE_ACCOUNTS_KEPT}
 
 
 def _needs_sweep(db: sqlite3.Connection, now: float) -> bool:
-    return bool(db.execute(_NEEDS_SWEEP, (now, now - CLOSED_ACCOUNTS_KEPT)).fetchone()[0])
+    return bool(db.execute(_NEEDS_SWEEP, _times(now)).fetchone()[0])
 
 
 def _sweep(db: sqlite3.Connection, now: float) -> list[Entry]:
@@ -266,7 +273,7 @@ def _sweep(db: sqlite3.Connection, now: float) -> list[Entry]:
     accounts = StoredAccounts(db)
     written = [row for lease in expired if (row := _sweep_one(db, accounts, *lease))]
     accounts.save()
-    db.execute("DELETE FROM account WHERE ends < ? AND reserved = 0", (now - CLOSED_ACCOUNTS_KEPT,))
+    db.execute(_FORGET, _times(now))
     return [rows.to_entry(row) for row in written]
 
 

@@ -7,13 +7,14 @@ import logging
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from spanledger import fork
 from spanledger.model import Cost, CostStatus
 from spanledger.pricing import catalogue, names
 from spanledger.pricing.overrides import OverrideFile, Overrides, scaled
 from spanledger.pricing.rates import UNPRICED, Rates, charge, flatten
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from spanledger.errors import ConfigurationError
@@ -37,7 +38,7 @@ class _Edition(NamedTuple):
     rates: dict[_Key, Rates]
 
 
-class PriceBook:
+class PriceBook(fork.Loader):
     """Prices of models and plugins: the user's file first, then genai-prices.
 
     Args:
@@ -52,6 +53,7 @@ class PriceBook:
         self._catalogue: catalogue.Catalogue | None = None
         self._broken: Exception | None = None
         self._lock = threading.Lock()
+        fork.watch(self)
 
     def price(self, provider: str, model: str | None, usage: Usage, *, when: float, context: Mapping[str, str] | None = None) -> Cost:
         """What ``usage`` of a provider's model costs, in nano-USD. Never raises; no price is ``unpriced`` with no amount.
@@ -119,19 +121,31 @@ class PriceBook:
         return rates
 
     def _find(self, overrides: Overrides, provider: str, model: str | None, when: float, context: Mapping[str, str]) -> Rates:
-        """The rates of a model; for one without, ``UNPRICED``, which is kept like any other."""
+        """The rates of a model; for one without, ``UNPRICED``, which is kept like any other.
+
+        A price in the file is for what it names and for its dated snapshots. It is for a fine-tuned model or a variant of that name, too,
+        but as a guess, and only where there is no built-in price for just that model.
+        """
         since, until = overrides.validity(when)
         if model is None:
             return UNPRICED
         real = overrides.alias(model)
         meant = names.candidates(provider, real, prefixed=real is not model)
         written = meant if real is model else [*meant, *names.candidates(provider, model)]
-        rates = overrides.rates(written, context, when)
+        sure, guesses = names.split(written)
+        rates = overrides.rates(sure, context, when)
         if rates is None:
-            book = self._load()
-            rates = book.rates(meant, context, when) if book else None
-        rates = scaled(rates or UNPRICED, overrides.factor(written, when), overrides.hash)
+            rates = self._built_in([found for found in meant if found.exact], context, when)
+        if rates is None:
+            sure = written
+            rates = overrides.rates(guesses, context, when)
+            rates = rates._replace(exact=False) if rates else self._built_in(meant, context, when)
+        rates = scaled(rates or UNPRICED, overrides.factor(sure, when), overrides.hash)
         return rates._replace(since=max(since, rates.since), until=min(until, rates.until))
+
+    def _built_in(self, candidates: Sequence[names.Candidate], context: Mapping[str, str], when: float) -> Rates | None:
+        book = self._load()
+        return book.rates(candidates, context, when) if book else None
 
     def _load(self) -> catalogue.Catalogue | None:
         if self._catalogue is None and self._broken is None:
@@ -143,3 +157,7 @@ class PriceBook:
                         self._broken = error
                         _logger.warning("no built-in prices: genai-prices cannot be used (%r)", error)
         return self._catalogue
+
+    def _give_up_loading(self) -> None:
+        self._broken = RuntimeError("the process was forked while another thread was loading them")
+        _logger.warning("no built-in prices: %s", self._broken)

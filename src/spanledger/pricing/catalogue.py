@@ -14,6 +14,7 @@ from fractions import Fraction
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from spanledger.pricing import context as contexts
 from spanledger.pricing import names
 from spanledger.pricing.rates import FEMTO, FREE, UNPRICED, Rate, Rates, rate, whole
 
@@ -42,15 +43,6 @@ _FIELDS = {
     "cache_image_read_mtok": "cache_read_image",
 }
 """genai-prices' price keys (USD per million tokens) -> fields of ``Usage``."""
-
-_STANDARD = {
-    "service_tier": {"auto", "default", "standard", "standard_only", "on_demand", "unspecified"},
-    "speed": {"standard", "default", "normal"},
-    "batch": {"false", "0", "no"},
-    "processing": {"standard", "default"},
-    "inference_geo": {"global", "not_available", "default", "none"},
-}
-"""Context values that ask for nothing special: the plain price holds."""
 
 _US_ONLY = Fraction(11, 10)
 """1.1 times all token prices for Claude 4.6 and later on Anthropic's own API:
@@ -117,7 +109,7 @@ class Catalogue:
 
     def _compile(self, found: Found, context: Mapping[str, str], when: float) -> Rates:
         moment = dt.datetime.fromtimestamp(when, dt.UTC)
-        asked = _asked(context)
+        asked = contexts.asked(context)
         row, start = _row(found.model, moment)
         prices = {key: price for key, price in row.__dict__.items() if price is not None}
         variants = list(_variants(found.model, asked, moment))
@@ -127,7 +119,7 @@ class Catalogue:
         factor = Fraction(1)
         if asked.get("inference_geo") == "us" and _has_us_only(found):
             factor, met = _US_ONLY, met | {"inference_geo"}
-        unmet = [f"{key}={value}" for key, value in asked.items() if key not in met and value not in _STANDARD.get(key, ())]
+        unmet = [f"{key}={value}" for key, value in contexts.special(asked).items() if key not in met]
         if unmet:
             _logger.warning("%s/%s has no price for %s: the standard price is used, as an estimate", found.provider, found.model.id, unmet)
         since, until = _validity(found.model, moment)
@@ -153,16 +145,6 @@ class Catalogue:
             per_request=per_request,
             per_call=per_request.get("requests"),
         )
-
-
-def _asked(context: Mapping[str, str]) -> dict[str, str]:
-    """Our context keys in genai-prices' words."""
-    asked = {key: str(value).lower().removeprefix("service_tier_") for key, value in context.items()}
-    batch = asked.pop("batch", "false")
-    if batch not in _STANDARD["batch"] or asked.get("service_tier") == "batch":
-        asked["processing"] = "batch"
-        asked.pop("service_tier", None)
-    return asked
 
 
 def _row(model: ModelInfo, moment: dt.datetime) -> tuple[ModelPrice, str | None]:

@@ -107,6 +107,13 @@ def candidates(provider: str, model: str, *, prefixed: bool = False) -> list[Can
     return sorted(dict.fromkeys(found), key=lambda candidate: not candidate.exact)
 
 
+def split(candidates: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """Names that surely mean the model, the undated ones of its snapshots included, and those that may mean another."""
+    undated_too = {(found.provider, undated(found.model)) for found in candidates if found.exact}
+    sure = [found for found in candidates if found.exact or (found.provider, found.model) in undated_too]
+    return sure, [found for found in candidates if found not in sure]
+
+
 def spellings(model: str) -> list[tuple[str, bool]]:
     """The model's name as given, without its resource path, and the undated or base name; each with whether it is exact.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 import stat
 import threading
 import time
@@ -11,7 +12,9 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from spanledger import fork
 from spanledger.errors import ConfigurationError
+from spanledger.pricing import context as contexts
 from spanledger.pricing import names
 from spanledger.pricing.rates import FEMTO, Rates, rate, tool_unit, whole
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from spanledger.model import Unit
     from spanledger.pricing.names import Candidate
     from spanledger.pricing.price_file import ModelEntry, Multiplier, PriceFile
+
+_logger = logging.getLogger(__name__)
 
 SOURCE = "file"
 _LARGEST = 4_000_000
@@ -42,13 +47,15 @@ class Overrides(NamedTuple):
         return self.aliases.get(model.casefold(), model)
 
     def rates(self, candidates: Iterable[Candidate], context: Mapping[str, str], when: float) -> Rates | None:
-        """The rates of the first entry that applies to any of these names, or None."""
-        day, known = _day(when), list(candidates)
+        """The rates of the first entry that applies to any of these names, or None. They are exact if the call asks for nothing that
+        the entry does not mention; whether the name was guessed is for the caller to say."""
+        day, known, asked = _day(when), list(candidates), contexts.asked(context)
         for entry in self.models:
             match = _match(entry, known, day)
-            if match and entry.context.items() <= context.items():
+            mentioned = contexts.asked(entry.context)
+            if match and all(_same(key, value, asked.get(key)) for key, value in mentioned.items()):
                 name = f"{match.provider}/{match.model}"
-                return _compile(entry, name, self.hash, exact=entry.context.keys() == context.keys())
+                return _compile(entry, name, self.hash, exact=contexts.special(asked).keys() <= mentioned.keys())
         return None
 
     def factor(self, candidates: Iterable[Candidate], when: float) -> Fraction:
@@ -97,6 +104,11 @@ def _match(entry: ModelEntry | Multiplier, candidates: Iterable[Candidate], day:
     return None
 
 
+def _same(key: str, wanted: str, asked: str | None) -> bool:
+    """Whether a call asks for what an entry wants; what is standard need not be asked for."""
+    return asked == wanted or not (contexts.special({key: wanted}) or (asked and contexts.special({key: asked})))
+
+
 def _day(when: float) -> dt.date:
     return dt.datetime.fromtimestamp(when, dt.UTC).date()
 
@@ -124,7 +136,7 @@ def _compile(entry: ModelEntry, name: str, version: str, *, exact: bool) -> Rate
     )
 
 
-class OverrideFile:
+class OverrideFile(fork.Loader):
     """Watches a price file: looks at it at most once per ``ttl`` seconds, and only reads it if it changed.
 
     ``problems`` and ``current`` are replaced, never changed, so that readers need no lock.
@@ -137,20 +149,36 @@ class OverrideFile:
         self._overrides = Overrides()
         self._seen: tuple[int, ...] | None = None
         self._lock = threading.Lock()
+        fork.watch(self)
 
     problems: tuple[ConfigurationError, ...]
 
     def current(self) -> Overrides:
         """The overrides in force. One caller in ``ttl`` seconds looks at the file; others use what is there meanwhile."""
-        if self.path is None or self._clock() < self._next_look or not self._lock.acquire(blocking=self._next_look == float("-inf")):
+        if self.path is None or self._clock() < self._next_look:
+            return self._overrides
+        lock = self._lock
+        if not lock.acquire(blocking=self._next_look == float("-inf")):
             return self._overrides
         try:
             if self._clock() >= self._next_look:
+                known = None if self._next_look == float("-inf") else [str(problem) for problem in self.problems]
                 self._look(self.path)
                 self._next_look = self._clock() + self._ttl
+                self._tell_changes(known)
         finally:
-            self._lock.release()
+            lock.release()
         return self._overrides
+
+    def _tell_changes(self, known: list[str] | None) -> None:
+        """Logs what is wrong since the last look; what is wrong at the start (``known`` is None) is told by who made this object."""
+        problems = [str(problem) for problem in self.problems]
+        if known is None or problems == known:
+            return
+        for problem in problems:
+            _logger.warning("%s; the last good version of this file stays in force", problem)
+        if not problems:
+            _logger.warning("%s is in force again", self.path)
 
     def _look(self, path: Path) -> None:
         try:
@@ -182,6 +210,11 @@ class OverrideFile:
 
     def _refuse(self, problem: str) -> None:
         self.problems = (ConfigurationError(str(self.path), problem, "a YAML file of models, aliases, multipliers and plugins"),)
+
+    def _give_up_loading(self) -> None:
+        self._next_look = float("inf")
+        self._refuse("was being read by another thread when the process was forked; it is not read again")
+        self._tell_changes([])
 
 
 def _loaded(file: PriceFile, data: bytes) -> Overrides:

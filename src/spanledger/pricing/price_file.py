@@ -2,7 +2,8 @@
 
     models:                          # replaces the built-in price of these models; the first entry that applies wins
       - provider: openai             # optional
-        model: gpt-4o*               # a name or glob; a name also stands for its dated snapshots
+        model: gpt-4o*               # a name or glob; a name also stands for its dated snapshots, and, where there is no other
+                                     # price, for its variants and fine-tuned models (as an estimate)
         input: 2.25                  # USD per million tokens; also output, cache_read, cache_write, cache_write_1h, reasoning,
         output: 9.00                 # input_audio, output_audio, cache_read_audio, input_image, output_image, cache_read_image
         per_request: {web_search: 0.01}     # USD each

@@ -6,10 +6,14 @@ it believes it holds locks which it does not (https://www.sqlite.org/howtocorrup
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from typing import Protocol
+
+_PATIENCE = 20.0
+"""Seconds for which a fork waits for a ``Loader``: half a second of work takes that long where a container gets little of a processor."""
 
 
 class ForkAware(Protocol):
@@ -25,6 +29,36 @@ class ForkAware(Protocol):
         """``rested`` is False where ``before_fork`` returned False or never ran (programs that fork in C)."""
 
 
+class Loader:
+    """Something that loads under its ``_lock``: the fork waits for that, within reason.
+
+    A child has only the thread that forked. It would wait for ever for a lock that another thread held, and so for the lock of a module
+    that another thread was importing.
+    """
+
+    _lock: threading.Lock
+
+    def before_fork(self) -> bool:
+        """Waits for who is loading, and keeps others out until the fork is done."""
+        return self._lock.acquire(timeout=_PATIENCE)
+
+    def after_fork_in_parent(self) -> None:
+        """Lets others in again."""
+        self._lock.release()
+
+    def after_fork_in_child(self, *, rested: bool) -> None:
+        """Lets others in again; does without what nobody goes on loading."""
+        if rested:
+            self._lock.release()
+            return
+        was_loading, self._lock = self._lock.locked(), threading.Lock()
+        if was_loading:
+            self._give_up_loading()
+
+    def _give_up_loading(self) -> None:
+        raise NotImplementedError
+
+
 _watched: weakref.WeakValueDictionary[int, ForkAware] = weakref.WeakValueDictionary()
 _here = threading.local()
 
@@ -35,9 +69,10 @@ def watch(thing: ForkAware) -> None:
 
 
 def _living() -> list[ForkAware]:
-    """Always in the same order, so that two threads that fork at once cannot wait for each other."""
+    """Always in the same order, so that two threads that fork at once cannot wait for each other; what may take long comes first, while
+    calls can still use the rest."""
     things = [reference() for reference in _watched.valuerefs()]
-    return sorted((thing for thing in things if thing is not None), key=id)
+    return sorted((thing for thing in things if thing is not None), key=lambda thing: (not isinstance(thing, Loader), id(thing)))
 
 
 def _before() -> None:
@@ -57,5 +92,8 @@ def _after_in_child() -> None:
     _here.rested = []
 
 
+logging.getLogger("spanledger")
+"""Logging takes its lock before forks, too, and what registered last runs first: registered after it we never wait for a thread that waits
+for that lock."""
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
     os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

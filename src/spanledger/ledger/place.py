@@ -1,0 +1,92 @@
+"""The place of a SQLite ledger in the file system: making its file, and telling it from another one that took its name."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from spanledger.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_PATIENCE, _PAUSE = 1.0, 0.001
+"""Seconds for which a maker waits for others that make a file in the same directory."""
+
+Identity = tuple[int, int]
+
+
+def identity(path: Path) -> Identity | None:
+    """What tells the file from all others that may get its name; None if there is none.
+
+    Raises:
+        OSError: nobody can say now.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def create_private(path: Path) -> None:
+    """Creates the file, readable by its owner only, and the directories above it. SQLite gives its side files the mode of the main file.
+
+    Nothing is opened that exists: closing it would drop the locks which SQLite holds on it in this process
+    (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+    """
+    if path.exists():
+        return
+    try:
+        _create_directories(path.parent)
+        with _alone_in(path.parent) as alone, suppress(FileExistsError):
+            if alone and not path.exists():
+                _remove_side_files(path)
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        msg = f"the ledger {path} cannot be created: {error.strerror}; choose a path in a directory that can be written"
+        raise LedgerError(msg) from error
+
+
+def _remove_side_files(path: Path) -> None:
+    """Those of a file that was deleted or moved: processes that have it open go on using them, which no other file would survive
+    (https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use)."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[bool]:
+    """Keeps other processes from making a file here meanwhile; False where that is not possible."""
+    try:
+        import fcntl  # noqa: PLC0415  # not on Windows, which deletes and moves no file that is open
+
+        lock = os.open(directory, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield False
+        return
+    try:
+        yield _locked(lambda: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    finally:
+        os.close(lock)
+
+
+def _locked(lock: Callable[[], None]) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with suppress(OSError):
+            lock()
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+
+
+def _create_directories(directory: Path) -> None:
+    """https://specifications.freedesktop.org/basedir-spec asks for mode 0700; ``mkdir(parents=True)`` gives it to the last one only."""
+    missing = [parent for parent in (directory, *directory.parents) if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(mode=0o700, exist_ok=True)

@@ -1,0 +1,34 @@
+"""What a price depends on besides the model: service tier, speed, batch, place of inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STANDARD = {
+    "service_tier": {"auto", "default", "standard", "standard_only", "on_demand", "unspecified"},
+    "speed": {"standard", "default", "normal"},
+    "processing": {"standard", "default"},
+    "inference_geo": {"global", "not_available", "default", "none"},
+}
+_NO_BATCH = {"false", "0", "no"}
+
+
+def asked(context: Mapping[str, str]) -> dict[str, str]:
+    """Our context keys in genai-prices' words."""
+    asked = {key: str(value).lower().removeprefix("service_tier_") for key, value in context.items()}
+    batch = asked.pop("batch", None)
+    if batch is not None:
+        asked["processing"] = "standard" if batch in _NO_BATCH else "batch"
+    if asked.get("service_tier") == "batch":
+        asked["processing"] = "batch"
+    if asked.get("processing") == "batch":
+        asked.pop("service_tier", None)
+    return asked
+
+
+def special(asked: Mapping[str, str]) -> dict[str, str]:
+    """What is left without the values that ask for nothing special, for which the plain price holds."""
+    return {key: value for key, value in asked.items() if value not in _STANDARD.get(key, ())}
