@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import queue
 import stat
 import threading
 from types import MappingProxyType
@@ -411,3 +412,19 @@ def test_settlements_survive_their_line_of_json(one: Entry, charges: list[Hold])
     assert decoded == (one, charges)
     assert type(decoded.entry.activity) is Activity
     assert all(type(hold.unit) is Unit for hold in decoded.charges)
+
+
+def test_an_inbox_of_another_class_is_exchanged_before_the_thread_waits_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after gevent's ``monkey.patch_all``, whose class is none of the standard library's either."""
+
+    class Greens(queue.Queue[Any]):
+        """Stands for gevent's."""
+
+    spool = Spool(MemoryLedger())
+    waiting = threading.Event()
+    spool.inbox.put(waiting)
+    monkeypatch.setattr(queue, "SimpleQueue", Greens)
+    spool.start()
+    assert waiting.wait(10)
+    assert type(spool.inbox) is Greens
+    spool.close(5)

@@ -10,6 +10,7 @@ from typing import Any
 
 import anthropic
 import openai
+import pydantic
 import pytest
 
 from spanledger import BudgetExceeded
@@ -146,3 +147,18 @@ def test_a_refused_call_is_not_one_that_was_withdrawn(make_house: Any, provider:
     with pytest.raises(BudgetExceeded):
         openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k").chat.completions.create(model="gpt-4o", messages=HELLO)
     assert house.entries == []
+
+
+def test_an_answer_that_does_not_fit_was_sent(make_house: Any, provider: Any) -> None:
+    """A pydantic ``ValidationError`` is a ``ValueError``, too, but what it is about has come back."""
+
+    class City(pydantic.BaseModel):
+        name: str
+
+    house = make_house(**BUDGET)
+    client = openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k", max_retries=0)
+    with pytest.raises(pydantic.ValidationError):
+        client.beta.chat.completions.parse(model="gpt-4o", messages=HELLO, max_tokens=1000, response_format=City)
+    (entry,) = house.entries
+    assert (entry.usage.state.value, entry.usage.output) == ("unknown", 1000)
+    assert _books(house)[0] == entry.cost.nano_usd > 0

@@ -9,6 +9,7 @@ from spanledger.adapters._blocks_shape import blocks_chunk, blocks_response
 from spanledger.adapters._hosts import endpoint
 from spanledger.adapters._messages import blocks_input
 from spanledger.adapters._read import Counts, contents, context, fields, given, lists_for_iterators, params, rule, strings, text
+from spanledger.adapters._sent import never_sent
 from spanledger.engine.adapter import Adapter, Reader, Target
 from spanledger.model import Activity, Request
 
@@ -61,8 +62,9 @@ def _prepare(kwargs: dict[str, Any], _ask_usage: bool) -> dict[str, Any]:
     return lists_for_iterators(kwargs, ("messages", "system", "tools"))
 
 
-MESSAGES = Reader(_request, blocks_response, blocks_chunk, _prepare, blocks_input)
-MESSAGES_STREAM = Reader(partial(_request, streaming=True), blocks_response, blocks_chunk, _prepare, blocks_input)
+_reader = partial(Reader, never_sent=never_sent)
+MESSAGES = _reader(_request, blocks_response, blocks_chunk, _prepare, blocks_input)
+MESSAGES_STREAM = _reader(partial(_request, streaming=True), blocks_response, blocks_chunk, _prepare, blocks_input)
 
 
 def _messages(module: str, *, stream: str = "0", parse: str) -> tuple[Target, ...]:

@@ -8,21 +8,23 @@ from spanledger.adapters._messages import chat_input, prompt_input, responses_in
 from spanledger.adapters._openai_request import ReadRequest, chat_prepare, prepare
 from spanledger.adapters._openai_shape import any_chunk, chat_chunk, chat_response, embeddings_response
 from spanledger.adapters._responses_shape import responses_chunk, responses_response
+from spanledger.adapters._sent import never_sent
 from spanledger.engine.adapter import Adapter, Reader, Target
 from spanledger.model import Activity
 
+_reader = partial(Reader, never_sent=never_sent)
 _CHAT = ("messages", "tools", "functions", "response_format")
 _RESPONSES = ("input", "instructions", "tools", "text", "text_format")
 
 
 def _chat(*, streaming: bool) -> Reader:
     request = ReadRequest("chat", _CHAT, "chat_completions", streaming=streaming)
-    return Reader(request, chat_response, chat_chunk, partial(chat_prepare, streaming=streaming), chat_input)
+    return _reader(request, chat_response, chat_chunk, partial(chat_prepare, streaming=streaming), chat_input)
 
 
 def _responses(operation: str = "chat", *, streaming: bool = False) -> Reader:
     request = ReadRequest(operation, _RESPONSES, "responses", streaming=streaming)
-    return Reader(request, responses_response, responses_chunk, prepare, responses_input)
+    return _reader(request, responses_response, responses_chunk, prepare, responses_input)
 
 
 def _both(path: str, reader: Reader, *, tap: str | None = None, since: str = "0") -> tuple[Target, ...]:
@@ -33,9 +35,9 @@ def _both(path: str, reader: Reader, *, tap: str | None = None, since: str = "0"
 
 CHAT, CHAT_STREAM = _chat(streaming=False), _chat(streaming=True)
 RESPONSES, RESPONSES_STREAM, FETCH = _responses(), _responses(streaming=True), _responses("fetch_response")
-COMPLETIONS = Reader(ReadRequest("text_completion", ("prompt", "suffix")), chat_response, any_chunk, chat_prepare, prompt_input)
-EMBEDDINGS = Reader(ReadRequest("embeddings", ("input",), activity=Activity.EMBEDDING), embeddings_response, any_chunk, prepare)
-DECISIONS = Reader(
+COMPLETIONS = _reader(ReadRequest("text_completion", ("prompt", "suffix")), chat_response, any_chunk, chat_prepare, prompt_input)
+EMBEDDINGS = _reader(ReadRequest("embeddings", ("input",), activity=Activity.EMBEDDING), embeddings_response, any_chunk, prepare)
+DECISIONS = _reader(
     ReadRequest("chat", ("input", "questions"), activity=Activity.CLASSIFICATION), responses_response, responses_chunk, prepare
 )
 _TAP = "_raw_stream"

@@ -15,6 +15,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
+from spanledger import queues
 from spanledger.budgets import spill
 from spanledger.budgets.spill import Settlement
 from spanledger.errors import LedgerError
@@ -89,20 +90,13 @@ class Spool:
         """Starts the thread if it does not run."""
         with self._starting:
             if self._worker is None:
-                self._renew_inbox()
+                self.inbox = queues.of_today(self.inbox)
                 worker = _Worker(self)
                 try:
                     worker.start()
                 except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
                     return
                 self._worker = worker
-
-    def _renew_inbox(self) -> None:
-        """gevent's ``monkey.patch_all`` exchanges the class; a thread of its kind that waited in an old one would stop all others."""
-        if type(self.inbox) is not queue.SimpleQueue:
-            before, self.inbox = self.inbox, queue.SimpleQueue()
-            for item in drain(before):
-                self.inbox.put(item)
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that was queued before is settled, trying at once; False if that took longer than ``timeout`` seconds."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from spanledger.model import Request, Response
 
 
+_FIRST_ERROR = 400
+
+
 class Wire(dict[str, Any]):
     """Decoded JSON whose fields read like an SDK object's: attribute access, ``None`` where a field is missing."""
 
@@ -41,6 +44,7 @@ class Reader(NamedTuple):
             ``SPANLEDGER_STREAM_USAGE``. Returns the mapping it was given where nothing needs to change.
         content: input of the request as the conventions' JSON: keys ``system_instructions``, ``input_messages``,
             ``tool_definitions``; called only when content capture is on.
+        never_sent: whether this error of the library shows that the request never left; it costs nothing then.
     """
 
     request: ReadRequest
@@ -48,6 +52,14 @@ class Reader(NamedTuple):
     chunk: Callable[[Any, Response], bool | None]
     prepare: Callable[[dict[str, Any], bool], dict[str, Any]] | None = None
     content: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    never_sent: Callable[[BaseException], bool] | None = None
+
+    def turned_away(self, error: BaseException) -> bool:
+        """The provider answered with an HTTP error, or was never asked. See docs/decisions/0006-what-a-failed-call-costs.md."""
+        status = getattr(error, "status_code", None)  # of both SDKs' errors; 200 if the error came inside of a stream
+        if isinstance(status, int):
+            return status >= _FIRST_ERROR
+        return self.never_sent is not None and self.never_sent(error)
 
 
 class Target(NamedTuple):

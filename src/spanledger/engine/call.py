@@ -15,7 +15,6 @@ from spanledger import scopes
 from spanledger.engine import runs
 from spanledger.engine.context import current, within
 from spanledger.engine.runtime import new_id
-from spanledger.engine.sent import turned_away
 from spanledger.errors import BudgetExceeded, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
 from spanledger.pricing.estimate import estimate_input, estimate_text
@@ -337,7 +336,7 @@ class Call:
             told.output = max(told.output or 0, self._text_tokens())
             told.state = State.ESTIMATED
             return told
-        if self.request.operation == s.FETCH_RESPONSE or (error is not None and not self.chunks and turned_away(error)):
+        if self.request.operation == s.FETCH_RESPONSE or (error is not None and not self.chunks and self.reader.turned_away(error)):
             return Usage(state=State.UNKNOWN)
         in_background = not self.request.stream and self.response.status in ("queued", "in_progress")
         if not self.chunks or in_background:

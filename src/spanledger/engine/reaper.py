@@ -12,6 +12,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from spanledger import queues
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,7 +40,7 @@ class Reaper:
         """Starts the thread if it does not run, and one can be started; not from a finaliser."""
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
-                self._queue = _of_today(self._queue)
+                self._queue = queues.of_today(self._queue)
                 thread = threading.Thread(target=self._run, name="spanledger-reaper", daemon=True)
                 try:
                     thread.start()
@@ -74,16 +76,6 @@ class Reaper:
             except Exception:
                 log.exception("internal error in the background; it goes on")
             del work
-
-
-def _of_today(inbox: queue.SimpleQueue[Callable[[], object] | None]) -> queue.SimpleQueue[Callable[[], object] | None]:
-    """gevent's ``monkey.patch_all`` exchanges the class; a thread of its kind that waited in the old one would stop all others."""
-    if type(inbox) is queue.SimpleQueue:
-        return inbox
-    fresh: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-    while not inbox.empty():
-        fresh.put(inbox.get())
-    return fresh
 
 
 def _after_fork() -> None:

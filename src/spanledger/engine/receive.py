@@ -46,10 +46,6 @@ kind_of: Callable[[type], Kind] = lru_cache(maxsize=512)(_look)
 def receive(call: Call, result: Any, tap: str | None = None) -> Any:
     """Decides by what came back, and hands the application what it shall get."""
     kind = kind_of(type(result))
-    if kind is Kind.PLAIN:
-        call.result(result)
-        call.end()
-        return result
     if kind is Kind.EITHER_STREAM:
         kind = Kind.ASYNC_STREAM if call.is_async else Kind.STREAM
     if kind is Kind.STREAM:
