@@ -13,7 +13,6 @@ import pkgutil
 import shutil
 import sys
 import time
-from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +25,9 @@ from spanledger.commands.common import (
     LEDGER,
     Commands,
     Failure,
+    books_to_read,
     json_option,
     ledger_option,
-    open_books,
     print_json,
     print_view,
     settings_for,
@@ -36,9 +35,6 @@ from spanledger.commands.common import (
 from spanledger.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from spanledger.ledger.ledger import Ledger
     from spanledger.ledger.spans import SpanStore
     from spanledger.settings import Settings
 
@@ -115,7 +111,7 @@ def report(by: tuple[str, ...], since: str | None, until: str | None, execution:
     now = dt.datetime.now(dt.UTC)
     start = queries.moment("--since", since, settings.timezone, now) if since else None
     end = queries.moment("--until", until, settings.timezone, now) if until else None
-    with _books_to_read(settings) as ledger:
+    with books_to_read(settings) as ledger:
         found = queries.report(ledger, by or ("model",), since=start, until=end, execution=execution)
     if as_json:
         print_json(queries.report_json(found))
@@ -135,28 +131,12 @@ def trace(trace_id: str | None, last: int, url: str | None, as_json: bool) -> No
     from spanledger.report import tree  # noqa: PLC0415  # rich takes 50 ms
 
     settings = settings_for(url)
-    with _books_to_read(settings) as ledger:
+    with books_to_read(settings) as ledger:
         traces = [tree.grow(spans, ledger) for spans in tree.find(_span_store(settings), trace_id, last)]
     if as_json:
         print_json([tree.trace_json(found) for found in traces])
     else:
         print_view(lambda _: tree.traces_view(traces))
-
-
-def _books_to_read(settings: Settings) -> AbstractContextManager[Ledger]:
-    """Creates no file and writes into none, so that whoever may read the books can look at them."""
-    from spanledger.ledger.memory import MemoryLedger  # noqa: PLC0415  # only commands that read the books need these
-    from spanledger.ledger.open import sqlite_path  # noqa: PLC0415
-    from spanledger.ledger.sqlite import SqliteLedger  # noqa: PLC0415
-
-    path = sqlite_path(settings.ledger_url)
-    if path is None:
-        return open_books(settings)
-    if path.exists():
-        return closing(SqliteLedger(path))
-    if (option := settings.sources["ledger"]) == "--ledger":
-        raise ConfigurationError(option, f"there is no file {path}", "the ledger of a program that has run with Spanledger")
-    return nullcontext(MemoryLedger())
 
 
 def _span_store(settings: Settings) -> SpanStore | None:
@@ -182,7 +162,7 @@ def budgets(url: str | None, as_json: bool) -> None:
     rules, problems = parse_all(settings.budgets)
     for problem in problems:
         click.echo(f"spanledger: {problem}; this budget is not enforced", err=True)
-    with _books_to_read(settings) as ledger:
+    with books_to_read(settings) as ledger:
         lines = accounts.budget_lines(rules, ledger.balances(time.time()))
     if as_json:
         print_json(accounts.budgets_json(lines))

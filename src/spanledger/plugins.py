@@ -128,7 +128,8 @@ def plugin(
         price: per call, ``"0.002 USD"`` or ``"250 tokens"`` (tokens-equivalent, default 400). Also settable by name in
             ``SPANLEDGER_PLUGIN_PRICES`` and in the price file.
         timeout: seconds after which the caller gets ``TimeoutError``. A coroutine is cancelled then; a plain function, which Python
-            cannot stop, runs on in its thread and its result is dropped.
+            cannot stop, runs on in its thread and its result is dropped. A generator, synchronous or not, has no timeout: it works
+            between the readings of its caller. A warning says so where it is decorated.
 
     Raises (when the function is called): BudgetExceeded, TimeoutError if a timeout was given.
     """
@@ -145,10 +146,22 @@ def _decorate(function: Callable[..., Any], *, name: str | None, price: str | No
             fixed = parse_price(f"@plugin(name={tool!r})", price)
         except ConfigurationError as problem:  # a wrong price must not stop the application's import
             log.warning("%s; the default price is used", problem)
-    return wrap(_timed(function, timeout) if timeout is not None else function, tool, fixed)
+    return wrap(_timed(function, timeout, tool) if timeout is not None else function, tool, fixed)
 
 
-def _timed(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+def _timed(function: Any, seconds: float, tool: str) -> Any:
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(_timed(function.__func__, seconds, tool))
+    plain = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        log.warning(
+            "@plugin(timeout=%g): %s is a generator and runs without a timeout; put it around what the generator waits for", seconds, tool
+        )
+        return function
+    return _timed_call(function, seconds)
+
+
+def _timed_call(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
         import asyncio  # noqa: PLC0415  # costs 20 ms, and only programs that have imported it come here
 

@@ -11,6 +11,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from spanledger import scopes
+from spanledger.budgets.spill import RunEnd, StepEnd
 from spanledger.engine import runs
 from spanledger.engine.call import error_type
 from spanledger.engine.decorator import Managed
@@ -129,7 +130,7 @@ class workflow(_Traced):  # noqa: N801
         execution = Execution(
             self.execution_id, self.name, self._started, ended, _status(error), self._keys, self._run.totals(), kind
         )  # fmt: skip
-        runtime.guard.run("end_execution", runtime.ledger.end_execution, execution)
+        runtime.guard.run("end_execution", runtime.gate.spool.end, RunEnd(execution))
         spans.end_workflow(self._span, execution)
         if runtime.settings.reconcile == "execution":
             runtime.reaper.put(partial(runtime.guard.run, "reconcile", _reconcile, runtime, execution, self._run))
@@ -205,7 +206,7 @@ class step(_Traced):  # noqa: N801
 
     def _end_step(self, runtime: Runtime, ok: bool) -> None:
         if self._execution is not None:
-            runtime.ledger.end_step(self._execution, self.name, self.attempt, ok=ok)
+            runtime.gate.spool.end(StepEnd(self._execution, self.name, self.attempt, ok))
 
     def _end_attempt(self, runtime: Runtime, ok: bool) -> None:
         """Counts what this end replaced, and says so on the span."""

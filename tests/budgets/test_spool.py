@@ -271,7 +271,7 @@ def test_a_spill_file_that_cannot_be_settled_is_put_aside(
     spool.start()
     assert file_ledger.swept.wait(5.0)
     assert (written(file_ledger), spill_files(tmp_path)) == ([one.id], [poisoned.with_suffix(".unsettled")])
-    assert f"they stay in {poisoned.with_suffix('.unsettled')}" in caplog.text
+    assert f"it stays in {poisoned.with_suffix('.unsettled')}" in caplog.text
 
 
 def test_one_that_cannot_be_put_aside_either_is_tried_once(tmp_path: Path, entry: NewEntry) -> None:

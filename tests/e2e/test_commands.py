@@ -408,9 +408,12 @@ def test_a_ledger_that_nobody_else_can_read_is_one_clear_line(command: str) -> N
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["report", "trace", "budgets"])
+READERS = ["report", "trace", "budgets", "reconcile", "ledger export --once", "audit list", "audit verify"]
+
+
+@pytest.mark.parametrize("command", READERS)
 def test_a_mistyped_ledger_is_told_and_not_created(command: str, tmp_path: Path) -> None:
-    result = spanledger(command, "--ledger", f"sqlite:///{tmp_path}/typo/ledger.db")
+    result = spanledger(*command.split(), "--ledger", f"sqlite:///{tmp_path}/typo/ledger.db")
 
     assert result.exit_code == 2
     assert result.stderr.startswith(f"spanledger: --ledger: there is no file {tmp_path}/typo/ledger.db; expected the ledger of a program")
@@ -418,9 +421,24 @@ def test_a_mistyped_ledger_is_told_and_not_created(command: str, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("command", "exit_code"), [("report", 0), ("trace", 2), ("budgets", 0)])
-def test_looking_at_books_that_are_not_there_yet_creates_nothing(command: str, exit_code: int, tmp_path: Path) -> None:
-    assert spanledger(command).exit_code == exit_code
+@pytest.mark.parametrize("command", READERS)
+def test_looking_at_books_that_are_not_there_yet_creates_nothing(command: str, tmp_path: Path) -> None:
+    result = spanledger(*command.split())
+
+    assert result.exit_code == (0 if command in {"report", "budgets", "audit list", "audit verify"} else 2)
+    assert list(tmp_path.iterdir()) == []
+    if command in {"reconcile", "ledger export --once"}:
+        assert result.stderr.startswith(
+            f"spanledger: SPANLEDGER_LEDGER: there is no file {tmp_path}/ledger.db; expected the ledger of a program"
+        )
+
+
+def test_status_creates_no_ledger(tmp_path: Path, ledger_url: str) -> None:
+    mistyped, missing = spanledger("status", "--ledger", f"sqlite:///{tmp_path}/typo/ledger.db"), spanledger("status")
+
+    assert (mistyped.exit_code, missing.exit_code) == (1, 0)
+    assert f"--ledger: there is no file {tmp_path}/typo/ledger.db" in mistyped.stdout.replace("\n", "")
+    assert f"{tmp_path}/ledger.db: not there yet" in missing.stdout.replace("\n", "")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -470,7 +488,7 @@ def test_a_point_in_time_that_cannot_be_read() -> None:
 
     assert result.exit_code == 2
     assert result.stderr == (
-        "spanledger: --since: cannot read 'last summer'; expected today, yesterday, a time span such as 24h or 7d, "
+        "spanledger: --since: cannot read 'last summer'; expected now, today, yesterday, a time span such as 24h or 7d, "
         "or a date such as 2026-01-31 or 2026-01-31T12:00\n"
     )
 

@@ -426,6 +426,12 @@ class TestReading:
         assert [one.id for one in ledger.executions(since=now)] == ["e1"]
         assert [one.id for one in ledger.executions(until=now)] == ["e2"]
 
+    def test_of_two_records_of_a_run_the_one_that_ended_last_stays(self, ledger, now):
+        late, early = Execution("e", "w", now, now + 9, "completed"), Execution("e", "w", now, now + 5, "failed", error="Timeout")
+        for one in (late, early):
+            ledger.end_execution(one)
+        assert list(ledger.executions()) == [late]
+
 
 class TestConcurrency:
     def test_64_threads_never_overrun_a_budget(self, ledger, make_entry, make_hold, balance):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from spanledger.errors import ConfigurationError, LedgerError, LedgerTooNew
+from spanledger.ledger import place
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.ledger.open import open_ledger, sqlite_path, understood
 from spanledger.ledger.sqlite import SqliteLedger
@@ -146,6 +148,17 @@ def test_a_read_only_home(tmp_path, problems, unprivileged):
     assert "Permission denied" in problem
 
 
+def test_a_directory_that_may_not_be_searched(tmp_path, problems, unprivileged):
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o000)
+    with unprivileged():
+        assert isinstance(open_ledger(f"sqlite:///{hidden}/ledger.db", on_problem=problems.append), MemoryLedger)
+        with pytest.raises(LedgerError, match="Permission denied"):
+            place.check_creatable(hidden / "ledger.db")
+    (problem,) = problems
+    assert "ledger.db cannot be created: Permission denied; choose a path in a directory that can be written" in problem
+
+
 FULL = """
 import resource, sys
 from spanledger.ledger.open import open_ledger
@@ -171,6 +184,25 @@ def test_a_busy_file_is_not_a_problem(tmp_path, problems):
     assert problems == []
     seen[0].close()
     first.close()
+
+
+def test_a_file_where_nobody_may_look_is_not_taken_for_missing(tmp_path, monkeypatch):
+    assert not place.is_there(tmp_path / "books.db")
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert place.is_there(tmp_path / "books.db")
+
+
+def test_a_place_is_tried_and_nothing_is_left(tmp_path):
+    place.check_creatable(tmp_path / "a" / "b" / "books.db")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for nowhere in (tmp_path / "file" / "books.db", Path("/proc/nowhere/books.db")):
+        with pytest.raises(LedgerError, match=r"books.db cannot be created: .*; choose a path in a directory that can be written"):
+            place.check_creatable(nowhere)
 
 
 def test_sqlite_path(tmp_path):

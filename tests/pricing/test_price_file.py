@@ -81,6 +81,8 @@ def test_sections_whose_entries_are_commented_out_are_empty():
         ("aliases: [a]", "f:1", "aliases", "a mapping of your names"),
         ("aliases:\n  a: {b: c}", "f:2", "aliases.a", "a mapping of your names"),
         ("plugins:\n  a: 1 USD\n  b: 3 apples", "f:3", "'3 apples'", "0.002 USD or 250 tokens"),
+        ("plugins:\n  a: 1 USD\n  b: [2 USD]", "f:3", "plugins.b (no text", "0.002 USD or 250 tokens"),
+        ("plugins:\n  a: 1 USD\n  b: {price: 2 USD}", "f:3", "plugins.b (no text", "0.002 USD or 250 tokens"),
         ("plugins:\n  a: 1.5 tokens", "f:2", "tokens are whole", "0.002 USD or 250 tokens"),
         ("&a [*a]", "f:1", "not YAML", "a YAML mapping"),
         ("models: !!python/object:os.system {}", "f:1", "models", "a list of entries"),

@@ -6,6 +6,7 @@ import csv
 import json
 import stat
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,31 @@ def test_a_difference_is_recorded_in_the_audit_once(differing: Any, call: Any, r
     assert "audit record 2 says so" in reconcile("--spans", differing.file).stderr
 
 
+def test_what_may_be_on_its_way_is_no_difference_unless_an_end_is_named(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    just_now = time.time() - 5
+    books.both(*(call(n) for n in range(3)), call(3, time=just_now))
+    books.book(call(4, time=just_now))
+    books.export(span(call(5, time=just_now)))
+    result = reconcile("--spans", books.file)
+    assert result.exit_code == 0, result.output
+    assert "2 calls from" in result.output
+    assert "are on one side only, and may be on their way to the other: they are left out." in result.output
+    assert list(books.ledger.audit()) == []
+    told = json.loads(reconcile("--spans", books.file, "--json").stdout)
+    assert (told["pending"], told["kinds"], told["selection"]["until"]) == (2, {}, None)
+    assert next(line for line in told["sums"] if line["quantity"] == "operations")["ledger"] == 4, "what both sides have is compared"
+    strict = json.loads(reconcile("--spans", books.file, "--until", "now", "--no-audit", "--json").stdout)
+    assert (strict["pending"], strict["kinds"]) == (0, {"missing_in_ledger": 1, "missing_in_spans": 1})
+
+
+def test_what_is_lost_for_certain_is_a_difference_at_once(books: Any, call: Any, reconcile: Any) -> None:
+    books.both(call(1))
+    books.book(call(2, time=time.time() - 700))
+    books.kill(call(3, time=time.time() - 400))
+    told = json.loads(reconcile("--spans", books.file, "--no-audit", "--json").stdout)
+    assert (told["pending"], told["kinds"]) == (0, {"missing_in_spans": 1, "unknown_in_ledger": 1})
+
+
 def test_the_audit_record_is_sent_as_a_log_record_too(differing: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bodies: list[bytes] = []
 
@@ -233,6 +259,11 @@ def test_what_the_stack_keeps_is_the_default(
     books.both(call(1))
     store(books, span(call(1)), span(call(2)))
     assert reconcile("--no-audit").exit_code == 1, "without a stack it is the ledger's own table"
+    empty = tmp_path / "unused" / "spans" / "spans.jsonl"
+    empty.parent.mkdir(parents=True)
+    empty.touch()
+    monkeypatch.setenv("SPANLEDGER_STACK_DIR", str(tmp_path / "unused"))
+    assert reconcile("--no-audit").exit_code == 1, "nobody has sent to that stack"
     monkeypatch.setenv("SPANLEDGER_STACK_DIR", str(tmp_path))
     result = reconcile("--json")
     assert result.exit_code == 0, result.output

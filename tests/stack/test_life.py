@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from spanledger.stack.ports import Ports
 from spanledger.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -81,12 +82,33 @@ def test_up_up_kill_up_down(spanledger: Command, spanledger_json: Callable[..., 
         spanledger("stack", "down", "--dir", directory)
 
 
-def test_only_the_owner_can_read_the_state(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_state(make_stack: Callable[..., Stack], open_umask: None) -> None:
     stack = make_stack()
     stack.start()
-    everything = [stack.layout.directory, *stack.layout.directory.rglob("*")]
+    span = {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "chat"}
+    record = {"severityNumber": 9, "body": {"stringValue": "a workflow began"}}
+    _send(stack, "traces", {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    _send(stack, "logs", {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]})
+    everything = {path.relative_to(stack.layout.directory): path for path in stack.layout.directory.rglob("*")}
+    assert {Path("spans/spans.jsonl"), Path("logs/logs.jsonl")} <= everything.keys(), "the gateway answers when both are in their files"
     assert len(everything) > 30
-    assert [path for path in everything if path.stat().st_mode & 0o077] == []
+    assert [path for path in (stack.layout.directory, *everything.values()) if path.stat().st_mode & 0o077] == []
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """What we make ourselves must be private whatever the user's umask lets through."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def _send(stack: Stack, signal_: str, payload: dict[str, Any]) -> None:
+    request = urllib.request.Request(
+        f"{stack.layout.url('gateway_http')}/v1/{signal_}", json.dumps(payload).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        assert answer.status == 200
 
 
 def test_two_stacks_side_by_side(make_stack: Callable[..., Stack]) -> None:

@@ -101,6 +101,56 @@ def test_timeouts(make_house: Any) -> None:
     assert [entry.error for entry in house.entries] == ["TimeoutError", "TimeoutError"]
 
 
+def test_a_generator_with_a_timeout_runs_without_one_and_that_is_said_where_it_is_decorated(
+    make_house: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = make_house()
+
+    @spanledger.plugin(timeout=0.0)
+    def words() -> Any:
+        got = yield "one"
+        yield got
+
+    @spanledger.plugin(timeout=0.0)
+    async def later() -> Any:
+        await asyncio.sleep(0)
+        yield "two"
+
+    async def read() -> list[str]:
+        return [word async for word in later()]
+
+    told = [record.getMessage() for record in caplog.records]
+    assert [f"{name} is a generator and runs without a timeout" in text for name, text in zip(("words", "later"), told, strict=True)] == [
+        True,
+        True,
+    ]
+    generator = words()
+    assert (next(generator), generator.send("sent"), list(generator)) == ("one", "sent", [])
+    assert asyncio.run(read()) == ["two"]
+    assert [(entry.plugin, entry.error) for entry in house.entries] == [("words", None), ("later", None)]
+
+
+def test_methods_of_classes_are_timed_too(make_house: Any) -> None:
+    house, release = make_house(), threading.Event()
+
+    class Box:
+        @spanledger.plugin(timeout=30)
+        @staticmethod
+        def add(one: int, two: int) -> int:
+            return one + two
+
+        @spanledger.plugin(timeout=0.05)
+        @classmethod
+        def stuck(cls) -> None:
+            release.wait(30)
+
+    assert (Box.add(1, 2), Box().add(1, 2)) == (3, 3)
+    with pytest.raises(TimeoutError):
+        Box.stuck()
+    release.set()
+    assert [(entry.plugin, entry.error) for entry in house.entries] == [("add", None), ("add", None), ("stuck", "TimeoutError")]
+
+
 def test_named_functions_are_plugins_without_code(make_house: Any, tmp_path: Any, monkeypatch: Any) -> None:
     source = "def send_email(to, subject=''):\n    return to\n\nclass Box:\n    def search(self, q):\n        return q\n\ndef _hidden():\n    pass\n"
     for module in ("mailtool", "searchtool"):

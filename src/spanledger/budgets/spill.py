@@ -1,4 +1,4 @@
-"""Settlements as lines of JSON: what could not be written to the ledger before the process ended, and how it is read back."""
+"""Records as lines of JSON: what could not be written to the ledger before the process ended, and how it is read back."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spanledger.model import Activity, Cost, CostStatus, Entry, Hold, State, Unit, Usage
+from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, Execution, Hold, State, Unit, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from spanledger.ledger.ledger import Ledger, Standing
 
 log = logging.getLogger("spanledger")
 
@@ -26,19 +28,61 @@ class Settlement(NamedTuple):
     entry: Entry
     charges: Sequence[Hold]
 
+    def write(self, ledger: Ledger) -> list[Standing]:
+        """Settles."""
+        return ledger.settle(self.entry, self.charges)
 
-def encode(settlement: Settlement) -> str:
-    """One line of JSON."""
-    return json.dumps({"entry": settlement.entry, "charges": settlement.charges}, default=_plain, separators=(",", ":"))
+
+class StepEnd(NamedTuple):
+    """What ``Ledger.end_step`` is to be called with."""
+
+    execution: str
+    step: str
+    attempt: int
+    ok: bool
+
+    def write(self, ledger: Ledger) -> None:
+        """Ends the attempt."""
+        ledger.end_step(self.execution, self.step, self.attempt, ok=self.ok)
 
 
-def decode(line: str | bytes) -> Settlement:
-    """The settlement of one line.
+class RunEnd(NamedTuple):
+    """What ``Ledger.end_execution`` is to be called with."""
+
+    run: Execution
+
+    def write(self, ledger: Ledger) -> None:
+        """Ends the run."""
+        ledger.end_execution(self.run)
+
+
+Record = Settlement | StepEnd | RunEnd
+"""What is to be written to the ledger. Written twice, it changes nothing the second time."""
+
+
+def encode(record: Record) -> str:
+    """One line of JSON: an object with the record's fields by their names."""
+    return json.dumps(record._asdict(), default=_plain, separators=(",", ":"))
+
+
+def decode(line: str | bytes) -> Record:
+    """The record of one line.
 
     Raises:
         ValueError, KeyError, TypeError: the line is not what ``encode`` writes.
     """
     record = json.loads(line)
+    if "run" in record:
+        return RunEnd(_to_execution(record["run"]))
+    return StepEnd(**record) if "step" in record else _to_settlement(record)
+
+
+def _to_execution(raw: dict[str, Any]) -> Execution:
+    totals = {activity: ActivityTotal(*numbers) for activity, numbers in raw["totals"].items()}
+    return Execution(**{**raw, "totals": totals})
+
+
+def _to_settlement(record: dict[str, Any]) -> Settlement:
     raw = record["entry"]
     usage = Usage(**{**raw["usage"], "state": State(raw["usage"]["state"])})
     cost = Cost(**{**raw["cost"], "status": CostStatus(raw["cost"]["status"])})
@@ -74,43 +118,43 @@ class Folder:
         except OSError:
             self._stuck.add(path)
             aside = path
-        log.error("calls left by an ended process cannot be settled (%r); they stay in %s", error, aside)
+        log.error("what an ended process left cannot be written to the ledger (%r); it stays in %s", error, aside)
 
-    def write(self, settlements: Sequence[Settlement]) -> None:
-        """Writes a file, whole or not at all; if that fails, each settlement goes to the log."""
-        if settlements and not self._written(settlements):
-            write_to_log(settlements)
+    def write(self, records: Sequence[Record]) -> None:
+        """Writes a file, whole or not at all; if that fails, each record goes to the log."""
+        if records and not self._written(records):
+            write_to_log(records)
 
-    def _written(self, settlements: Sequence[Settlement]) -> bool:
+    def _written(self, records: Sequence[Record]) -> bool:
         if self._path is None:
             return False
         try:
-            self._write(self._path, settlements)
+            self._write(self._path, records)
         except OSError as error:
-            log.error("cannot write unsettled calls to %s (%s); they follow in the log", self._path, error.strerror)
+            log.error("cannot write what is not in the ledger to %s (%s); it follows in the log", self._path, error.strerror)
             return False
         return True
 
-    def _write(self, folder: Path, settlements: Sequence[Settlement]) -> None:
+    def _write(self, folder: Path, records: Sequence[Record]) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The time keeps a later process with the same pid from replacing the file; the rename, a reader from seeing half of it.
         path = folder / f"{self._prefix}-{os.getpid()}-{time.time_ns()}.jsonl"
         unfinished = path.with_suffix(".tmp")
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.writelines(encode(settlement) + "\n" for settlement in settlements)
+            file.writelines(encode(record) + "\n" for record in records)
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
 
 
-def write_to_log(settlements: Iterable[Settlement]) -> None:
-    """The last resort: each settlement as a CRITICAL log record with its line of JSON, so that nothing is lost silently."""
-    for settlement in settlements:
-        log.critical("not in the ledger: %s", encode(settlement))
+def write_to_log(records: Iterable[Record]) -> None:
+    """The last resort: each record as a CRITICAL log record with its line of JSON, so that nothing is lost silently."""
+    for record in records:
+        log.critical("not in the ledger: %s", encode(record))
 
 
-def read(path: Path) -> Iterator[Settlement]:
-    """The settlements of a spill file. A line that cannot be read goes to the log.
+def read(path: Path) -> Iterator[Record]:
+    """The records of a spill file. A line that cannot be read goes to the log.
 
     Raises:
         OSError: the file cannot be read.
@@ -118,9 +162,9 @@ def read(path: Path) -> Iterator[Settlement]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                settlement = decode(line)
+                record = decode(line)
             except (ValueError, KeyError, TypeError):
                 text = line.decode(errors="backslashreplace").rstrip()
                 log.critical("not in the ledger, and %s:%d cannot be read: %s", path, number, text)
             else:
-                yield settlement
+                yield record

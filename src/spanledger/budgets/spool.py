@@ -1,7 +1,8 @@
-"""The one background thread of the budgets: settles what could not be settled at once, keeps leases alive, sweeps dead ones.
+"""The one background thread of the budgets: writes what could not be written at once (settlements, ends of steps and of workflow
+runs), keeps leases alive, sweeps dead ones.
 
-The order of settlements is kept. Memory is bounded: over ``bound`` waiting settlements (about 2 kB each) the oldest go to the log
-as JSON. A forked child starts with an empty spool and a thread of its own; the parent settles what it queued.
+The order of records is kept. Memory is bounded: over ``bound`` waiting records (about 2 kB each) the oldest go to the log as JSON.
+A forked child starts with an empty spool and a thread of its own; the parent writes what it queued.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import TYPE_CHECKING
 
 from spanledger import queues
 from spanledger.budgets import spill
-from spanledger.budgets.spill import Settlement
+from spanledger.budgets.spill import Record, Settlement
 from spanledger.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from spanledger.budgets.spill import RunEnd, StepEnd
     from spanledger.ledger.ledger import Ledger, Standing
     from spanledger.model import Entry, Hold
 
@@ -36,15 +38,15 @@ _GRACE = 0.5
 
 
 class Spool:
-    """Queues settlements and watches over leases. All methods may be called from any thread, but only ``put`` from a finaliser.
+    """Queues records for the ledger and watches over leases. All methods may be called from any thread, but only ``put`` from a finaliser.
 
     Args:
-        ledger: where settlements go.
+        ledger: where records go.
         state_dir: where a spill file is written at exit, and where those of ended processes are found. None, or a ledger that
             ends with the process: the log takes what is left.
         ledger_url: tells the spill files of this ledger from those of others in the same folder.
         lease_seconds: leases of calls under way are renewed, and expired ones swept, three times in this time.
-        bound: how many settlements may wait in memory.
+        bound: how many records may wait in memory.
         clock: seconds since the epoch, for the ledger; waiting uses the monotonic clock.
     """
 
@@ -67,7 +69,7 @@ class Spool:
 
     def forget(self) -> None:
         """Becomes empty, with no thread: in a forked child, where the thread is missing and any lock may be held."""
-        self.inbox: queue.SimpleQueue[Settlement | threading.Event | None] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Record | threading.Event | None] = queue.SimpleQueue()
         self.leases: set[str] = set()
         self._worker: _Worker | None = None
         self._starting = threading.Lock()
@@ -75,6 +77,28 @@ class Spool:
     def put(self, entry: Entry, charges: Sequence[Hold]) -> None:
         """Queues a settlement. Safe in a finaliser: ``SimpleQueue.put`` is reentrant, and nothing else happens here."""
         self.inbox.put(Settlement(entry, charges))
+
+    def end(self, record: StepEnd | RunEnd) -> None:
+        """Writes the end of a step's attempt or of a run; what the ledger does not take is queued, and so is what comes behind that.
+
+        Raises:
+            Exception: what is wrong with the ledger other than that it cannot be reached; the record is queued nevertheless.
+        """
+        written = False
+        try:
+            if not self._is_behind():
+                record.write(self.ledger)
+                written = True
+        except LedgerError:
+            pass  # the thread meets it too, and says so
+        finally:
+            if not written:
+                self.inbox.put(record)
+                self.start()
+
+    def _is_behind(self) -> bool:
+        worker = self._worker
+        return not self.inbox.empty() or (worker is not None and bool(worker.waiting))
 
     def track(self, entry_id: str) -> None:
         """Renews this call's lease until ``untrack``; starts the thread."""
@@ -99,7 +123,7 @@ class Spool:
                 self._worker = worker
 
     def flush(self, timeout: float) -> bool:
-        """Waits until all that was queued before is settled, trying at once; False if that took longer than ``timeout`` seconds."""
+        """Waits until all that was queued before is written, trying at once; False if that took longer than ``timeout`` seconds."""
         if self._worker is None and self.inbox.empty():
             return True
         done = threading.Event()
@@ -108,7 +132,7 @@ class Spool:
         return self._worker is not None and done.wait(timeout)
 
     def close(self, timeout: float) -> None:
-        """Settles what is queued; what the ledger has not taken after ``timeout`` seconds goes to a spill file, else to the log.
+        """Writes what is queued; what the ledger has not taken after ``timeout`` seconds goes to a spill file, else to the log.
 
         Leases of calls under way are no longer renewed. A closed spool can be used again; it starts anew.
         """
@@ -116,26 +140,25 @@ class Spool:
         self.flush(timeout)
         with self._starting:
             worker, self._worker = self._worker, None
-        left: list[Settlement] = []
+        left: list[Record | threading.Event | None] = []
         if worker is not None:
             worker.stopping = True
             self.inbox.put(None)
             worker.join(max(_GRACE, ends - time.monotonic()))
-            # A worker that still hangs in the ledger may settle its first one after all: settling twice changes nothing.
-            left = [item for item in list(worker.waiting) if isinstance(item, Settlement)]
-        left += [item for item in drain(self.inbox) if isinstance(item, Settlement)]
-        self.spills.write(left)
+            left += worker.waiting  # one that still hangs in the ledger may write its first after all, which changes nothing
+        left += drain(self.inbox)
+        self.spills.write([item for item in left if isinstance(item, Record)])
 
     def replay(self, path: Path) -> int:
-        """Settles the calls of a spill file and removes it; returns how many. Those that are settled already stay as they are.
+        """Writes the records of a spill file to the ledger and removes it; returns how many. Those that are there stay as they are.
 
         Raises:
             LedgerError: the ledger cannot be reached; the file stays.
             OSError: the file cannot be read or removed.
         """
         count = 0
-        for entry, charges in spill.read(path):
-            self.ledger.settle(entry, charges)
+        for record in spill.read(path):
+            record.write(self.ledger)
             count += 1
         path.unlink(missing_ok=True)
         return count
@@ -147,7 +170,7 @@ class _Worker(threading.Thread):
     def __init__(self, spool: Spool) -> None:
         super().__init__(name="spanledger-spool", daemon=True)
         self.stopping = False
-        self.waiting: deque[Settlement | threading.Event] = deque()
+        self.waiting: deque[Record | threading.Event] = deque()
         self._spool, self._ledger = spool, spool.ledger
 
     def run(self) -> None:
@@ -158,7 +181,7 @@ class _Worker(threading.Thread):
             if self._receive(due - time.monotonic()):
                 retry_at = 0.0
             if self.waiting and time.monotonic() >= retry_at:
-                pause = 0.0 if self._settle_waiting(quiet=pause > 0) else min(max(2 * pause, _FIRST_PAUSE), _LAST_PAUSE)
+                pause = 0.0 if self._write_waiting(quiet=pause > 0) else min(max(2 * pause, _FIRST_PAUSE), _LAST_PAUSE)
                 retry_at = time.monotonic() + pause
             if not self.stopping and time.monotonic() >= tend_at:
                 self._tend()
@@ -170,45 +193,49 @@ class _Worker(threading.Thread):
         self.waiting.extend(item for item in items if item is not None)
         while len(self.waiting) > self._spool.bound:
             oldest = self.waiting.popleft()
-            if isinstance(oldest, Settlement):
+            if isinstance(oldest, Record):
                 self._give_up(oldest)
             else:
                 oldest.set()
         return any(isinstance(item, threading.Event) for item in items)
 
-    def _settle_waiting(self, *, quiet: bool) -> bool:
-        """Settles in order; False if the ledger cannot be reached."""
+    def _write_waiting(self, *, quiet: bool) -> bool:
+        """Writes in order; False if the ledger cannot be reached."""
         while self.waiting and not self.stopping:
             first = self.waiting[0]
-            if isinstance(first, Settlement):
+            if isinstance(first, Record):
                 try:
-                    self._settle(first)
+                    self._write(first)
                 except LedgerError as error:
                     if not quiet:
-                        log.warning("the ledger cannot be reached (%s); %d settlements wait", error, len(self.waiting))
+                        log.warning("the ledger cannot be reached (%s); %d records wait", error, len(self.waiting))
                     return False
                 except Exception:
-                    log.exception("a settlement cannot be written")
+                    log.exception("a record cannot be written")
                     self._give_up(first)
             else:
                 first.set()
             self.waiting.popleft()
         return True
 
-    def _settle(self, settlement: Settlement) -> None:
-        standings = self._ledger.settle(settlement.entry, settlement.charges)
-        self._spool.untrack(settlement.entry.id)
-        self._spool.settled(settlement.entry, standings)
+    def _write(self, record: Record) -> None:
+        if not isinstance(record, Settlement):
+            record.write(self._ledger)
+            return
+        standings = record.write(self._ledger)
+        self._spool.untrack(record.entry.id)
+        self._spool.settled(record.entry, standings)
 
-    def _give_up(self, settlement: Settlement) -> None:
-        self._spool.untrack(settlement.entry.id)
-        spill.write_to_log([settlement])
+    def _give_up(self, record: Record) -> None:
+        if isinstance(record, Settlement):
+            self._spool.untrack(record.entry.id)
+        spill.write_to_log([record])
 
     def _tend(self) -> None:
-        """Settles what ended processes left, renews our leases and then sweeps: in this order, so that neither what was spilled
+        """Writes what ended processes left, renews our leases and then sweeps: in this order, so that neither what was spilled
         nor our own calls are swept when the ledger has been away for longer than a lease."""
         try:
-            self._settle_left()
+            self._write_left()
             now = self._spool.clock()
             self._ledger.renew(list(self._spool.leases), now + self._spool.lease_seconds)
             swept = self._ledger.sweep(now)
@@ -219,11 +246,11 @@ class _Worker(threading.Thread):
         except Exception:
             log.exception("cannot tend the ledger's leases")
 
-    def _settle_left(self) -> None:
-        """What ended processes left. A file that cannot be settled must not keep us from the rest."""
+    def _write_left(self) -> None:
+        """What ended processes left. A file that cannot be written must not keep us from the rest."""
         for path in self._spool.spills.files():
             try:
-                log.warning("settled %d calls left by an ended process in %s", self._spool.replay(path), path)
+                log.warning("wrote %d records left by an ended process in %s", self._spool.replay(path), path)
             except LedgerError:
                 raise
             except FileNotFoundError:  # another process was faster
@@ -232,9 +259,9 @@ class _Worker(threading.Thread):
                 self._spool.spills.put_aside(path, error)
 
 
-def drain(inbox: queue.SimpleQueue[Settlement | threading.Event | None], seconds: float = 0.0) -> list[Settlement | threading.Event | None]:
+def drain(inbox: queue.SimpleQueue[Record | threading.Event | None], seconds: float = 0.0) -> list[Record | threading.Event | None]:
     """All that is in the queue, waiting up to ``seconds`` for the first."""
-    items: list[Settlement | threading.Event | None] = []
+    items: list[Record | threading.Event | None] = []
     try:
         items.append(inbox.get(timeout=seconds) if seconds else inbox.get_nowait())
         while True:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spanledger.commands.common import Commands, json_option, ledger_option, open_books, print_json, print_view, settings_for
+from spanledger.commands.common import (
+    Commands,
+    books_to_read,
+    json_option,
+    ledger_option,
+    open_books,
+    print_json,
+    print_view,
+    settings_for,
+)
 
 if TYPE_CHECKING:
     from threading import Event
@@ -75,7 +84,7 @@ def list_(since: str | None, url: str | None, as_json: bool) -> None:
 
     settings = settings_for(url)
     start = moment("--since", since, settings.timezone, dt.datetime.now(dt.UTC)) if since else None
-    with open_books(settings) as ledger:
+    with books_to_read(settings) as ledger:
         records = [record for record in ledger.audit() if start is None or record.time >= start]
     if as_json:
         print_json(views.records_json(records))
@@ -95,7 +104,7 @@ def verify(noted: str | None, url: str | None, as_json: bool) -> None:
     from spanledger.audit.verify import verify as follow  # noqa: PLC0415
 
     settings = settings_for(url)
-    with open_books(settings) as ledger:
+    with books_to_read(settings) as ledger:
         verdict = follow(ledger.audit(), noted)
     if as_json:
         print_json(views.verdict_json(verdict))

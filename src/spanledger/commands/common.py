@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from spanledger.errors import ConfigurationError, SpanledgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -70,9 +71,41 @@ def print_json(value: Any) -> None:
 
 
 @contextmanager
+def books_to_read(settings: Settings, *, must_exist: bool = False) -> Iterator[Ledger]:
+    """The ledger, for reading: creates no file and writes into none, so that whoever may read the books can look at them.
+
+    Empty books stand for a file that is not there yet, unless ``must_exist`` or ``--ledger`` named it. Raises ConfigurationError then.
+    """
+    from spanledger.ledger.memory import MemoryLedger  # noqa: PLC0415  # only commands that read the books need these
+    from spanledger.ledger.open import sqlite_path  # noqa: PLC0415
+    from spanledger.ledger.place import is_there  # noqa: PLC0415
+    from spanledger.ledger.sqlite import SqliteLedger  # noqa: PLC0415
+
+    path = sqlite_path(settings.ledger_url)
+    if path is None:
+        with open_books(settings) as ledger:
+            yield ledger
+    elif is_there(path):
+        with closing(SqliteLedger(path)) as ledger:
+            yield ledger
+    elif must_exist or settings.sources["ledger"] == "--ledger":
+        raise no_such_ledger(settings, path)
+    else:
+        yield MemoryLedger()
+
+
+def no_such_ledger(settings: Settings, path: Path) -> ConfigurationError:
+    """What to say of a ledger file that is not there, and of who named it."""
+    named_by = settings.sources["ledger"]
+    return ConfigurationError(
+        named_by if named_by == "--ledger" else LEDGER, f"there is no file {path}", "the ledger of a program that has run with Spanledger"
+    )
+
+
+@contextmanager
 def open_books(settings: Settings) -> Iterator[Ledger]:
-    """The ledger, for reading. Raises ConfigurationError if there is nothing that another process could have written to."""
-    from spanledger.ledger.open import open_ledger  # noqa: PLC0415  # only commands that read the books need it
+    """The ledger, for writing too: its file is created. Raises ConfigurationError if no other process could read what is written."""
+    from spanledger.ledger.open import open_ledger  # noqa: PLC0415  # only commands that open the books need it
 
     if settings.ledger_url.startswith("memory:"):
         expected = "a ledger that outlives its process, such as sqlite:////var/lib/myapp/ledger.db"

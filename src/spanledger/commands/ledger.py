@@ -7,7 +7,7 @@ import threading
 
 import click
 
-from spanledger.commands.common import Commands, Failure, ledger_option, open_books, settings_for
+from spanledger.commands.common import Commands, Failure, books_to_read, ledger_option, settings_for
 
 
 @click.group(cls=Commands)
@@ -28,7 +28,7 @@ def export(interval: float, once: bool, url: str | None) -> None:
     from spanledger.ledger_exporter import LedgerExporter  # noqa: PLC0415  # the SDK takes 100 ms
 
     settings = settings_for(url)
-    with open_books(settings) as books:
+    with books_to_read(settings, must_exist=True) as books:
         exporter = LedgerExporter(books, settings)
         try:
             if not once:

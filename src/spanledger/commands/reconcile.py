@@ -6,13 +6,14 @@ import datetime as dt
 import os
 import re
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from spanledger.commands.common import json_option, ledger_option, open_books, print_view, settings_for
+from spanledger.commands.common import books_to_read, json_option, ledger_option, print_view, settings_for
 from spanledger.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from spanledger.reconcile.run import Progress, Sources
     from spanledger.settings import Settings
 
+_ARRIVE_SECONDS = 600.0
+"""An entry's time is the call's beginning. Most clients give up after ten minutes, and spans take some seconds behind the end."""
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?)\s*(%?)\s*")
 
 
@@ -39,7 +42,9 @@ def _share(_context: click.Context, _option: click.Parameter, text: str) -> floa
 @click.command()
 @click.option("--execution", metavar="ID", help="Only this run of a workflow; compares what the run added up itself, too.")
 @click.option("--since", metavar="WHEN", help="Calls that started then or later: today, yesterday, 7d, 24h, 2026-01-31, 2026-01-31T12:00.")
-@click.option("--until", metavar="WHEN", help="Calls that started before then.")
+@click.option(
+    "--until", metavar="WHEN", help="Calls that started before then. Default: all, but of the last ten minutes only what is on both sides."
+)
 @click.option(
     "--spans", "places", multiple=True, metavar="PATH", type=click.Path(path_type=Path),
     help="A file of the collector's file exporter (OTLP JSON, plain, gzip or zstd), or a directory with such files; may be repeated. "
@@ -73,7 +78,8 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
 ) -> None:
     """Compare the ledger with the spans, entry by entry, and say what differs and why.
 
-    Spans arrive later than entries: while programs run, end the window some minutes ago (--until 10m).
+    Spans arrive later than entries, so a call of the last ten minutes that only one side has is left out, and the output says how many
+    there are. --until now compares those, too: right after a program has ended, for instance.
 
     Exit code 0: they agree. 1: they differ. 2: there was nothing to compare, or it could not be read.
     """
@@ -83,9 +89,9 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
 
     settings = settings_for(url)
     selection = _selection(settings, execution, since, until)
-    with open_books(settings) as ledger:
+    with books_to_read(settings, must_exist=True) as ledger:
         sources = _sources(settings, ledger, places, selection)
-        with Reconciliation(sources, selection, workers=min(2, os.cpu_count() or 1)) as work:
+        with Reconciliation(sources, selection, workers=min(2, os.cpu_count() or 1), arriving=_arriving(selection)) as work:
             with _progress() as progress:
                 result = work.result(progress)
             agrees = result.agrees(tolerance)
@@ -113,6 +119,12 @@ def _selection(settings: Settings, execution: str | None, since: str | None, unt
     return Selection(start, end, execution)
 
 
+def _arriving(selection: Selection) -> float:
+    """From when on calls may still be on their way. Who names an end, or one run, wants to know of every call."""
+    named = selection.until is not None or selection.execution is not None
+    return float("inf") if named else time.time() - _ARRIVE_SECONDS
+
+
 def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selection: Selection) -> Sources:
     from spanledger.budgets.spill import Folder  # noqa: PLC0415
     from spanledger.ledger.facts import has_spans  # noqa: PLC0415
@@ -128,8 +140,8 @@ def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selecti
     table, kept = sqlite_path(settings.ledger_url), default_directory() / "spans"
     if table is not None and selection.execution is not None and has_spans(table, selection.execution):
         return sources._replace(table=table)
-    if kept.is_dir() and (found := files.in_directory(kept, selection.since)):
-        return sources._replace(files=found)
+    if kept.is_dir() and (found := files.in_directory(kept, selection.since)) and any(path.stat().st_size for path in found):
+        return sources._replace(files=found)  # a gateway to which nobody has sent has an empty file
     if table is None:
         option = "--spans"
         raise ConfigurationError(option, f"there are no span files in {kept}", "where the collector's file exporter writes")

@@ -62,7 +62,7 @@ class Ledger(Protocol):
         """
 
     def end_execution(self, execution: Execution) -> None:
-        """Records a workflow run; a second record of the same id replaces the first."""
+        """Records a workflow run. Of two records with the same id the one that ended last stays, whichever arrives first."""
 
     def find_response(self, response_id: str) -> Entry | None:
         """The newest entry with this provider response id."""

@@ -119,7 +119,8 @@ class MemoryLedger:
     def end_execution(self, execution: Execution) -> None:
         """See ``Ledger.end_execution``."""
         with self._lock:
-            self._executions[execution.id] = execution
+            there = self._executions.get(execution.id, execution)
+            self._executions[execution.id] = execution if execution.ended >= there.ended else there
             if len(self._executions) > self._most:
                 self._executions.popitem(last=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -32,23 +33,48 @@ def identity(path: Path) -> Identity | None:
     return status.st_dev, status.st_ino
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file; taken for granted where nobody may look, because opening it then says why."""
+    try:
+        return identity(path) is not None
+    except OSError:
+        return True
+
+
 def create_private(path: Path) -> None:
     """Creates the file, readable by its owner only, and the directories above it. SQLite gives its side files the mode of the main file.
 
     Nothing is opened that exists: closing it would drop the locks which SQLite holds on it in this process
     (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
     """
-    if path.exists():
-        return
     try:
+        if path.exists():
+            return
         _create_directories(path.parent)
         with _alone_in(path.parent) as alone, suppress(FileExistsError):
             if alone and not path.exists():
                 _remove_side_files(path)
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
-        msg = f"the ledger {path} cannot be created: {error.strerror}; choose a path in a directory that can be written"
-        raise LedgerError(msg) from error
+        raise _cannot_create(path, error) from error
+
+
+def check_creatable(path: Path) -> None:
+    """Tries whether the file could be created, and leaves nothing behind. Raises LedgerError.
+
+    Permissions do not tell: a file system may be read-only, and root may do anything. The file itself is not tried: another process may
+    take it for its ledger before it is gone.
+    """
+    try:
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.TemporaryDirectory(prefix=".spanledger-", dir=there):
+            pass
+    except OSError as error:
+        raise _cannot_create(path, error) from error
+
+
+def _cannot_create(path: Path, error: OSError) -> LedgerError:
+    return LedgerError(f"the ledger {path} cannot be created: {error.strerror}; choose a path in a directory that can be written")
 
 
 def _remove_side_files(path: Path) -> None:

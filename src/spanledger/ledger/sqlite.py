@@ -31,7 +31,10 @@ _REPLACE_ENTRY = f"UPDATE entry SET ({_NAMES}) = ({rows.marks(len(rows.COLUMNS) 
 _ID, _EXECUTION, _STEP, _ATTEMPT, _STATE, _SUPERSEDED = map(
     rows.COLUMNS.index, ("id", "execution", "step", "attempt", "usage_state", "superseded")
 )
-_PUT_EXECUTION = f"INSERT OR REPLACE INTO execution VALUES ({rows.marks(8)})"  # noqa: S608  # constants
+_PUT_EXECUTION = f"""INSERT INTO execution VALUES ({rows.marks(8)}) ON CONFLICT (id) DO UPDATE SET
+    (workflow, started, ended, status, keys, totals, error)
+    = (excluded.workflow, excluded.started, excluded.ended, excluded.status, excluded.keys, excluded.totals, excluded.error)
+    WHERE excluded.ended >= execution.ended"""  # noqa: S608  # constants
 _SWEPT_AT_ONCE = 200
 """Expired leases settled in one transaction; other processes get their turn in between."""
 

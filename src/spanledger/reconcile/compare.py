@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FROM, _TO = Fact._fields.index("activity"), Fact._fields.index("plugin") + 1
 _TOKENS_FROM = Fact._fields.index("input")
-_TIME, _SERVICE, _CORRECTION = map(Fact._fields.index, ("time", "service", "correction"))
+_TIME, _SERVICE, _CORRECTION, _SWEPT = map(Fact._fields.index, ("time", "service", "correction", "swept"))
 _TRUST = {State.EXACT.value: 0, State.ESTIMATED.value: 1, State.UNKNOWN.value: 2}
 
 
@@ -69,6 +69,10 @@ class Comparison:
     """What came of comparing."""
 
     differences: Differences
+    arriving: float = float("inf")
+    """A call that began then or later and that only one side has is no difference: the other side may still be on its way."""
+    pending: int = 0
+    """How many such calls there are. They are in no sum."""
     ledger: Sums = field(default_factory=Sums)
     spans: Sums = field(default_factory=Sums)
     """Every span once; a correction in the place of what it corrects."""
@@ -105,6 +109,9 @@ def compare(entries: Path, spans: Path, selection: Selection, known: Known, comp
 
 def _entry(comparison: Comparison, row: FactRow, spans: Sequence[FactRow]) -> None:
     comparison.entries += 1
+    if not spans and row[_TIME] >= comparison.arriving and not row[_SWEPT]:
+        comparison.pending += 1
+        return
     _note(comparison.entry_services, row, met=bool(spans))
     if len(spans) == 1 and row[_FROM:_TO] == spans[0][_FROM:_TO] and not spans[0][_CORRECTION]:
         _note(comparison.span_services, spans[0], met=True)
@@ -126,6 +133,9 @@ def _only_spans(
     elsewhere = known(set(orphans)) if orphans and selection != Selection() else set()
     for id_, rows in orphans.items():
         if id_ in elsewhere:
+            continue
+        if min(row[_TIME] for row in rows) >= comparison.arriving:
+            comparison.pending += 1
             continue
         one = Difference(id_, (), None, _distinct(comparison, rows), len(rows))
         one.kinds = _kinds(one, _add_spans(comparison, one.spans, met=False))

@@ -84,6 +84,7 @@ def summary_json(result: Result, tolerance: float) -> dict[str, Any]:
         "agrees": result.agrees(tolerance),
         "tolerance": tolerance,
         "selection": selection._asdict(),
+        "pending": result.comparison.pending,
         "sources": {
             "ledger": {"where": result.ledger, "entries": result.comparison.entries},
             "spans": {

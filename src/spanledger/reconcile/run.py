@@ -70,10 +70,11 @@ class Reconciliation:
         sources: both sides.
         selection: which calls.
         workers: how many processes may read span files.
+        arriving: calls that began then or later may be on their way to one side; see ``Comparison``.
     """
 
-    def __init__(self, sources: Sources, selection: Selection, *, workers: int = 2) -> None:
-        self._sources, self._selection, self._workers = sources, selection, workers
+    def __init__(self, sources: Sources, selection: Selection, *, workers: int = 2, arriving: float = float("inf")) -> None:
+        self._sources, self._selection, self._workers, self._arriving = sources, selection, workers, arriving
         self._progress: Progress = silent
         self._folder = Path()
         self._differences: Differences | None = None
@@ -141,7 +142,7 @@ class Reconciliation:
         into.flush()
 
     def _compare(self, entries: Path, spans: Path, into: Differences) -> Comparison:
-        comparison = Comparison(into)
+        comparison = Comparison(into, self._arriving)
         for _ in compare(entries, spans, self._selection, self._known, comparison):
             self._progress("comparison", 1, buckets.COUNT)
         return comparison
@@ -175,7 +176,8 @@ class Reconciliation:
 
     def _spilled(self) -> frozenset[str]:
         spills = self._sources.spills
-        return frozenset(waiting.entry.id for path in (spills.files() if spills else ()) for waiting in spill.read(path))
+        waiting = (record for path in (spills.files() if spills else ()) for record in spill.read(path))
+        return frozenset(record.entry.id for record in waiting if isinstance(record, spill.Settlement))
 
     def _run(self) -> ExecutionResult | None:
         if self._selection.execution is None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from spanledger.ledger.facts import Fact
+    from spanledger.reconcile.compare import Comparison
     from spanledger.reconcile.difference import Difference
     from spanledger.reconcile.execution import ExecutionResult
     from spanledger.reconcile.reading import Reading
@@ -29,7 +30,7 @@ _NANO = 1_000_000_000
 
 def result_view(result: Result, tolerance: float, show: int) -> RenderableType:
     """Verdict, sums, what differs and why, and the first ``show`` entries."""
-    parts: list[RenderableType] = [_verdict(result, tolerance), _sums("spans", result.lines)]
+    parts: list[RenderableType] = [_verdict(result, tolerance), *_pending(result.comparison), _sums("spans", result.lines)]
     if result.repeated:
         head = Text("Spans that arrived twice are counted once above. As they were delivered:")
         parts.append(Group(head, _delivered(result.repeated)))
@@ -50,6 +51,15 @@ def _verdict(result: Result, tolerance: float) -> Text:
         return Text.assemble(("Ledger and spans differ", "bold red"), f" in {disagreeing:,} entries. {sides}")
     within = f", within {tolerance:.4g} of the ledger's sums ({disagreeing:,} entries differ)" if disagreeing else ""
     return Text.assemble(("Ledger and spans agree", "bold green"), f"{within}. {sides}")
+
+
+def _pending(comparison: Comparison) -> list[RenderableType]:
+    if not comparison.pending:
+        return []
+    since = moment(comparison.arriving)
+    return [
+        Text(f"{comparison.pending:,} calls from {since} on are on one side only, and may be on their way to the other: they are left out.")
+    ]
 
 
 def _places(places: Sequence[str]) -> str:

@@ -90,12 +90,14 @@ def money_json(nano: int | None) -> dict[str, Any]:
 
 
 def moment(option: str, text: str, zone: dt.tzinfo, now: dt.datetime) -> float:
-    """Reads a point in time: ``today``, ``yesterday``, ``7d`` (also m, h, w: that long ago), or an ISO date or time in ``zone``.
+    """Reads a point in time: ``now``, ``today``, ``yesterday``, ``7d`` (also m, h, w: that long ago), or an ISO date or time in ``zone``.
 
     Returns seconds since the epoch. Raises ConfigurationError, naming ``option``.
     """
     midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     word = text.strip().lower()
+    if word == "now":
+        return now.timestamp()
     if word in ("today", "yesterday"):
         return (midnight - dt.timedelta(days=word == "yesterday")).timestamp()
     try:
@@ -103,6 +105,6 @@ def moment(option: str, text: str, zone: dt.tzinfo, now: dt.datetime) -> float:
             return (now - dt.timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
         point = dt.datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
-        expected = "today, yesterday, a time span such as 24h or 7d, or a date such as 2026-01-31 or 2026-01-31T12:00"
+        expected = "now, today, yesterday, a time span such as 24h or 7d, or a date such as 2026-01-31 or 2026-01-31T12:00"
         raise ConfigurationError(option, f"cannot read {text!r}", expected) from None
     return (point if point.tzinfo else point.replace(tzinfo=zone)).timestamp()

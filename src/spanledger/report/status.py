@@ -14,12 +14,14 @@ from rich.text import Text
 
 from spanledger.budgets.rule import describe, parse_all
 from spanledger.errors import ConfigurationError, LedgerError
-from spanledger.ledger.open import open_ledger
+from spanledger.ledger.open import open_ledger, sqlite_path
+from spanledger.ledger.place import check_creatable, is_there
 from spanledger.pricing.book import PriceBook
 from spanledger.settings import BUDGET_PREFIX, VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -52,7 +54,7 @@ class Status:
 
 
 def gather(settings: Settings, installed: Mapping[str, Any], now: float) -> Status:
-    """Looks at everything once. Nothing is changed, except that a ledger that did not exist yet is created.
+    """Looks at everything once. Nothing is changed.
 
     Args:
         settings: what is in force.
@@ -88,6 +90,9 @@ def _ledger(settings: Settings, now: float) -> Check:
     url = without_password(settings.ledger_url)
     problems: list[str] = []
     try:
+        path = sqlite_path(settings.ledger_url)
+        if path is not None and not is_there(path):
+            return _no_ledger_yet(settings, path)
         ledger = open_ledger(settings.ledger_url, on_problem=problems.append)
         accounts, leases = len(ledger.balances(now)), ledger.open_leases()
         calls = sum(total.calls for total in ledger.totals())
@@ -97,6 +102,15 @@ def _ledger(settings: Settings, now: float) -> Check:
     if problems:
         return Check("ledger", ok=False, text=f"{url}: {problems[0]}", fix=_LEDGER_FIX)
     return Check("ledger", ok=True, text=f"{url}: {calls:,} calls in the books, {accounts:,} budget accounts, {leases:,} calls under way")
+
+
+def _no_ledger_yet(settings: Settings, path: Path) -> Check:
+    if settings.sources["ledger"] == "--ledger":
+        return Check(
+            "ledger", ok=False, text=f"--ledger: there is no file {path}", fix="name the ledger of a program that has run with Spanledger"
+        )
+    check_creatable(path)
+    return Check("ledger", ok=True, text=f"{path}: not there yet; the first program that runs with Spanledger creates it")
 
 
 _LEDGER_FIX = "set SPANLEDGER_LEDGER to a place that can be written, as in sqlite:////var/lib/myapp/ledger.db"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+_APPENDED = ("spans/spans.jsonl", "logs/logs.jsonl")
+"""What ``gateway.yaml`` appends to."""
 _NAME_OF_DEFAULT = {port: name for name, port in Ports().as_dict().items()}
 
 
@@ -171,12 +173,25 @@ def healthy(service: Service, layout: Layout) -> bool:
 
 
 def render(source: Path, layout: Layout) -> None:
-    """Writes the configurations from ``source`` into the stack's directory; every default address becomes this stack's own."""
+    """Writes the configurations from ``source`` into the stack's directory; every default address becomes this stack's own.
+
+    Makes the gateway's files, too: it gives the mode 0644 to those that it makes itself, whatever the umask is, and leaves others theirs.
+    """
     for name in ("agent", "gateway", "jaeger", "prometheus", "alertmanager"):
         text = (source / f"{name}.yaml").read_text()
         private.write(layout.config / f"{name}.yaml", _addressed(text, layout))
     for rules in (source / "rules").glob("*.rules.yaml"):
         private.write(layout.config / "rules" / rules.name, rules.read_text())
+    for name in _APPENDED:
+        _keep_private(layout.directory / name)
+
+
+def _keep_private(file: Path) -> None:
+    """An empty file if there is none; those to which it was rotated, and which the gateway made, are closed to others as well."""
+    with open(file, "ab", opener=private.opener):
+        pass
+    for rotated in file.parent.glob(f"{file.stem}*{file.suffix}"):
+        rotated.chmod(0o600)
 
 
 def _addressed(text: str, layout: Layout) -> str:
