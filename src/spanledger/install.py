@@ -102,22 +102,17 @@ def instrument(
             _install(config, guard, (tracer_provider, meter_provider, logger_provider), adapters)
         except Exception as error:
             log.warning("spanledger could not be installed: %s; calls are not recorded and budgets not enforced", type(error).__name__)
-            uninstrument()
+            _uninstall()
             if config.debug:
                 raise
 
 
 def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], adapters: Sequence[Adapter]) -> None:
     global _installation  # noqa: PLW0603  # the process has one installation
-    protected = protection.protect(config, guard, *providers)
+    protected = protection.protect(config, guard, providers, _stop_content)
     protection.duplicates.inside_call = lambda context: current_call(context) is not None
-    if isinstance(providers[0] or trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        log.warning(
-            "no tracer provider is set: spans are not recorded, and what a provider that is set later exports is not redacted; "
-            "call set_tracer_provider() before spanledger.instrument()"
-        )
     if not protected and config.capture != "NO_CONTENT":
-        log.warning("content is not recorded: what these providers export cannot be redacted")
+        log.warning(_NO_CONTENT)
         config = dataclasses.replace(config, capture="NO_CONTENT")
     _installation = _build(config, guard, *providers)
     _installation.libraries += [Library(adapter.name, adapter) for adapter in adapters]
@@ -127,20 +122,36 @@ def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], ad
     atexit.register(_at_exit)
 
 
+_NO_CONTENT = "content is not recorded: what these providers export cannot be redacted"
+
+
+def _stop_content() -> None:
+    """A provider was set that cannot be redacted."""
+    runtime = active()
+    if runtime is not None and (runtime.capture_spans or runtime.capture_events):
+        log.warning(_NO_CONTENT)
+        runtime.capture_spans = runtime.capture_events = False
+
+
 def uninstrument() -> None:
     """Puts back exactly what was there, settles what is open and closes the ledger. Wrappers that somebody kept are inert from now on."""
-    global _installation
     with _lock:
-        installation, _installation = _installation, None
-        if installation is None:
-            return
-        patching.forget_wanted()
-        for patch in reversed(installation.patches):
-            if not patch.undo():
-                log.warning("%s was wrapped by somebody else since; our wrapper stays in place and does nothing", patch.name)
-        _shut_down(installation, "uninstrumented")
-        activate(None)
-        atexit.unregister(_at_exit)
+        _uninstall()
+        protection.release()
+
+
+def _uninstall() -> None:
+    global _installation
+    installation, _installation = _installation, None
+    if installation is None:
+        return
+    patching.forget_wanted()
+    for patch in reversed(installation.patches):
+        if not patch.undo():
+            log.warning("%s was wrapped by somebody else since; our wrapper stays in place and does nothing", patch.name)
+    _shut_down(installation, "uninstrumented")
+    activate(None)
+    atexit.unregister(_at_exit)
 
 
 def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Installation:

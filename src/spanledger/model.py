@@ -157,7 +157,8 @@ class Response:
         self.finish_reasons, self.text, self.output = [], [], output
 
 
-class Hold(NamedTuple):
+@dataclass(slots=True)
+class Hold:
     """An amount of one budget account that a call needs (reserve) or used (settle)."""
 
     account: str

@@ -1,48 +1,203 @@
-"""Puts the processors that redact in front of all others, before the first span; apart from the rest because it must start fast."""
+"""Puts the processors that redact in front of all others, in every provider; apart from the rest because it must start fast.
+
+Providers that exist are led when ``protect`` runs; those that are made or set later, by the program or by another vendor's package, when
+that happens: the SDK's constructors are patched. See docs/decisions/0014-every-provider.md.
+"""
 
 from __future__ import annotations
 
+import functools
+import logging
+import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
 
 from spanledger import __version__
+from spanledger.engine import patching
 from spanledger.redaction.redactor import Redactor
-from spanledger.telemetry import measurements, processor, semconv
+from spanledger.telemetry import leading, limits, measurements, semconv
 from spanledger.telemetry.foreign import Duplicates
 from spanledger.telemetry.metrics import Tally
+from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
     from spanledger.engine.guard import Guard
     from spanledger.settings import Settings
+
+log = logging.getLogger("spanledger")
 
 duplicates = Duplicates()
 _redactions = Tally()
 
 
-def protect(config: Settings, guard: Guard, tracer_provider: Any = None, meter_provider: Any = None, logger_provider: Any = None) -> bool:
-    """Redacts all that leaves through these providers (the global ones if not given) from now on; a later call replaces an earlier one.
+class _Signal(NamedTuple):
+    """Where the SDK makes the providers of one signal, and what makes one the process's own."""
 
-    Returns whether it really is all: a provider that is not the SDK's takes no processors.
+    sdk: str
+    made: tuple[str, ...]
+    """After these a provider must be led: it is new, or its list of processors was changed (a subclass may empty it)."""
+    setter: tuple[str, str]
+    current: Callable[[], Any]
+    lead: Callable[[_Protection, Any], bool]
+
+
+class _Protection:
+    """What leads providers. ``on_foreign``: see ``protect``."""
+
+    def __init__(self, config: Settings, guard: Guard, on_foreign: Callable[[], None]) -> None:
+        self._redactor = Redactor(config.redaction, config.redaction_key, _count)
+        self._on_error = partial(guard.caught, "redaction")
+        self._guard, self.on_foreign = guard, on_foreign
+        self.given: tuple[Any, ...] = ()
+        """Signals whose provider was given, so that it does not matter which one the process sets."""
+        self._span_processors = functools.cache(self._span_processor)  # one for all providers with the same limits
+        self._log_processors = functools.cache(self._log_processor)
+
+    def spans(self, provider: Any) -> bool:
+        lengths = limits.of_tracers(provider)
+        led = leading.lead_spans(provider, self._span_processors(lengths))
+        if led and lengths is not None:
+            limits.lift_tracers(provider, lengths)
+        return led
+
+    def logs(self, provider: Any) -> bool:
+        length = limits.of_loggers(provider)
+        led = leading.lead_logs(provider, self._log_processors(length))
+        if led and length is not None:
+            limits.lift_loggers(provider, length)
+        return led
+
+    def labels(self, provider: Any) -> bool:
+        return measurements.redact_metrics(provider, self._redactor, self._on_error)
+
+    def _span_processor(self, lengths: limits.Lengths | None) -> RedactingSpanProcessor:
+        kind = RedactingSpanProcessor if lengths is None else partial(limits.CuttingSpanProcessor, lengths)
+        return kind(self._redactor, on_error=self._on_error, before=duplicates.on_ending, on_start_hook=duplicates.on_start)
+
+    def _log_processor(self, length: int | None) -> RedactingLogProcessor:
+        kind = RedactingLogProcessor if length is None else partial(limits.CuttingLogProcessor, length)
+        return kind(self._redactor, on_error=self._on_error)
+
+    def lead(self, signal: _Signal, provider: Any) -> bool:
+        """Whether all that this provider exports is redacted from now on. The API's own exports nothing."""
+        if type(provider).__module__.startswith(_API):
+            return True
+        led = bool(self._guard.run("processors", signal.lead, self, provider))
+        if led:
+            self._guard.run("processors", _led[signal.sdk].add, provider)
+        return led
+
+
+_API = ("opentelemetry.trace", "opentelemetry._logs", "opentelemetry.metrics")
+_SPANS = _Signal(
+    "opentelemetry.sdk.trace", ("TracerProvider.__init__", "TracerProvider.add_span_processor"),
+    ("opentelemetry.trace", "_set_tracer_provider"), trace.get_tracer_provider, _Protection.spans,
+)  # fmt: skip
+_LOGS = _Signal(
+    "opentelemetry.sdk._logs", ("LoggerProvider.__init__", "LoggerProvider.add_log_record_processor"),
+    ("opentelemetry._logs._internal", "_set_logger_provider"), _logs.get_logger_provider, _Protection.logs,
+)  # fmt: skip
+_METRICS = _Signal(
+    "opentelemetry.sdk.metrics", ("MeterProvider.__init__",),
+    ("opentelemetry.metrics._internal", "_set_meter_provider"), metrics.get_meter_provider, _Protection.labels,
+)  # fmt: skip
+_SIGNALS = (_SPANS, _LOGS, _METRICS)
+
+_led: dict[str, weakref.WeakSet[Any]] = {signal.sdk: weakref.WeakSet() for signal in _SIGNALS}
+"""By signal, so that a later protection can replace an earlier one's processors."""
+_current: _Protection | None = None
+_patches: list[patching.Patch] = []
+
+
+def protect(
+    config: Settings, guard: Guard, providers: tuple[Any, Any, Any] = (None, None, None), on_foreign: Callable[[], None] = lambda: None
+) -> bool:
+    """Redacts all that leaves through these providers, and through every provider of the SDK that is made or set from now on.
+
+    A later call replaces an earlier one, in all providers that were led.
+
+    Args:
+        config, guard: how to redact, and who is told of errors.
+        providers: of tracers, meters and loggers; the global ones where not given.
+        on_foreign: called when a global provider is set later that takes no processors, because it is not the SDK's.
+
+    Returns whether all that these providers export is redacted.
     """
+    global _current  # noqa: PLW0603  # the process has one protection
     duplicates.on_error = lambda error: guard.caught("foreign", error)
-    redactor = Redactor(config.redaction, config.redaction_key, _count)
-    on_error = partial(guard.caught, "redaction")
-    span_processor = processor.RedactingSpanProcessor(
-        redactor, on_error=on_error, before=duplicates.on_ending, on_start_hook=duplicates.on_start
-    )
-    log_processor = processor.RedactingLogProcessor(redactor, on_error=on_error)
-    meter = metrics.get_meter("spanledger", __version__, meter_provider)
+    first = _current is None
+    _current = current = _Protection(config, guard, on_foreign)
+    if first:
+        guard.run("providers", _watch)
+    meter = metrics.get_meter("spanledger", __version__, providers[1])
     meter.create_observable_counter(semconv.METRIC_REDACTIONS, [_redactions.observe], "{value}", "Values redacted, by kind.")
-    led: bool | None = guard.run(
-        "processors", processor.install_first, tracer_provider or trace.get_tracer_provider(),
-        logger_provider or _logs.get_logger_provider(), span_processor, log_processor,
-    )  # fmt: skip
-    labels: bool | None = guard.run(
-        "metrics", measurements.redact_metrics, meter_provider or metrics.get_meter_provider(), redactor, on_error
-    )
-    return bool(led and labels)
+    for signal in _SIGNALS:
+        for provider in list(_led[signal.sdk]):
+            current.lead(signal, provider)
+    given = tuple(zip((_SPANS, _METRICS, _LOGS), providers, strict=True))
+    current.given = tuple(signal for signal, provider in given if provider)
+    led = [current.lead(signal, provider or signal.current()) for signal, provider in given]
+    return all(led)
+
+
+def release() -> None:
+    """Puts the SDK's constructors back. What is led stays led: its processors go on redacting."""
+    global _current  # noqa: PLW0603
+    _current = None
+    for patch in reversed(_patches):
+        if not patch.undo():
+            log.warning("%s was wrapped by somebody else since; our wrapper stays in place and does nothing", patch.name)
+    _patches.clear()
+    for providers in _led.values():
+        providers.clear()
+
+
+def _watch() -> None:
+    for signal in _SIGNALS:
+        patching.when_imported(signal.sdk, partial(_watch_constructor, signal))
+        module, name = signal.setter
+        patching.when_imported(module, partial(_patch, name, partial(_before_set, signal)))
+
+
+def _watch_constructor(signal: _Signal, module: ModuleType) -> None:
+    for method in signal.made:
+        _patch(method, partial(_after_made, signal), module)
+
+
+def _patch(name: str, wrap: Callable[[Any], Any], module: ModuleType) -> None:
+    if _current is None:
+        return
+    try:
+        _patches.append(patching.patch(module, name, wrap))
+    except AttributeError as error:
+        log.warning("redaction: %s in this version of opentelemetry; providers that are made later may export unredacted", error)
+
+
+def _after_made(signal: _Signal, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def made(provider: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(provider, *args, **kwargs)
+        if _current is not None:
+            _current.lead(signal, provider)
+        return result
+
+    return made
+
+
+def _before_set(signal: _Signal, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def set_(provider: Any, *args: Any, **kwargs: Any) -> Any:
+        current = _current
+        if current is not None and not current.lead(signal, provider) and signal not in current.given:
+            current.on_foreign()
+        return original(provider, *args, **kwargs)
+
+    return set_
 
 
 def _count(label: str, count: int) -> None:

@@ -138,11 +138,21 @@ def test_messages(reader: Any, anthropic_client: anthropic.Anthropic) -> None:
         "gen_ai.request.stop_sequences": ("a", "b"),
         "gen_ai.output.type": "json",
         "gen_ai.request.reasoning.level": "low",
-        "openai.request.service_tier": "auto",
+        "spanledger.request.service_tier": "auto",
     }
     assert read.context == {"speed": "fast", "inference_geo": "us", "service_tier": "auto"}
     assert read.content == (arguments["messages"], "be brief", arguments["output_config"])
     assert reader("anthropic", "Messages.stream").request(anthropic_client.messages, (), {}).stream
+
+
+@pytest.mark.parametrize("place", ["argument", "extra_body"])
+def test_a_whole_request_to_be_cached_is_seen_in_its_content(reader: Any, anthropic_client: anthropic.Anthropic, place: str) -> None:
+    messages, mark = [{"role": "user", "content": "hi"}], {"type": "ephemeral", "ttl": "1h"}
+    asked = {"cache_control": mark} if place == "argument" else {"extra_body": {"cache_control": mark}}
+    request = reader("anthropic", "Messages.create").request
+    assert request(anthropic_client.messages, (), {"messages": messages, **asked}).content == ({"cache_control": mark}, messages)
+    for nothing in (None, anthropic.NOT_GIVEN):
+        assert request(anthropic_client.messages, (), {"messages": messages, "cache_control": nothing}).content == (messages,)
 
 
 @pytest.mark.parametrize(

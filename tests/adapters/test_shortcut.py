@@ -44,7 +44,7 @@ def usages(draw: st.DrawFn) -> dict[str, Any]:
     return {**told, "total_tokens": draw(st.sampled_from(sums) | COUNT if sums else COUNT)}
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(usages())
 def test_the_short_way_agrees_with_the_careful_one(told: dict[str, Any]) -> None:
     short = plain_usage(told)
@@ -91,7 +91,7 @@ def _wire(_kind: Any, told: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("make", [_sdk, _wire])
 @pytest.mark.parametrize("capture", [False, True])
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(chunks=st.lists(CHUNKS, max_size=6))
 def test_chunks_fold_the_same_either_way(make: Any, capture: bool, chunks: list[Any]) -> None:
     short, careful = Response(output=[] if capture else None), Response(output=[] if capture else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -95,7 +96,7 @@ def test_a_run_keeps_its_account_and_every_hour_of_use_puts_its_end_off(entry: N
     early, soon, late = (matcher.find(entry(execution="x", time=when)) for when in (3600.0, 7199.9, 7200.0))
     assert early is not None
     assert early is soon
-    assert late == early._replace(ends=idle_after(10800.0))
+    assert late == replace(early, ends=idle_after(10800.0))
     assert (early.account, early.ends) == ("B calls run ever {'run': 'x'}", idle_after(7200.0))
 
 

@@ -456,7 +456,7 @@ def test_looking_at_the_books_writes_nothing(ledger: Ledger, tmp_path: Path) -> 
 def test_what_others_named_cannot_command_the_terminal(ledger: Ledger, spans: SpanStore) -> None:
     evil = "\x1b[31mred\x1b]0;title\x07\u202e\r\nx"
     shown = r"\x1b[31mred\x1b]0;title\x07\u202e\r\nx"
-    hold = TEAM._replace(scope=f"customer={evil}")
+    hold = replace(TEAM, scope=f"customer={evil}")
     book(ledger, entry("1", keys={"customer": evil}), charges=(hold,))
     attributes = {s.ERROR_TYPE: evil, s.INPUT_MESSAGES: evil}
     spans.save([span(evil, f"{'1':0>16}", attributes=attributes, resource={"service.name": evil})])

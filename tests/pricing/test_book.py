@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -104,7 +105,7 @@ def test_any_words_get_a_cost(book, provider, model, when, context):
 @pytest.mark.parametrize("usage", [USAGE, Usage(7, 3), Usage(7), Usage(300_000, 5, reasoning=2), Usage(5, 5, tools={"web_search": 1})])
 def test_a_cost_is_the_charge_at_the_rates_of_the_time(book, now, model, usage):
     cost = book.price("openai", model, usage, when=now)
-    rates = book._edition.rates["openai", model]._replace(flat=None)
+    rates = replace(book._edition.rates["openai", model], flat=None)
     assert (cost.nano_usd, cost.status) == charge(rates, usage)
 
 

@@ -125,7 +125,9 @@ def test_a_window_over_midnight_and_naive_times_are_utc():
         ("anthropic", "claude-opus-5-5", {"batch": "true", "inference_geo": "us"}, True, 0.55),
         ("openai", "gpt-4o", {"service_tier": "default"}, True, 1),
         ("openai", "gpt-4o", {"service_tier": "auto"}, True, 1),
-        ("openai", "gpt-6-astra", {"service_tier": "ultrafast"}, False, 1),
+        ("openai", "gpt-6-astra", {"service_tier": "ultrafast"}, True, 6),
+        ("openai", "gpt-5.6-sol", {"service_tier": "ultrafast"}, False, 6),
+        ("openrouter", "openai/gpt-6-astra", {"service_tier": "ultrafast"}, False, 1),
         ("openai", "gpt-4o", {"colour": "red"}, False, 1),
         ("azure", "gpt-4o", {"service_tier": "default"}, True, 1),
         ("azure", "gpt-4.1", {"batch": "true"}, False, 0.5),
@@ -138,8 +140,8 @@ def test_context(catalogue, provider, model, context, exact, times):
 
 
 def test_what_has_no_variant_is_said_once_in_the_log(catalogue, caplog):
-    find(catalogue, "openai", "gpt-6-astra", service_tier="ultrafast")
-    assert "gpt-6-astra has no price for ['service_tier=ultrafast']" in caplog.text
+    find(catalogue, "openai", "gpt-5.6-sol", service_tier="ultrafast")
+    assert "gpt-5.6-sol has no price for ['service_tier=ultrafast']" in caplog.text
 
 
 def test_the_us_factor_is_on_tokens_and_not_on_searches(catalogue):

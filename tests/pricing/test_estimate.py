@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import enum
 import struct
+from collections import deque
 from types import MappingProxyType, SimpleNamespace
 
 import pytest
@@ -269,6 +270,101 @@ def test_work_is_bounded_and_the_rest_extrapolated():
     long = estimate_input([{"role": "user", "content": PROSE} for _ in range(50_000)], *GPT)
     short = estimate_input([{"role": "user", "content": PROSE} for _ in range(500)], *GPT)
     assert 50 < long / short < 150
+
+
+def _blocks(count):
+    return {"role": "user", "content": [{"type": "text", "text": "hi there"} for _ in range(count)]}
+
+
+def _tool(count):
+    properties = {f"p{number}": {"type": "string", "description": "the name of it"} for number in range(count)}
+    return {"name": "f", "description": "d", "input_schema": {"type": "object", "properties": properties}}
+
+
+LARGE = {
+    "messages": lambda count: ([{"role": "user", "content": "hi there"}] * count,),
+    "messages in a tuple": lambda count: (({"role": "user", "content": "hi there"},) * count,),
+    "messages in a deque": lambda count: (deque([{"role": "user", "content": "hi there"}] * count),),
+    "messages of blocks": lambda count: ([_blocks(20)] * (count // 20),),
+    "few messages of many blocks": lambda count: ([_blocks(count // 10)] * 10,),
+    "blocks of one message": lambda count: ([_blocks(count)],),
+    "many properties of a tool": lambda count: ("hi", [_tool(count)]),
+    "tools": lambda count: ("hi", [_tool(20)] * (count // 20)),
+    "prompts as tokens": lambda count: ([[1] * 50] * count,),
+    "texts": lambda count: (["hello world this"] * count,),
+    "rows": lambda count: ([{"role": "assistant", "content": [{"input": {"rows": [{"a": 7, "b": "x y"}] * count}}]}],),
+    "long messages": lambda count: ([{"role": "user", "content": PROSE * 11}] * count,),
+}
+
+
+@pytest.mark.parametrize("make", LARGE.values(), ids=LARGE.keys())
+def test_what_is_not_looked_at_is_taken_to_be_like_the_rest(make):
+    small, large = estimate_input(make(1_000), *GPT), estimate_input(make(60_000), *GPT)
+    assert 0.95 * 60 < large / small < 1.1 * 60
+
+
+def test_many_tools_do_not_hide_the_messages():
+    messages = [{"role": "user", "content": PROSE * 300}]
+    tools = [_tool(20) for _ in range(2_000)]
+    assert estimate_input((messages, tools), *GPT) - estimate_input(([], tools), *GPT) > 0.95 * estimate_input((messages,), *GPT)
+
+
+def test_what_cannot_be_read_does_not_hide_the_rest():
+    plain = [{"role": "user", "content": PROSE}] * 100
+    assert estimate_input((plain + [HostileDict(a="b")] * 2,), *GPT) >= estimate_input((plain,), *GPT) + 2_000
+
+
+def test_a_cycle_of_lists_has_a_bounded_estimate():
+    left: list = [{"role": "user", "content": PROSE}]
+    right = [left, left]
+    left.append(right)
+    assert estimate_input((left,), *GPT) < 10**9
+
+
+def data_url(data, mime):
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+@pytest.mark.parametrize("size", [20, 2_000, 20_000])
+@pytest.mark.parametrize("give", [lambda data: {"file_data": data_url(data, "text/plain")}, lambda data: {"data": data}])
+def test_a_text_as_a_file_costs_about_what_it_does_as_text(give, size):
+    text = PROSE * size
+    file = cost_of([{"role": "user", "content": [{"type": "input_file", **give(text.encode())}]}])
+    assert cost_of([{"role": "user", "content": text}]) <= file * 1.05 < 1.4 * cost_of([{"role": "user", "content": text}])
+
+
+def test_office_documents_and_other_files():
+    small, large, other = b"PK\x03\x04" + b"\0" * 9_000, b"PK\x03\x04" + b"\0" * 150_000, b"\0\1\2" * 100_000
+    costs = [cost_of([{"role": "user", "content": [{"file_data": data_url(data, "application/x")}]}]) for data in (small, large, other)]
+    assert [round(cost, -2) for cost in costs] == [2_000, 15_000, 2_000]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/" * 60 + "\n" + "// a row of slashes begins this file\n" * 2_000,
+        "//example.com/" + "a/path/" * 9_000,
+        'data:{"id":"chatcmpl-123","object":"chat.completion.chunk"}\n' * 1_000,
+        "data:2026-01-01,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n" * 1_000,
+        "data:image/svg+xml;utf8,<svg>" + "<path/>" * 9_000,
+        "data:" + "a" * 60_000,
+        "/9j/" + "src/components/Button.tsx," * 3_000,
+    ],
+)
+def test_a_text_that_begins_like_a_file_is_a_text(text):
+    assert cost_of([{"role": "user", "content": text}]) > len(text) / 6
+
+
+def test_pictures_and_documents_of_impossible_size_have_a_bounded_estimate():
+    picture = [{"role": "user", "content": [{"image_url": {"url": data_url(png(2**32 - 1, 2**32 - 1), "image/png")}}]}]
+    document = [{"role": "user", "content": [{"source": {"data": data_url(b"%PDF" + b"/Type/Page" * 99_999, "application/pdf")}}]}]
+    for model in (GPT, ("openai", "gpt-6-sol"), ("anthropic", "claude-opus-5"), ("gcp.gemini", "gemini-2.5-pro")):
+        assert cost_of(picture, *model) <= 12_000
+        assert cost_of(document, *model) <= 4_000_000
+
+
+def test_a_film_by_its_address():
+    assert cost_of([{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}]}]) >= 2_000
 
 
 def test_cycles_and_depth_end():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -116,8 +117,8 @@ def test_free_costs_nothing_and_unknown_is_not_nothing():
 
 
 def test_above_a_threshold_all_tokens_cost_the_tier():
-    tiered = RATES._replace(
-        tiers=((100, rate({"input": 6 * DOLLAR, "output": DOLLAR})), (200, rate({"input": 9 * DOLLAR, "output": DOLLAR})))
+    tiered = replace(
+        RATES, tiers=((100, rate({"input": 6 * DOLLAR, "output": DOLLAR})), (200, rate({"input": 9 * DOLLAR, "output": DOLLAR})))
     )
     assert [charge(tiered, Usage(input=size, output=0))[0] for size in (100, 101, 200, 201)] == [300_000, 606_000, 1_200_000, 1_809_000]
 
@@ -148,9 +149,9 @@ def test_impossible_usage_never_costs_less_than_nothing_nor_more_than_the_deares
 MANY_RATES = [
     RATES,
     TEXT,
-    RATES._replace(exact=False),
-    RATES._replace(tiers=((10**6, TEXT.rate),)),
-    RATES._replace(per_call=7 * 10**12),
+    replace(RATES, exact=False),
+    replace(RATES, tiers=((10**6, TEXT.rate),)),
+    replace(RATES, per_call=7 * 10**12),
     Rates(rate({"input": DOLLAR})),
     Rates(rate({"output": DOLLAR})),
     Rates(rate({"input": DOLLAR / 3, "output": DOLLAR / 7, "cache_read": DOLLAR / 11})),

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no labelled data: 
 
 GOALS = {"EMAIL": 0.97, "PHONE": 0.96, "CREDIT_CARD": 0.98, "US_SSN": 0.87, "IBAN": 0.98, "IP": 0.96, "MAC": 0.93}
 SECRETS = frozenset({"API_KEY", "JWT", "PRIVATE_KEY", "PASSWORD", "URL_CREDS"})
-SECRETS_FOUND = 0.70
+SECRETS_FOUND, FLAGGED_WITHOUT = 0.78, 0.23
 NEEDLESS = 0.0001
 
 Record = dict[str, Any]
@@ -84,6 +84,16 @@ def test_secrets_found(records: list[Record], found: list[list[Span]]) -> None:
         if span["label"] in SECRETS and not span.get("optional")
     ]
     assert sum(results) / len(results) >= SECRETS_FOUND
+
+
+def test_few_records_without_a_secret_are_flagged(records: list[Record], found: list[list[Span]]) -> None:
+    """They are near misses of a vendor's format, made to look like one."""
+    flagged = [
+        any(span.label in SECRETS | {"SECRET", "AUTHORIZATION", "COOKIE"} for span in spans)
+        for record, spans in zip(records, found, strict=True)
+        if (SECRETS | {"SECRET"}) & set(record["scored"]) and not any(span["label"] in SECRETS for span in record["spans"])
+    ]
+    assert sum(flagged) / len(flagged) <= FLAGGED_WITHOUT
 
 
 def test_engines_agree(records: list[Record], engines: tuple[Engine, Engine]) -> None:

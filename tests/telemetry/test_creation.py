@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
 from opentelemetry.trace import NoOpTracerProvider
@@ -58,6 +59,18 @@ def test_the_sdks_own_parts_do_not_look(sampler: Any) -> None:
     for processor in (BatchSpanProcessor(ConsoleSpanExporter()), SimpleSpanProcessor(ConsoleSpanExporter()), SpanProcessor()):
         provider.add_span_processor(processor)
     assert not is_looked_at(provider.get_tracer("test"))
+
+
+def test_behind_the_apis_stand_in_is_the_sdks_tracer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setattr(trace, "_PROXY_TRACER_PROVIDER", trace.ProxyTracerProvider())
+    tracer = trace.get_tracer("test")
+    assert is_looked_at(tracer)
+    looks, provider = Looks(), TracerProvider()
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    assert not is_looked_at(tracer)
+    provider.add_span_processor(looks)
+    assert is_looked_at(tracer)
     span = start(provider)
     assert DECISIVE.items() <= dict(span.attributes).items()
     assert span.attributes["gen_ai.request.temperature"] == 1.0

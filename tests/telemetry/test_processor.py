@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import pytest
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs._internal import ConcurrentMultiLogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
@@ -21,7 +23,8 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlag
 
 from spanledger.redaction.redactor import Redactor
 from spanledger.telemetry import semconv as s
-from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor, install_first
+from spanledger.telemetry.leading import lead_logs, lead_spans
+from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -365,14 +368,15 @@ def test_a_bug_of_ours_costs_the_record_its_contents(method: str, exporting_logs
 # --- getting to the front
 
 
-def test_install_first_leads_live_providers_and_is_idempotent(exporting: Any, exporting_logs: Any) -> None:
+def test_live_providers_are_led_and_once(exporting: Any, exporting_logs: Any) -> None:
     spans, logs = InMemorySpanExporter(), InMemoryLogRecordExporter()
     tracers, loggers = TracerProvider(), LoggerProvider()
     tracers.add_span_processor(exporting(spans))
     loggers.add_log_record_processor(exporting_logs(logs))
     tracer, logger = tracers.get_tracer("made before"), loggers.get_logger("made before")
     for _ in range(2):
-        assert install_first(tracers, loggers, RedactingSpanProcessor(Redactor()), RedactingLogProcessor(Redactor()))
+        assert lead_spans(tracers, RedactingSpanProcessor(Redactor()))
+        assert lead_logs(loggers, RedactingLogProcessor(Redactor()))
     assert [type(each) for each in tracers._active_span_processor._span_processors] == [RedactingSpanProcessor, exporting]
     assert [type(each) for each in loggers._multi_log_record_processor._log_record_processors] == [RedactingLogProcessor, exporting_logs]
     tracer.start_span(SECRET).end()
@@ -384,7 +388,35 @@ def test_install_first_leads_live_providers_and_is_idempotent(exporting: Any, ex
     loggers.shutdown()
 
 
-def test_install_first_falls_back_to_the_public_way(caplog: pytest.LogCaptureFixture) -> None:
+def test_processors_that_work_at_the_same_time_all_see_redacted_records() -> None:
+    class Slow(Redactor):
+        """Is not ready before the exporter was asked, unless the exporter waits for it."""
+
+        def value(self, key: str | None, value: Any) -> Any:
+            asked.wait(0.2)
+            return super().value(key, value)
+
+    class Early(LogRecordProcessor):
+        def on_emit(self, log_record: Any) -> None:
+            seen.append(log_record.log_record.body)
+            asked.set()
+
+        def shutdown(self) -> None: ...
+
+        def force_flush(self, timeout_millis: int = 30000) -> bool:
+            return True
+
+    asked, seen = threading.Event(), []
+    loggers = LoggerProvider(multi_log_record_processor=ConcurrentMultiLogRecordProcessor())
+    loggers.add_log_record_processor(Early())
+    for _ in range(2):
+        assert lead_logs(loggers, RedactingLogProcessor(Slow()))
+    loggers.get_logger("app").emit(LogRecord(body=SECRET))
+    assert seen == ["[EMAIL]"]
+    loggers.shutdown()
+
+
+def test_processors_are_added_the_public_way_where_nothing_else_is_known_and_once(caplog: pytest.LogCaptureFixture) -> None:
     class Provider:
         def __init__(self) -> None:
             self.added: list[Any] = []
@@ -396,14 +428,17 @@ def test_install_first_falls_back_to_the_public_way(caplog: pytest.LogCaptureFix
 
     tracers, loggers = Provider(), Provider()
     span_processor, log_processor = RedactingSpanProcessor(Redactor()), RedactingLogProcessor(Redactor())
-    with caplog.at_level(logging.WARNING):
-        assert not install_first(tracers, loggers, span_processor, log_processor)
+    for _ in range(2):
+        assert lead_spans(tracers, span_processor), "spans are redacted in any position"
+        with caplog.at_level(logging.WARNING):
+            assert not lead_logs(loggers, log_processor)
     assert (tracers.added, loggers.added) == ([span_processor], [log_processor])
     assert "logs may leave unredacted" in caplog.text
 
 
-def test_install_first_leaves_other_providers_alone() -> None:
-    assert not install_first(object(), None, RedactingSpanProcessor(Redactor()), RedactingLogProcessor(Redactor()))
+def test_other_providers_are_left_alone() -> None:
+    assert not lead_spans(object(), RedactingSpanProcessor(Redactor()))
+    assert not lead_logs(object(), RedactingLogProcessor(Redactor()))
 
 
 def test_status_without_description_is_untouched() -> None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from spanledger.adapters._messages import grow, grow_call, responses_output
 from spanledger.adapters._openai_shape import error_of, identify
 from spanledger.adapters._openai_usage import take_usage
-from spanledger.adapters._read import NOTHING, fields, items, known, text
+from spanledger.adapters._read import NOTHING, Counts, clamp, fields, items, known, text
+from spanledger.model import Usage
+from spanledger.pricing.calls import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spanledger.model import Response, Usage
+    from spanledger.model import Response
 
 # https://platform.openai.com/docs/api-reference/responses-streaming: events whose ``delta`` is text that the model wrote.
 _TEXT = {
@@ -52,6 +54,7 @@ def responses_response(result: Any, into: Response) -> None:
     take_usage(seen.get("usage"), into)
     if into.usage is not None:
         _count_tools(output, into.usage)
+        _take_tool_usage(fields(seen.get("tool_usage")), seen.get("tools"), into.usage)
     else:
         for item in output:
             _item(fields(item), into)
@@ -141,3 +144,32 @@ def _count_tools(output: list[Any] | tuple[Any, ...], usage: Usage) -> None:
         if name is not None and fields(seen.get("action")).get("type", "search") == "search":
             usage.tools = usage.tools or {}
             usage.tools[name] = usage.tools.get(name, 0) + 1
+
+
+def _take_tool_usage(told: Mapping[str, Any], tools: Any, usage: Usage) -> None:
+    """What the tools used, where it is told: billed searches, and the tokens of the model that made images."""
+    counted = usage.tools or {}
+    searches = Counts()(fields(told.get("web_search")).get("num_requests"))
+    if searches:
+        usage.tools = counted = {**counted, "web_search": searches}
+    images = counted.get("image_generation")
+    drawn = _drawn(fields(told.get("image_gen"))) if images else None
+    if images and drawn is not None:
+        models = {text(fields(tool).get("model")) for tool in items(tools) if fields(tool).get("type") == "image_generation"}
+        model = models.pop() if len(models) == 1 else None
+        if model is not None:
+            counted["image_generation"] = Calls(images, model, drawn)
+
+
+def _drawn(told: Mapping[str, Any]) -> Usage | None:
+    count = Counts()
+    asked, made = count(told.get("input_tokens")), count(told.get("output_tokens"))
+    if not asked or not made:
+        return None
+    shown, written, cached = (fields(told.get(f"{kind}_tokens_details")) for kind in ("input", "output", "cached"))
+    painted = count(written.get("image_tokens"))
+    usage = Usage(input=asked, output=made, output_image=made if painted is None else painted)
+    usage.input_image, usage.cache_read = count(shown.get("image_tokens")), count(told.get("cached_tokens"))
+    usage.cache_read_image = count(cached.get("cached_image_tokens"))
+    usage.clamped = count.odd
+    return clamp(usage)

@@ -26,7 +26,7 @@ def _output_type(value: Any) -> str | None:
 
 _RULES = {
     **{name: rule(name) for name in ("temperature", "top_p", "top_k")},
-    "service_tier": rule("service_tier", text),
+    "service_tier": rule("own_service_tier", text),
     "stop_sequences": rule("stop_sequences", strings),
     "output_format": rule("output_type", _output_type),
 }
@@ -39,9 +39,12 @@ def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *
     sent = given(kwargs)
     found = params(sent, _RULES)
     provider, address, port = endpoint(instance, "anthropic")
-    model, config = sent.get("model"), sent.get("output_config")
+    model, config, mark = sent.get("model"), sent.get("output_config"), sent.get("cache_control")
     if config is not None:
         found |= params({"output_config": config}, _CONFIG) | params(fields(config), _EFFORT)
+    content = contents(sent, _CONTENT)
+    if mark is not None and fields(mark).get("type"):  # a mark on the request stands for one on its last block
+        content = ({"cache_control": mark}, *content)
     return Request(  # by position, which takes half the time
         "chat",
         Activity.LLM,
@@ -53,7 +56,7 @@ def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *
         address,
         port,
         found,
-        contents(sent, _CONTENT),
+        content,
         context(sent, _CONTEXT),
     )
 

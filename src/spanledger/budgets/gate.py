@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
 
 from spanledger.budgets.match import Matcher
 from spanledger.budgets.notices import Notice, Teller
@@ -16,7 +17,7 @@ from spanledger.budgets.spool import Spool
 from spanledger.errors import BudgetExceeded, LedgerBusy, LedgerError
 from spanledger.ledger.rules import window_end
 from spanledger.model import Hold, Refusal, State, Unit, Usage
-from spanledger.pricing.estimate import estimate_input
+from spanledger.pricing.estimate import estimate_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,11 +36,14 @@ _GENERATING = frozenset({"chat", "generate_content", "text_completion", "invoke_
 """Operations whose output is bounded by an assumption where the request sets no bound itself."""
 _MOST_OUTPUT = 10**9
 """More tokens than any model writes; keeps an absurd bound from overflowing the ledger's 64 bits."""
+_USD, _TOKENS, _CALLS, _ESTIMATED, _UNKNOWN = Unit.USD, Unit.TOKENS, Unit.CALLS, State.ESTIMATED, State.UNKNOWN
+"""Reaching a member through its enumeration costs several times as much."""
 _PAUSE = 1.0
 """Seconds between looks at a ledger that could not be reached. These do not wait: every call would be held up by its time-out."""
 
 
-class Admission(NamedTuple):
+@dataclass(slots=True)
+class Admission:
     """Leave to send a call. ``holds`` are all its budgets' accounts with the estimate; ``reserved`` is False if the ledger was away."""
 
     entry_id: str
@@ -112,7 +116,7 @@ class Gate:
             hold = matcher.find(draft)
             if hold is not None:
                 holds.append(hold)
-                if hold.unit is not Unit.CALLS:
+                if hold.unit is not _CALLS:
                     needs_estimate = True
         if needs_estimate:
             self._estimate(draft, request)
@@ -124,8 +128,9 @@ class Gate:
         usage = draft.usage
         if usage.input is not None or usage.output is not None or draft.cost.nano_usd is not None or draft.plugin is not None:
             return
-        tokens = 0 if request.content is None else estimate_input(request.content, request.provider, request.model)
-        draft.usage = usage = Usage(tokens, self._output(request), state=State.ESTIMATED)
+        content, output = request.content, self._output(request)
+        usage = Usage(0, output, state=_ESTIMATED) if content is None else estimate_usage(content, request.provider, request.model, output)
+        draft.usage = usage
         draft.cost = self._book.price(draft.provider, draft.model, usage, when=draft.time, context=request.context)
 
     def _output(self, request: Request) -> int | None:
@@ -138,7 +143,7 @@ class Gate:
         for hold in holds:
             if hold.unit is Unit.USD and hold.blocking:
                 why = f"(no price for {draft.provider}/{draft.model})"
-                self._refuse(Refusal(hold._replace(scope=f"{hold.scope} {why}".strip()), 0, 0), draft)
+                self._refuse(Refusal(replace(hold, scope=f"{hold.scope} {why}".strip()), 0, 0), draft)
 
     def _reserve(self, draft: Entry, holds: list[Hold], *, wait: bool) -> Admission:
         away = self._look_again
@@ -176,7 +181,7 @@ class Gate:
         return Admission(draft.id, holds, reserved=False)
 
     def _refuse(self, refusal: Refusal, draft: Entry) -> NoReturn:
-        refusal = refusal._replace(hold=refusal.hold._replace(ends=window_end(refusal.hold.ends)))
+        refusal = refusal._replace(hold=replace(refusal.hold, ends=window_end(refusal.hold.ends)))
         self._teller.refused(refusal, draft)
         raise BudgetExceeded(refusal)
 
@@ -188,7 +193,7 @@ class Gate:
         With ``wait=False`` and a busy ledger, or whenever the ledger does not take it, the spool settles it later.
         """
         charges = admission.holds
-        if entry.usage.state is not State.UNKNOWN or _has_numbers(entry):
+        if entry.usage.state is not _UNKNOWN or _has_numbers(entry):
             charges = _with_use(charges, entry)
         if not admission.reserved or self._look_again:
             self.spool.put(entry, charges)
@@ -247,12 +252,13 @@ def _has_numbers(entry: Entry) -> bool:
 def _with_use(holds: Sequence[Hold], entry: Entry) -> list[Hold]:
     """The holds with what an entry says that the call uses of their budgets."""
     used = []
-    for account, budget, scope, unit, limit, _, ends, blocking in holds:
-        if unit is Unit.USD:
+    for hold in holds:
+        unit = hold.unit
+        if unit is _USD:
             amount = entry.cost.nano_usd or 0
-        elif unit is Unit.TOKENS:
+        elif unit is _TOKENS:
             amount = entry.usage.total
         else:
             amount = 1
-        used.append(Hold(account, budget, scope, unit, limit, amount, ends, blocking))
+        used.append(Hold(hold.account, hold.budget, hold.scope, unit, hold.limit, amount, hold.ends, hold.blocking))
     return used

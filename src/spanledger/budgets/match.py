@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from fnmatch import translate
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from spanledger.budgets import windows
 from spanledger.budgets.rule import Action, Rule, Window
@@ -29,7 +30,8 @@ _FIELDS: dict[str, Callable[[Entry], str | None]] = {
 _REMEMBERED = 4096
 
 
-class _Accounts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Accounts:
     """The accounts seen in one window, by their keys' values."""
 
     start: float

@@ -8,7 +8,7 @@ import os
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import astuple, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, Execution, Hold, State, Unit, Usage
@@ -87,10 +87,16 @@ def _to_settlement(record: dict[str, Any]) -> Settlement:
     usage = Usage(**{**raw["usage"], "state": State(raw["usage"]["state"])})
     cost = Cost(**{**raw["cost"], "status": CostStatus(raw["cost"]["status"])})
     entry = Entry(**{**raw, "activity": Activity(raw["activity"]), "usage": usage, "cost": cost})
-    return Settlement(entry, [Hold(*hold)._replace(unit=Unit(hold[3])) for hold in record["charges"]])
+    return Settlement(entry, [_to_hold(*charge) for charge in record["charges"]])
+
+
+def _to_hold(account: str, budget: str, scope: str, unit: str, *more: Any) -> Hold:
+    return Hold(account, budget, scope, Unit(unit), *more)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Hold):
+        return astuple(value)
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     return dict(value) if isinstance(value, Mapping) else str(value)

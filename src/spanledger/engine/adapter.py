@@ -7,6 +7,7 @@ so they must live with missing fields (``None``).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class ReadRequest(Protocol):
     def __call__(self, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request: ...
 
 
-class Reader(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reader:
     """How one API is read.
 
     Attributes:
@@ -62,7 +64,8 @@ class Reader(NamedTuple):
         return self.never_sent is not None and self.never_sent(error)
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Target:
     """One function to patch: the module that defines it and its dotted name there, as ``Completions.create``.
 
     ``tap`` names the attribute of a stream handed out by a context manager that holds the raw stream all ways of reading go

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -50,7 +50,8 @@ def current_call(context: Context | None = None) -> Call | None:
     return otel_context.get_value(_INSIDE, context)  # type: ignore[return-value]  # our key, our type
 
 
-class Use(NamedTuple):
+@dataclass(slots=True)
+class Use:
     """One use of a patched function."""
 
     library: str
@@ -65,20 +66,9 @@ class Use(NamedTuple):
 class Call:
     """One provider or plugin call. Methods that may fail are guarded; only ``BudgetExceeded`` and ``LedgerBusy`` leave ``admit``."""
 
-    is_async = False
-    counted = True
     withdrawn = False
     """Nobody waits for the gate's answer any more."""
-    completes: Entry | None = None
-    """The entry, as it was, whose numbers this call completes."""
-    superseded = False
-    """A later attempt of its step replaced it before it ended."""
-    chunks = 0
     content: Mapping[str, Any] = MappingProxyType({})
-    span: Span = trace.INVALID_SPAN
-    identity: SpanContext = trace.INVALID_SPAN_CONTEXT
-    _admission: Admission | None = None
-    _started = 0.0
 
     def __init__(self, runtime: Runtime, use: Use, request: Request, context: Context) -> None:
         self.runtime, self.use, self.request, self.context = runtime, use, request, context
@@ -87,6 +77,16 @@ class Call:
         self.opened: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
         self.scope: Scope = scopes.current(context) if context else scopes.NOBODY
         self.entry = self._draft()
+        # What each call reads is not left to the class: Python looks that up anew every time.
+        self.is_async = self.superseded = False
+        self.counted = True
+        self.chunks = 0
+        self.completes: Entry | None = None
+        """The entry, as it was, whose numbers this call completes."""
+        self.span: Span = trace.INVALID_SPAN
+        self.identity: SpanContext = trace.INVALID_SPAN_CONTEXT
+        self._admission: Admission | None = None
+        self._started = 0.0
 
     def _draft(self) -> Entry:
         request, scope, id_ = self.request, self.scope, new_id()
@@ -201,7 +201,8 @@ class Call:
         """Folds a whole result."""
         self.chunks = 1
         try:
-            self.reader.response(value, self.response)
+            fold = self.reader.response
+            fold(value, self.response)
         except Exception as error:  # noqa: BLE001  # an adapter's bug must not break the application's call
             self.runtime.guard.caught("adapter.response", error)
         self.response.complete = True
@@ -366,10 +367,10 @@ class Call:
             return Cost(response.cost_nano_usd, CostStatus.EXACT, source="provider")
         asked, served = self.request.context, response.context
         context = {**asked, **served} if asked and served else served or asked
-        price: Callable[..., Cost] = self.runtime.book.price
-        cost = price(entry.provider, response.model or entry.model, entry.usage, when=entry.time, context=context)
+        book = self.runtime.book
+        cost = book.price(entry.provider, response.model or entry.model, entry.usage, when=entry.time, context=context)
         if cost.nano_usd is None and response.model and response.model != entry.model:
-            cost = price(entry.provider, entry.model, entry.usage, when=entry.time, context=context)
+            cost = book.price(entry.provider, entry.model, entry.usage, when=entry.time, context=context)
         return cost
 
 

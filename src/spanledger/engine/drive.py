@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     Kwargs = dict[str, Any]
 
 
+_PLAIN = Kind.PLAIN  # reaching a member through its enumeration costs several times as much
+
+
 def wrap(function: Any, library: str, target: Target) -> Any:
     """Wraps a function as it stands in its class or module (static and class methods included)."""
     plain = inspect.unwrap(function.__func__ if isinstance(function, (staticmethod, classmethod)) else function)
@@ -69,16 +72,14 @@ def _driver(plain: Any, target: Target) -> Callable[[Call], Any]:
 def prepare(runtime: Runtime, use: Use, instance: Any, context: Context) -> Call:
     """Reads the request. An adapter that fails costs the details, not the entry."""
     guard, reader, request = runtime.guard, use.target.reader, None
-    if reader.prepare is not None:
+    change, read = reader.prepare, reader.request
+    if change is not None:
         try:
-            kwargs = reader.prepare(use.kwargs, runtime.settings.stream_usage)
+            use.kwargs = change(use.kwargs, runtime.settings.stream_usage)
         except Exception as error:  # noqa: BLE001
             guard.caught("adapter.prepare", error)
-        else:
-            if kwargs is not use.kwargs:
-                use = use._replace(kwargs=kwargs)
     try:
-        request = reader.request(instance, use.args, use.kwargs)
+        request = read(instance, use.args, use.kwargs)
     except Exception as error:  # noqa: BLE001
         guard.caught("adapter.request", error)
     if not isinstance(request, Request):
@@ -134,7 +135,7 @@ def _function(call: Call) -> Any:
     finally:
         detach(token)
     kind = kind_of(type(result))
-    if kind is Kind.PLAIN:
+    if kind is _PLAIN:
         call.result(result)
         call.end()
         return result

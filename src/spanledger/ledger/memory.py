@@ -37,6 +37,9 @@ def _busy() -> LedgerBusy:
     return LedgerBusy("the ledger in memory is being written by another thread")
 
 
+_EXACT = State.EXACT  # reaching a member through its enumeration costs several times as much
+
+
 class MemoryLedger:
     """See ``Ledger`` for what the methods promise. What is handed over belongs to the ledger: do not change it afterwards.
 
@@ -84,7 +87,7 @@ class MemoryLedger:
             if there is not None and not self._gives_way(there, entry):
                 return book(self._accounts, taken, ())
             standings = book(self._accounts, taken, charges)
-            self._history.put(entry, () if entry.usage.state is State.EXACT else charges, there)
+            self._history.put(entry, () if entry.usage.state is _EXACT else charges, there)
             return standings
         finally:
             self._lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +151,7 @@ def sound_row(row: Row) -> Row:
 
 def sound_holds(holds: Iterable[Hold]) -> list[Hold]:
     """The holds in storable text."""
-    return [hold._replace(account=sound(hold.account), budget=sound(hold.budget), scope=sound(hold.scope)) for hold in holds]
+    return [replace(hold, account=sound(hold.account), budget=sound(hold.budget), scope=sound(hold.scope)) for hold in holds]
 
 
 def as_unknown(row: Sequence[Any]) -> Row:

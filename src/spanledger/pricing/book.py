@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from spanledger import fork
 from spanledger.model import Cost, CostStatus
 from spanledger.pricing import catalogue, names
+from spanledger.pricing.calls import charge_with_calls
 from spanledger.pricing.overrides import OverrideFile, Overrides, scaled
 from spanledger.pricing.rates import UNPRICED, Rates, charge, flatten
 
@@ -25,13 +27,16 @@ _logger = logging.getLogger(__name__)
 _MOST_RATES = 4096
 """Compiled rates kept. Model names can come from a program's users, so they must not pile up."""
 
-_NEVER = UNPRICED._replace(until=float("-inf"))
+_PARTIAL = CostStatus.PARTIAL  # reaching a member through its enumeration costs several times as much
+
+_NEVER = replace(UNPRICED, until=float("-inf"))
 """In force at no time: what is not among the compiled rates has to be found."""
 
 _Key = tuple[str, str | None, *tuple[tuple[str, str], ...]]
 
 
-class _Edition(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Edition:
     """One version of the price file and the rates compiled under it, replaced together."""
 
     overrides: Overrides
@@ -72,6 +77,8 @@ class PriceBook(fork.Loader):
             if not rates.since <= when < rates.until:
                 rates = self._rates(edition, key, when, context or {})
             nano, status = charge(rates, usage)
+            if status is _PARTIAL and usage.tools:
+                nano, status = charge_with_calls(rates, usage, lambda other, used: self.price(provider, other, used, when=when))
         except Exception:
             _logger.debug("a call could not be priced", exc_info=True)
             nano = None
@@ -139,9 +146,9 @@ class PriceBook(fork.Loader):
         if rates is None:
             sure = written
             rates = overrides.rates(guesses, context, when)
-            rates = rates._replace(exact=False) if rates else self._built_in(meant, context, when)
+            rates = replace(rates, exact=False) if rates else self._built_in(meant, context, when)
         rates = scaled(rates or UNPRICED, overrides.factor(sure, when), overrides.hash)
-        return rates._replace(since=max(since, rates.since), until=min(until, rates.until))
+        return replace(rates, since=max(since, rates.since), until=min(until, rates.until))
 
     def _built_in(self, candidates: Sequence[names.Candidate], context: Mapping[str, str], when: float) -> Rates | None:
         book = self._load()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,6 +48,10 @@ _FIELDS = {
 _US_ONLY = Fraction(11, 10)
 """1.1 times all token prices for Claude 4.6 and later on Anthropic's own API:
 https://platform.claude.com/docs/en/manage-claude/data-residency."""
+
+_ULTRAFAST, _ULTRAFAST_LISTED = Fraction(6), frozenset({"gpt-6-astra"})
+"""Six times all token prices, for the only model with a public price; a guess for the models in preview:
+https://developers.openai.com/api/docs/guides/ultrafast-mode."""
 
 
 def import_package() -> None:
@@ -119,12 +124,14 @@ class Catalogue:
         factor = Fraction(1)
         if asked.get("inference_geo") == "us" and _has_us_only(found):
             factor, met = _US_ONLY, met | {"inference_geo"}
+        if asked.get("service_tier") == "ultrafast" and found.own and found.provider == "openai" and "service_tier" not in met:
+            factor, met = _ULTRAFAST, met | ({"service_tier"} if found.model.id in _ULTRAFAST_LISTED else set())
         unmet = [f"{key}={value}" for key, value in contexts.special(asked).items() if key not in met]
         if unmet:
-            _logger.warning("%s/%s has no price for %s: the standard price is used, as an estimate", found.provider, found.model.id, unmet)
+            _logger.warning("%s/%s has no price for %s: the nearest one is used, as an estimate", found.provider, found.model.id, unmet)
         since, until = _validity(found.model, moment)
         rates = self._rates(found, prices, factor)
-        return rates._replace(exact=found.exact and not unmet, effective_from=start, since=since, until=until)
+        return replace(rates, exact=found.exact and not unmet, effective_from=start, since=since, until=until)
 
     def _rates(self, found: Found, prices: Mapping[str, Decimal | TieredPrices], factor: Fraction) -> Rates:
         name = f"{found.provider}/{found.model.id}"
@@ -194,6 +201,8 @@ def _rate_at(found: Found, tokens: Mapping[str, Decimal | TieredPrices], size: i
     if found.provider == "google" and "input" in own and "input_audio" not in own:
         # https://ai.google.dev/gemini-api/docs/pricing lists an audio price only where it differs from that of text.
         own |= {"input_audio": own["input"], "cache_read_audio": own.get("cache_read", own["input"])}
+    if "output" in own and "output_image" not in own and "gpt-image" in found.model.id:
+        own["output_image"] = own["output"]  # all that they write, where no other price is listed
     return rate(own)
 
 

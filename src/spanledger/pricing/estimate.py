@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sized
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from spanledger.pricing import media, names, tokens
+from spanledger.model import State, Usage
+from spanledger.pricing import media, tokens
+from spanledger.pricing.extras import MARK, add_searches, after_last_mark, lifetime
+from spanledger.pricing.habits import Habits, family_of, habits_of
 from spanledger.pricing.names import FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_DEFAULT, FAMILY_GEMINI, FAMILY_OPENAI
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-_MILLI, _MICRO = 1000, 1_000_000
-_MOST_VALUES = 20_000
-_MOST_CHARACTERS = 1_000_000
+_MILLI = 1000
+_MOST_VALUES, _MOST_CHARACTERS = 10_000, 1_000_000
 _LONG = 64 * 1024
 _MAYBE_FILE = 48  # shorter strings are no files; nor are those with a space this early
 _START = slice(_MAYBE_FILE)
 _SMALL = 16  # a mapping with more members is read one by one, within the bounds
+
+_MOST_TIMES = 1_000.0  # what was seen of an argument is taken for at least a thousandth of it
 
 _FEW, _MOST_ITEMS = 8, 1_000
 """Arguments of a request, and items of one, that may be taken at once; more are walked through, within the bounds."""
@@ -27,27 +32,16 @@ _FEW, _MOST_ITEMS = 8, 1_000
 _UNREADABLE = 1_000
 """Tokens of what cannot be looked at without using it up (an iterator, an open file), and of what fails when looked at."""
 
-_MARGIN = {FAMILY_OPENAI: 1250, FAMILY_CLAUDE: 1300, FAMILY_CLAUDE_NEW: 1300, FAMILY_GEMINI: 1300, FAMILY_DEFAULT: 1400}
-"""Thousandths by which an input estimate leans upwards, so that about 95 of 100 are not below the truth."""
-
-_MESSAGE = {FAMILY_OPENAI: 4, FAMILY_CLAUDE: 7, FAMILY_CLAUDE_NEW: 8, FAMILY_GEMINI: 4, FAMILY_DEFAULT: 8}
-_REQUEST = {FAMILY_OPENAI: 6, FAMILY_CLAUDE: 30, FAMILY_CLAUDE_NEW: 40, FAMILY_GEMINI: 6, FAMILY_DEFAULT: 32}
-_TOOL = {FAMILY_OPENAI: 12, FAMILY_CLAUDE: 20, FAMILY_CLAUDE_NEW: 30, FAMILY_GEMINI: 12, FAMILY_DEFAULT: 30}
-_TOOLS = {FAMILY_OPENAI: 20, FAMILY_CLAUDE: 550, FAMILY_CLAUDE_NEW: 700, FAMILY_GEMINI: 40, FAMILY_DEFAULT: 100}
-_FORMATS, _FORMAT = frozenset(("output_format", "output_config", "outputConfig")), {FAMILY_CLAUDE: 150, FAMILY_CLAUDE_NEW: 200}
-"""Tokens around each message, the request, each tool, all tools, and an output format (Claude has hidden prompts for the last three)."""
-
-_HIDDEN = (("grok", 200, 250), ("gpt-oss", 70, 150), ("deepseek", 80, 250), ("llama-4", 20, 650), ("nova", 40, 550))
-"""Hidden prompts of other models, by a part of their name: tokens of any request, and of one with tools, as seen in recorded calls."""
-
 _ANSWER = {FAMILY_OPENAI: 1_500, FAMILY_CLAUDE: 2_500, FAMILY_CLAUDE_NEW: 3_000, FAMILY_GEMINI: 0, FAMILY_DEFAULT: 1_000}
 _FIRST_CALL = {FAMILY_OPENAI: 8_000, FAMILY_CLAUDE: 44_000, FAMILY_CLAUDE_NEW: 44_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 15_000}
 _NEXT_CALL = {FAMILY_OPENAI: 28_000, FAMILY_CLAUDE: 40_000, FAMILY_CLAUDE_NEW: 40_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 20_000}
 """Thousandths of tokens around an answer, and for the unseen name and frame of the first and every further tool call."""
 
+_ESTIMATED = State.ESTIMATED  # reaching a member through its enumeration costs several times as much
+_FORMATS = frozenset(("output_format", "output_config", "outputConfig"))
 _NOT_TEXT = frozenset((
-    "role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "status", "cache_control", "media_type", "mime_type", "mimeType",
-    "detail", "model", "object", "signature",
+    "role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "status", "media_type", "mime_type", "mimeType", "detail", "model",
+    "object", "signature",
 ))  # fmt: skip
 """Keys of messages whose values are not part of the prompt."""
 
@@ -63,36 +57,72 @@ _SEALED_CHARACTERS = 5
 """Reasoning that providers hand out encrypted, to be sent back; it is billed by the tokens inside, some 5 to 8 characters each."""
 
 _SCHEMAS = frozenset(("parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema"))
-_LINKS = frozenset(("image_url", "file_id", "file_uri", "fileUri", "file_url", "fileId"))
-_TELLING = _NOT_TEXT | _JSON | _SEALED | _FORMATS | _LINKS | {"url", "input"}
+_LINKS = frozenset(("image_url", "file_id", "file_uri", "fileUri", "file_url", "fileId", "video_url"))
+_TELLING = _NOT_TEXT | _JSON | _SEALED | _FORMATS | _LINKS | {"url", "input", MARK}
 """Keys that say something about their values; one look-up for the many others."""
 
 
 def estimate_input(content: Any, provider: str, model: str | None) -> int:
     """Input tokens of a request, rather too many than too few: the estimate is at least the truth in about 95 of 100 requests.
 
-    Pictures, recordings and documents count by their providers' rules. Work is bounded: after 20,000 values or a million characters
-    the rest is extrapolated, long texts are sampled. Never raises, never consumes an iterator (it counts as 1,000 tokens).
+    Pictures, recordings and documents count by their providers' rules. Work is bounded: after 10,000 values or a million characters
+    of an argument its rest is extrapolated, long texts are sampled. Never raises, never consumes an iterator (it counts as 1,000 tokens).
 
     Args:
         content: messages, tools and system prompt as given to an SDK: any nesting of strings, containers and SDK objects.
         provider: a ``gen_ai.provider.name``.
         model: the model's name.
     """
+    return estimate_usage(content, provider, model).input or 0
+
+
+def estimate_usage(content: Any, provider: str, model: str | None, output: int | None = None) -> Usage:
+    """What a request is to be charged for until its usage is known: as ``estimate_input``, and with what makes its tokens dearer.
+
+    What is to be written to a cache is taken as written, for as long as any mark asks for, and searches of the web as made.
+
+    Args:
+        content, provider, model: see ``estimate_input``.
+        output: the most tokens of an answer.
+    """
     try:
-        habits = _habits(provider, model)
+        habits = habits_of(provider, model)
         plain = _plain_texts(content)
     except Exception:  # noqa: BLE001  # names that are no strings cannot be looked up, foreign objects may raise anything
-        habits, plain = _habits.__wrapped__(provider, model), None
+        habits, plain = habits_of.__wrapped__(provider, model), None
     if plain is not None:
         texts, messages = plain
-        return habits.total(tokens.count("\n".join(texts), habits.viewer.family), messages)
+        usage = Usage(habits.total(tokens.count("\n".join(texts), habits.viewer.family), messages), output, state=_ESTIMATED)
+    else:
+        usage = _walked(content, habits, output)
+    if habits.special:
+        habits.add_unasked(usage)
+    return usage
+
+
+def _walked(content: Any, habits: Habits, output: int | None) -> Usage:
     walk = _Walk(habits)
-    try:
-        walk.through(content)
-    except Exception:  # noqa: BLE001  # foreign objects may raise anything
-        walk.extra += _UNREADABLE
-    return walk.total()
+    walk.through(content)
+    usage = Usage(walk.total(), output, state=_ESTIMATED)
+    with suppress(Exception):  # foreign objects may raise anything
+        add_searches(usage, content)
+    if walk.lifetimes and habits.viewer.family != FAMILY_GEMINI:  # for Gemini, writing costs less than reading anew
+        _add_cache(usage, content, walk)
+    return usage
+
+
+def _add_cache(usage: Usage, content: Any, walk: _Walk) -> None:
+    """Takes all input up to the last mark as written to the cache; of several lifetimes, the dearest holds."""
+    rest = 0
+    with suppress(Exception):
+        after = _Walk(walk.habits)
+        after.through(after_last_mark(content))
+        rest = after.own()
+    written = max(0, (usage.input or 0) - rest)
+    if "1h" in walk.lifetimes:
+        usage.cache_write_1h = written
+    else:
+        usage.cache_write = written
 
 
 def _plain_texts(arguments: Any) -> tuple[list[str], int] | None:
@@ -126,7 +156,7 @@ def estimate_text(pieces: Sequence[str], provider: str, model: str | None) -> in
 
     The names of called tools are not among the pieces; where a piece begins a JSON object, a call's usual overhead is added.
     """
-    family = _family(provider, model)
+    family = family_of(provider, model)
     received = [piece for piece in pieces if isinstance(piece, str) and piece]
     if not received:
         return 0
@@ -147,63 +177,75 @@ def _calls(pieces: Iterable[str]) -> int:
     return calls
 
 
-def _family(provider: str, model: str | None) -> str:
-    try:
-        return names.family(provider, model)
-    except Exception:  # noqa: BLE001  # not even strings
-        return FAMILY_DEFAULT
-
-
-class _Habits(NamedTuple):
-    """What a model adds to any request, in tokens, and how it sees files."""
-
-    viewer: media.Viewer
-    margin: int
-    message: int
-    request: int
-    tool: int
-    tools: int
-    format: int
-
-    def total(self, milli: int, messages: int) -> int:
-        """The estimate for texts of so many thousandths of tokens in so many messages."""
-        return -(-milli * self.margin // _MICRO) + messages * self.message + self.request
-
-
-@lru_cache(maxsize=1024)
-def _habits(provider: str, model: str | None) -> _Habits:
-    family, name = _family(provider, model), str(model or "").lower().rpartition("/")[2].removeprefix("openai.")
-    hidden, hidden_tools = next(((plain, tools) for part, plain, tools in _HIDDEN if part in name), (0, 0))
-    return _Habits(
-        media.Viewer(family, name), _MARGIN[family], _MESSAGE[family], _REQUEST[family] + hidden, _TOOL[family],
-        _TOOLS[family] + hidden_tools, _FORMAT.get(family, 0),
-    )  # fmt: skip
-
-
 class _Walk:
     """One look at a request. Collects texts, to be counted together, and tokens of all else."""
 
-    __slots__ = ("characters", "extra", "habits", "messages", "milli", "pieces", "stack", "tools", "unseen", "values", "viewer")
+    __slots__ = (
+        "characters", "extra", "habits", "lifetimes", "messages", "milli", "opened", "pieces", "stack", "tools", "values", "viewer",
+    )  # fmt: skip
 
-    def __init__(self, habits: _Habits) -> None:
+    def __init__(self, habits: Habits) -> None:
         self.habits = habits
         self.viewer = habits.viewer
         self.pieces: list[str] = []
         self.stack: list[tuple[Any, bool]] = []
-        self.extra = self.milli = self.messages = self.tools = self.characters = self.values = self.unseen = 0
+        self.opened: list[tuple[int, int, int]] = []
+        """Containers whose members are on the stack: its height below them, how many were put there, and how many there are."""
+        self.lifetimes: set[str] = set()
+        self.extra = self.milli = self.messages = self.tools = self.characters = self.values = 0
+
+    def own(self) -> int:
+        """The estimate without what any request has, and any with tools."""
+        return self.total() - self.habits.request - (self.habits.tools if self.tools else 0)
 
     def total(self) -> int:
         """The estimate."""
         milli = self.milli + tokens.count("\n".join(self.pieces), self.viewer.family)
-        if self.values and (self.stack or self.unseen):
-            milli = milli * (self.values + len(self.stack) + self.unseen) // self.values
         tools = self.tools * self.habits.tool + self.habits.tools if self.tools else 0
         return self.habits.total(milli, self.messages) + self.extra + tools
 
+    def _whole(self) -> float:
+        """How many times as much as was seen all is, if the members of a container are alike: the share that was seen of the innermost
+        container that was begun is what was seen of its member of the next, and so on."""
+        seen, top = 1.0, len(self.stack)
+        for base, put, count in reversed(self.opened):
+            left = max(0, top - base)
+            if left or count > put:
+                seen = max(0.0, put - left - 1 + seen) / count
+            top = min(top, base)
+        return min(_MOST_TIMES, 1 / max(seen, 1 / _MOST_TIMES))
+
     def through(self, content: Any) -> None:
-        """Visits everything in ``content``, within bounds."""
+        """Visits everything in ``content``, within bounds; the arguments of a request each within their own."""
+        arguments = content if type(content) is tuple and len(content) <= _FEW else (content,)
+        for argument in reversed(arguments):
+            before = (self.milli, len(self.pieces), self.messages, self.extra, self.tools)
+            self.values = self.characters = 0
+            self.opened.clear()
+            self.stack.append((argument, False))
+            self._visit()
+            if self.stack:
+                self._add_unseen(*before)
+
+    def _add_unseen(self, milli: int, pieces: int, messages: int, extra: int, tools: int) -> None:
+        """Adds for the rest of an argument what was found in it, beyond what was there before, as often as the rest is larger."""
+        times = self._whole() - 1
+        found = self.milli - milli + tokens.count("\n".join(self.pieces[pieces:]), self.viewer.family)
+        self.milli += int(found * times)
+        self.messages += int((self.messages - messages) * times)
+        self.extra += int((self.extra - extra) * times)
+        self.tools += int((self.tools - tools) * times)
+        self.stack.clear()
+
+    def _visit(self) -> None:
+        while self.stack and self.values < _MOST_VALUES and self.characters < _MOST_CHARACTERS:
+            try:
+                self._visit_plain()
+            except Exception:  # noqa: BLE001  # foreign objects may raise anything
+                self.extra += _UNREADABLE
+
+    def _visit_plain(self) -> None:
         stack = self.stack
-        stack.append((content, False))
         while stack and self.values < _MOST_VALUES and self.characters < _MOST_CHARACTERS:
             value, json = stack.pop()
             self.values += 1
@@ -221,7 +263,7 @@ class _Walk:
     def _text(self, text: str, detail: str | None = None) -> None:
         size = len(text)
         if size > _MAYBE_FILE and " " not in text[_START]:
-            file = media.from_base64(text, self.viewer._replace(detail=detail))
+            file = media.from_base64(text, replace(self.viewer, detail=detail))
             if file is not None:
                 self.extra += file
                 return
@@ -238,13 +280,17 @@ class _Walk:
         if not _SCHEMAS.isdisjoint(value):
             self.tools += 1
             json = True
+            if MARK in value and value[MARK] is not None:
+                self.lifetimes.add(lifetime(value[MARK]))
+        small = len(value) <= _SMALL
+        if not small and self._large(value, json):
+            return
         if json:
             for key, item in value.items():
                 if item is not None:
                     self.pieces.append(f'"{key}":')
                     self.stack.append((item, True))
             return
-        small = len(value) <= _SMALL
         for key, item in value.items():
             if key in _TELLING:
                 if item is not None and key not in _NOT_TEXT:
@@ -255,12 +301,23 @@ class _Walk:
             elif item is not None:
                 self.stack.append((item, False))
 
+    def _large(self, value: Mapping[Any, Any], json: bool) -> bool:
+        """Whether a mapping is so large that it was taken as a sequence; others are only noted."""
+        size = len(value)
+        if size <= _MOST_ITEMS:
+            self._open(size, size)
+            return False
+        self._sequence([(f'"{key}":', item) for key, item in islice(value.items(), _MOST_VALUES)], json, size)
+        return True
+
     def _told(self, key: str, item: Any, value: Mapping[Any, Any]) -> None:
         """A member of a mapping that its key says something about."""
         if key in _FORMATS:
             self.extra += self.habits.format
         if key in _LINKS or (key == "url" and ("detail" in value or value.get("type") == "url")):
             self._link(item, value, image=key == "image_url" or "image" in str(value.get("type")))
+        elif key == MARK:
+            self.lifetimes.add(lifetime(item))
         elif key in _SEALED and isinstance(item, str | bytes):
             self.extra += len(item) // _SEALED_CHARACTERS
         else:
@@ -273,7 +330,7 @@ class _Walk:
         if isinstance(link, str) and link.startswith("data:"):
             self._text(link, part.get("detail"))
         else:
-            viewer = self.viewer._replace(detail=part.get("detail"))
+            viewer = replace(self.viewer, detail=part.get("detail"))
             self.extra += media.image(None, viewer) if image else media.UNKNOWN_FILE
 
     def _at_once(self, value: Sequence[Any]) -> bool:
@@ -290,14 +347,22 @@ class _Walk:
         self.characters += sum(map(len, texts))
         return True
 
-    def _sequence(self, value: Sequence[Any], json: bool) -> None:
+    def _sequence(self, value: Sequence[Any], json: bool, count: int = 0) -> None:
         if value and type(value[0]) is int and not json:  # a prompt of token ids
-            self.extra += len(value)
+            self.extra += count or len(value)
             return
-        if len(value) > _MOST_VALUES:
-            self.unseen += len(value) - _MOST_VALUES
+        count = count or len(value)
+        if count > _MOST_VALUES:
             value = value[:_MOST_VALUES]
+        if count > 1:
+            self._open(len(value), count)
         self.stack.extend(zip(value, repeat(json)))
+
+    def _open(self, put: int, count: int) -> None:
+        base, opened = len(self.stack), self.opened
+        while opened and opened[-1][0] >= base:
+            opened.pop()
+        opened.append((base, put, count))
 
     def _other(self, value: Any, json: bool) -> None:
         if isinstance(value, str):
@@ -305,12 +370,12 @@ class _Walk:
         elif isinstance(value, int | float):
             if json:
                 self.pieces.append(str(value))
-        elif isinstance(value, bytes | bytearray):
+        elif isinstance(value, bytes | bytearray | memoryview):
             self.extra += media.from_bytes(bytes(value[: media.ENOUGH]), len(value), self.viewer)
         elif isinstance(value, Mapping):
             self._mapping(dict(islice(value.items(), _MOST_VALUES)), json)
-        elif isinstance(value, list | tuple | Set):
-            self._sequence(list(islice(value, _MOST_VALUES)), json)
+        elif isinstance(value, Iterable) and isinstance(value, Sized):
+            self._sequence(list(islice(value, _MOST_VALUES)), json, len(value))
         elif hasattr(value, "__next__"):
             self.extra += _UNREADABLE
         elif isinstance(value, type) or callable(value):

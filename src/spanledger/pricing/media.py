@@ -7,16 +7,19 @@ https://platform.claude.com/docs/en/build-with-claude/vision, https://ai.google.
 from __future__ import annotations
 
 import binascii
+import re
+from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
+from spanledger.pricing import tokens
 from spanledger.pricing.names import FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_GEMINI, FAMILY_OPENAI
 
 UNKNOWN_FILE = 2_000
 """Tokens of a file known only by its id or address: a full-HD picture, or two pages of a PDF."""
 
 _UNKNOWN_SIZE = (1920, 1080)
-_HEAD = 4_096
+_HEAD, _LOOKED_AT = 4_096, 512
 ENOUGH = 131_072
 """How much of a file is looked at: a JPEG's size may come after 64 kB of EXIF data, a PDF's pages anywhere."""
 
@@ -25,7 +28,13 @@ _AUDIO_PER_SECOND = {FAMILY_OPENAI: 10, FAMILY_GEMINI: 32}
 _AUDIO_BYTES_PER_SECOND = 8_000  # 64 kbit/s: most compressed speech is above it
 _VIDEO_BYTES_PER_TOKEN = 200  # 300 tokens a second at 0.5 Mbit/s
 _PDF_PAGE = {FAMILY_CLAUDE: 3_500, FAMILY_CLAUDE_NEW: 4_000, FAMILY_OPENAI: 1_100}
-_PDF_BYTES_PER_PAGE = 30_000
+_PDF_BYTES_PER_PAGE, _MOST_PAGES = 30_000, 1_000
+_PACKED_BYTES_PER_TOKEN, _MOST_PACKED = 10, 20_000  # office documents: text shrinks to a fourth of its size, pictures do not
+_TEXT_MARGIN = 1_400  # thousandths
+
+_DATA_URL = re.compile(r"data:[\w.+-]{1,99}/[\w.+-]{1,99}(?:;[\w=.\"-]{1,99}){0,9},")
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/_=\r\n-]")
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\ufffd]")
 
 _MAGIC = {
     b"\x89PNG": "image",
@@ -36,10 +45,15 @@ _MAGIC = {
     b"OggS": "audio",
     b"fLaC": "audio",
     b"\x1aE\xdf\xa3": "video",
+    b"PK\x03\x04": "packed",
 }
 
 
-class Viewer(NamedTuple):
+_GEMINI_LARGEST = 3_072  # pixels; what is larger is scaled down
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
     """Who looks at a file: a tokenizer family (see ``names``), the model's name, and OpenAI's ``detail``: ``low``, ``high`` or ``auto``."""
 
     family: str
@@ -85,23 +99,24 @@ def from_base64(text: str, viewer: Viewer) -> int | None:
 
     At most 128 kB of it are decoded.
     """
-    start = text.find(",", 0, 200) + 1 if text.startswith("data:") else 0
+    url = _DATA_URL.match(text) if text.startswith("data:") else None
+    start = url.end() if url else 0
+    if _NOT_BASE64.search(text, start, start + _LOOKED_AT):
+        return None
     head = _decode(text, start, _HEAD)
     kind = _kind(head)
-    if kind is None:
-        return UNKNOWN_FILE if start else None
-    if kind == "pdf" or (kind == "image" and _size(head) is None):
+    if kind is None and not start:
+        return None
+    if kind in {None, "pdf"} or (kind == "image" and _size(head) is None):
         head = _decode(text, start, ENOUGH)
+    if kind is None and not _is_text(head):
+        return UNKNOWN_FILE
     return _tokens(kind, head, (len(text) - start) * 3 // 4, viewer)
 
 
 def from_bytes(head: bytes, length: int, viewer: Viewer) -> int:
-    """Tokens of a file of ``length`` bytes that begins with ``head`` (``ENOUGH`` bytes do).
-
-    A third of a token per byte, up to ``UNKNOWN_FILE``, if it is of no kind we know.
-    """
-    kind = _kind(head)
-    return min(length // 3, UNKNOWN_FILE) if kind is None else _tokens(kind, head, length, viewer)
+    """Tokens of a file of ``length`` bytes that begins with ``head`` (``ENOUGH`` bytes do)."""
+    return _tokens(_kind(head), head, length, viewer)
 
 
 def image(size: tuple[int, int] | None, viewer: Viewer) -> int:
@@ -130,20 +145,37 @@ def _kind(head: bytes) -> str | None:
         return "image" if head[8:12] == b"WEBP" else "audio" if head[8:12] == b"WAVE" else "video"
     if head[4:8] == b"ftyp":
         return "audio" if head[8:11] == b"M4A" else "video"
-    return "audio" if head[:1] == b"\xff" and head[1:2] >= b"\xe0" else None  # an MPEG audio frame
+    return "audio" if head[:1] == b"\xff" and head[1:2] >= b"\xe0" and head[2:3] < b"\xf0" else None  # an MPEG audio frame
 
 
-def _tokens(kind: str, head: bytes, length: int, viewer: Viewer) -> int:
+def _tokens(kind: str | None, head: bytes, length: int, viewer: Viewer) -> int:
     family = viewer.family
     if kind == "image":
         return image(_size(head), viewer)
     if kind == "pdf":
         pages = head.count(b"/Type/Page") + head.count(b"/Type /Page") - head.count(b"/Type/Pages") - head.count(b"/Type /Pages")
-        return max(pages * length // len(head), length // _PDF_BYTES_PER_PAGE, 1) * _PDF_PAGE.get(family, 1_500)
+        pages = max(pages * length // len(head), length // _PDF_BYTES_PER_PAGE, 1)
+        return min(pages, _MOST_PAGES) * _PDF_PAGE.get(family, 1_500)
     if kind == "audio":
         rate = int.from_bytes(head[28:32], "little") if head[:4] == b"RIFF" else 0
         return _AUDIO_FRAME + length * _AUDIO_PER_SECOND.get(family, 32) // (rate or _AUDIO_BYTES_PER_SECOND)
-    return UNKNOWN_FILE + length // _VIDEO_BYTES_PER_TOKEN
+    if kind == "video":
+        return UNKNOWN_FILE + length // _VIDEO_BYTES_PER_TOKEN
+    return _document(kind, head, length, family)
+
+
+def _document(kind: str | None, head: bytes, length: int, family: str) -> int:
+    """Office documents, text as a file, and whatever else, which is no more than ``UNKNOWN_FILE``."""
+    if kind == "packed":
+        return max(UNKNOWN_FILE, min(length // _PACKED_BYTES_PER_TOKEN, _MOST_PACKED))
+    if _is_text(head):
+        return tokens.count(head.decode("utf-8", "replace"), family) * length // max(1, len(head)) * _TEXT_MARGIN // 1_000_000
+    return min(length // 3, UNKNOWN_FILE)
+
+
+def _is_text(head: bytes) -> bool:
+    start = head[:_HEAD].decode("utf-8", "replace")
+    return bool(head) and not _NOT_TEXT.search(start, 0, len(start) - 1)  # the last character may have been cut
 
 
 def _size(head: bytes) -> tuple[int, int] | None:
@@ -199,5 +231,6 @@ def _gemini_image(width: int, height: int, model: str) -> int:
         return 1_120
     if max(width, height) <= 384:  # the documented limit of one tile
         return 258
+    width, height = min(width, _GEMINI_LARGEST), min(height, _GEMINI_LARGEST)
     unit = max(256, min(768, int(min(width, height) / 1.5)))
     return 258 * ceil(width / unit) * ceil(height / unit)

@@ -8,6 +8,7 @@ import logging
 import stat
 import threading
 import time
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,7 +85,8 @@ def scaled(rates: Rates, factor: Fraction, version: str) -> Rates:
     def times(value: Any) -> Any:
         return value if value is None or isinstance(value, bool) else whole(value * factor)
 
-    return rates._replace(
+    return replace(
+        rates,
         rate=type(rates.rate)(*map(times, rates.rate)),
         tiers=tuple((start, type(tier)(*map(times, tier))) for start, tier in rates.tiers),
         per_request={unit: times(price) for unit, price in rates.per_request.items()},

@@ -6,6 +6,7 @@ a USD per million tokens. The few that do not (prices per second of audio) are F
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +25,7 @@ _HALF = _NANO // 2
 _EXACT, _ESTIMATED, _PARTIAL = range(3)
 _STATUS = (CostStatus.EXACT, CostStatus.ESTIMATED, CostStatus.PARTIAL)
 _NO_TOOLS = (None, _EXACT)
-_TOLD = State.EXACT  # reaching a member through its enumeration costs several times as much
+_TOLD, _GUESSED = State.EXACT, CostStatus.ESTIMATED  # reaching a member through its enumeration costs several times as much
 
 _TOOL_UNITS = {
     "web_search": "web_searches",
@@ -73,7 +74,8 @@ class Rate(NamedTuple):
     own_output_image: bool
 
 
-class Flat(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Flat:
     """All that an ordinary call needs of its model's rates: one whose text, in and out, costs the same however much it is.
 
     Femto-USD per token of the totals, and what a token that is read from the cache, or goes into reasoning, costs more (or less).
@@ -87,7 +89,8 @@ class Flat(NamedTuple):
     """Of usage that is exact."""
 
 
-class Rates(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rates:
     """All rates of one model in one context, valid for ``since <= time < until``, and where they come from."""
 
     rate: Rate
@@ -99,7 +102,7 @@ class Rates(NamedTuple):
     """False if the name was a guess or the context asked for (a service tier ...) has no price of its own."""
     tiers: tuple[tuple[int, Rate], ...] = ()
     """Rates for all tokens of a call whose input exceeds the threshold, ascending."""
-    per_request: Mapping[str, Amount] = {}
+    per_request: Mapping[str, Amount] = field(default_factory=dict)
     """Femto-USD per unit of what is not tokens: ``web_searches``, ``audio_seconds``, ``input_document_pages`` ..."""
     per_call: Amount | None = None
     since: float = float("-inf")
@@ -159,7 +162,7 @@ def charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
     ):  # fmt: skip
         return _charge(rates, usage)
     femto = total_in * flat.input + total_out * flat.output + read * flat.cache_read + reasoning * flat.reasoning
-    return (femto + _HALF) // _NANO, flat.status if usage.state is _TOLD else CostStatus.ESTIMATED
+    return (femto + _HALF) // _NANO, flat.status if usage.state is _TOLD else _GUESSED
 
 
 def flatten(rates: Rates) -> Rates:
@@ -168,7 +171,7 @@ def flatten(rates: Rates) -> Rates:
     if rate.input is None or rate.output is None or rates.tiers or rates.per_call is not None:
         return rates
     status = CostStatus.EXACT if rates.exact else CostStatus.ESTIMATED
-    return rates._replace(flat=Flat(rate.input, rate.output, rate.cache_read - rate.input, rate.reasoning - rate.output, status))
+    return replace(rates, flat=Flat(rate.input, rate.output, rate.cache_read - rate.input, rate.reasoning - rate.output, status))
 
 
 def _charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:

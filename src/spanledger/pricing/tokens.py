@@ -11,14 +11,15 @@ languages, code, JSON, logs, encoded data and recorded provider traffic; ``defau
 from __future__ import annotations
 
 from codecs import utf_16_le_decode
-from typing import NamedTuple
+from dataclasses import dataclass
 
 _SAMPLE_ABOVE = 64 * 1024
 _WINDOWS, _WINDOW = 64, 1024
 _SHORT = 2 * 1024  # up to here preparing ``_Pairs`` costs more than it saves
 
 
-class Weights(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Weights:
     """Thousandths of a token per occurrence; the names of pairs say what meets there."""
 
     ascii: int

@@ -103,3 +103,25 @@ def is_placeholder(key: str) -> bool:
     """``sk-XXXXXXXXXXXX``: after the prefix hardly any different signs, as never in what is random."""
     signs = [sign for sign in key[6:] if sign.isalnum()]
     return len(signs) >= _ENOUGH and len(set(signs)) <= _VARIED
+
+
+_FEWEST_FILLED = 6
+_JOINED = re.compile("[A-Za-z_-]{6,64}")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SAID_INSTEAD = among("your fake dummy insert placeholder example sample here")
+_SAID_TO_BE = among("key apikey token secret password passwd pass passphrase api auth credential credentials id code value string")
+
+
+def is_stand_in(value: str) -> bool:
+    """What documentation has where a secret goes: ``hf_xxxxxxxx``, ``your-api-key``, ``INSERT_TOKEN_HERE``.
+
+    A secret made of words (``wish-you-were-here``) does not say that it is one.
+    """
+    signs = [sign for sign in value if sign.isalnum()]
+    filled = signs.count("x") + signs.count("X")
+    if len(signs) >= _FEWEST_FILLED and (filled * 5 >= len(signs) * 3 or set(signs) == {"0"}):
+        return True
+    if not _JOINED.fullmatch(value):
+        return False
+    words = {word.lower() for word in _WORD.findall(value)}
+    return not _SAID_INSTEAD.isdisjoint(words) and not _SAID_TO_BE.isdisjoint(words)

@@ -18,8 +18,8 @@ _LONGEST_READ = 512
 _ASSIGNED = re.compile(
     r"""([0-9A-Za-z_.\-]{0,48}(?:[ ](?:[kK]ey|KEY|[tT]oken|TOKEN|[sS]ecret|SECRET|[pP]assword|id)\b)?)   # the rest of the name
         [\"'`\])}]{0,3}                                                                     # what closes it
-        ([ \t]{0,4}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,4}|[ \t\n]{1,4})?             # what assigns
-        (?:[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?                            # <add key="..." value="...">
+        ([ \t]{0,24}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,24}|[ \t\n]{1,4})?           # what assigns, also in columns
+        (?:(?:\{[ \t\n]{1,8})?[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?          # <add key="..." value="...">, HCL
         (?:[fbru]?([\"'`])([^\"'`\n]{1,512})|([^\s\"'`,;<>()\[\]{}]{1,512}))                # a quoted or a bare value
     """,
     re.VERBOSE,
@@ -32,13 +32,17 @@ _NO_VALUE = among(
 )
 _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
 """``os.environ``, ``****``, ``${TOKEN}``, ``%s``: no secret, but where one would be."""
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
+_UUID = re.compile(r"(?:[0-9A-Za-z]{1,8}-)?[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}$")
+"""Or what is written like one, with more letters or a number before it."""
 _SEGMENT = re.compile("[0-9A-Za-z]{16,}|[0-9A-Za-z+/]{22,}=")
+_SHUFFLED, _PIECES, _WORD = re.compile("[0-9A-Za-z_+=-]{20,512}"), re.compile("[_+=-]"), re.compile("[A-Z]?[a-z]{3,}")
+_TURN, _TURNS = re.compile("(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])"), 3
+_STRONG, _CONSTANT = re.compile("[!@#$%^&*]"), re.compile("[A-Z]+(?:_[A-Z]+)+")
 _SCHEME = re.compile(r"(?:bearer|ssws|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
 _REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")
 _QUOTED_REST = re.compile(r"[^\"'`\n]*")
 """What of a value longer than ``_ASSIGNED`` reads at first is left."""
-_TOKEN = re.compile(r"(?:(?<= )| ) {0,2}([0-9A-Za-z._~+/=|\-]{8,})")
+_TOKEN = re.compile(r"(?:(?<= )|:? ) {0,2}([0-9A-Za-z._~+/=|\-]{8,})")
 _CREDENTIAL = re.compile(rf"(?!{OPAQUE})[^\s\"',;]{{6,}}")
 _USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']+)")
 _COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]+")
@@ -102,7 +106,10 @@ def _scheme(text: Text, start: int, end: int) -> Span | None:
 def _user(text: Text, _: int, end: int) -> Span | None:
     """``curl -u user:password``."""
     found = _USER.match(text.text, end)
-    if not found or found[1].startswith("<") or checks.is_template(found[1].partition(":")[2].rstrip("\"'")):
+    if not found or found[1].startswith("<"):
+        return None
+    password = found[1].partition(":")[2].rstrip("\"'")
+    if password.startswith(OPAQUE) or password.lower() in _NO_VALUE or checks.is_template(password) or checks.is_stand_in(password):
         return None
     return Span(found.start(1), found.end(1), "URL_CREDS")
 
@@ -151,9 +158,19 @@ def _judge(text: Text, it: _Assigned) -> Span | None:
     if label:
         return Span(it.first, _end(text, it), label) if label in _SECRETS and _is_value(text, it, label) else None
     weak = keys.maybe(it.name) or _key_of(text, it)
-    if weak and _is_random(it.value) and (it.sign or it.name.isupper() or len(it.value) >= _LONG):
-        return Span(it.first, _end(text, it), weak)
-    return None
+    return Span(it.first, _end(text, it), weak) if weak and _is_weak_value(it, weak) else None
+
+
+def _is_weak_value(it: _Assigned, label: str) -> bool:
+    """Whether this is a secret under a name that may be harmless: something random, or a password that looks like one."""
+    if _is_random(it.value):
+        return (bool(it.sign) or it.name.isupper() or len(it.value) >= _LONG) and not checks.is_stand_in(it.value)
+    return label == "PASSWORD" and bool(it.sign) and _is_odd(it.value) and bool(_STRONG.search(it.value))
+
+
+def _is_none(value: str) -> bool:
+    """``your-api-key``, and ``ACCESS_TOKEN``, which is the name of a secret instead of one."""
+    return (_CONSTANT.fullmatch(value) is not None and keys.label(value) is not None) or checks.is_stand_in(value)
 
 
 def _end(text: Text, it: _Assigned) -> int:
@@ -186,7 +203,7 @@ def _authorization(text: Text, it: _Assigned) -> Span | None:
     scheme = _SCHEME.match(text.text, it.first)
     begin = scheme.end() if scheme else it.first
     found = _CREDENTIAL.match(text.text, begin, it.last if it.quoted else len(text.text))
-    if not found or _CODE.match(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
+    if not found or _CODE.match(found[0]) or checks.is_stand_in(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
         return None
     return Span(begin, _end(text, it) if it.quoted else found.end(), "AUTHORIZATION")
 
@@ -194,14 +211,14 @@ def _authorization(text: Text, it: _Assigned) -> Span | None:
 def _is_value(text: Text, it: _Assigned, label: str) -> bool:
     """Whether this is a secret, and not code, a type, a placeholder or the next word of a sentence."""
     password = label == "PASSWORD"
-    if it.value.lower() in _NO_VALUE or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET):
+    if it.value.lower() in _NO_VALUE or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET) or _is_none(it.value):
         return False
     if _CODE.match(it.value) or (not it.quoted and text.char(it.last) in "(["):
         return _is_random(it.value)
     if it.quoted and it.sign != ",":
         return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value)
     if not it.sign or it.sign == ",":
-        return _is_odd(it.value) and (password or _is_random(it.value))
+        return _is_odd(it.value) and (password or _is_random(it.value) or _is_garbled(it.value))
     return password or _is_odd(it.value) or len(it.value) >= _SURE_SECRET
 
 
@@ -216,8 +233,20 @@ def _is_odd(value: str) -> bool:
 
 def _is_random(value: str) -> bool:
     """A long piece of letters and digits mixed, unlike ``claude-3-5-sonnet-20241022``."""
+    if not any(sign.isdigit() for sign in value) or not any(sign.isalpha() for sign in value):
+        return False
     if _UUID.match(value):
         return True
-    if not _SEGMENT.search(value) or "://" in value:
+    return bool(_SEGMENT.search(value) and "://" not in value) or _is_shuffled(value)
+
+
+def _is_garbled(value: str) -> bool:
+    """``wwf*2#86t64!fgh6yav$aoeuo@u2o``, as Django makes its keys."""
+    return len(value) >= _LONG and " " not in value and len(_STRONG.findall(value)) >= _TURNS and len(_TURN.findall(value)) >= _TURNS
+
+
+def _is_shuffled(value: str) -> bool:
+    """``yhTFulkELh3-jC6oudRX``: letters of both cases and digits in turns, and no word among them, unlike ``Qwen2-VL-72B-Instruct``."""
+    if not _SHUFFLED.fullmatch(value) or value.isupper() or value.islower():
         return False
-    return any(sign.isdigit() for sign in value) and any(sign.isalpha() for sign in value)
+    return len(_TURN.findall(value)) >= _TURNS and not any(_WORD.fullmatch(piece) for piece in _PIECES.split(value))

@@ -19,7 +19,7 @@ _MODELS = r"""
 _CLOUDS = r"""
     (?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA|A3T[0-9A-Z])[0-9A-Z]{16}END AIzaWORD{30,} GOCSPX-WORD{20,} LTAI[0-9A-Za-z]{16,24}
     AKID[0-9A-Za-z]{28,} AQVNWORD{35,} do[opr]_v1_[0-9a-f]{32,} dapi[0-9A-Fa-f]{32}(?:-[0-9])? tskey-[a-z]{2,10}-WORD{12,} HRKU-WORD{20,}
-    pscale_(?:tkn|pw|oauth)_WORD{20,} cf(?:ut|at|k)_[0-9A-Za-z]{32,} vc[apkri]_[0-9A-Za-z]{20,} sb[ap]_[0-9a-z]{40} fm[12]_WORD{20,}
+    pscale_(?:tkn|pw|oauth)_WORD{20,} cf(?:ut|at|k)_[0-9A-Za-z]{32,} vc[apkri]_[0-9A-Za-z]{20,} sb[ap]_[0-9a-z]{40} fm[12]_[0-9A-Za-z_+/-]{20,}={0,2}
     ABSK[0-9A-Za-z+/]{30,}={0,2} [0-9A-Za-z]{52}JQQJ99[0-9A-Za-z]{26} [0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4} sb_secret_WORD{20,}
     pa-(?=[0-9a-z_-]{0,30}[A-Z])(?=[A-Za-z_-]{0,30}[0-9])WORD{43}END tfp_[0-9A-Za-z]{40,} [ps]ub-c-UUID NF-[0-9]{32}END
     mdb_sa_sk_WORD{30,} pul-[0-9a-f]{40} NR(?:AK|II|JS|RA)-[0-9A-Za-z-]{19,}
@@ -37,13 +37,14 @@ _SERVICES = r"""
     gl(?:sa|c)_WORD{20,} sntry[su]_WORD{30,} ph[cxsr]_WORD{32,} figd_WORD{30,} ntn_[0-9A-Za-z]{40,} duffel_(?:test|live)_WORD{20,}
     FLW(?:PUB|SEC)K(?:_TEST)?-[0-9A-Za-z]{12,} EZ[AT]K[0-9A-Za-z]{40,} CFPAT-WORD{40,} aio_[0-9A-Za-z]{28} fio-u-WORD{40,} ops_eyJWORD{50,}
     AGE-SECRET-KEY-1[0-9A-Z]{50,} apify_api_[0-9A-Za-z]{30,} shippo_(?:live|test)_[0-9a-fA-F]{40} pk_[0-9]{6,}_[0-9A-Z]{20,}
+    [0-9]{1,4}-(?=[0-9a-z]{0,40}[A-Z])(?=[0-9A-Z]{0,40}[a-z])[0-9A-Za-z]{64}END
     (?:sdk|mob|api)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 """
 _UNNAMED = r"""
     [0-9A-Za-z]{2,16}[_-](?:live|prod|pat|secret|tok|token|apikey|api[_-]key|sk)[_-](?=[0-9A-Za-z]{0,30}[0-9])[0-9A-Za-z]{24,}
-    (?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_[A-Za-z]{0,40}[0-9])[a-z]{2,10}_[0-9A-Za-z]{32,}
+    (?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_(?:[A-Za-z]{0,40}[0-9]){2})[a-z]{2,10}_[0-9A-Za-z]{32,}
 """
-"""Of no vendor we know: what calls itself a key, and a prefix before 32 letters of both cases and digits."""
+"""Of no vendor we know: what calls itself a key, and a prefix before 32 letters of both cases and digits, not only one as in ``V2``."""
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # Published by the vendors for scanners: https://docs.github.com/code-security/secret-scanning/introduction/supported-secret-scanning-patterns
 _KEY = re.compile(
@@ -66,7 +67,8 @@ _DOTTED_KEYS = re.compile(
     r"SG\.[\w-]{16,}\.[\w-]{16,}|hv[bsr]\.[\w-]{20,}|dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z_-]{1,40}\.)?[\w]{40,}|ya29\.[\w-]{20,}|1//0[\w-]{24,}|"
     r"pat[0-9A-Za-z]{14}\.[0-9a-f]{64}|[MNO][0-9A-Za-z_-]{23,27}\.[0-9A-Za-z_-]{6}\.[0-9A-Za-z_-]{25,}|[0-9A-Za-z]{14}\.atlasv1\.[\w-]{60,}|"
     r"VF\.(?:DM|WS)\.[0-9a-f]{24}\.\w{16}|tkn\.v1_[0-9A-Za-z+/=]{60,}|1000\.[0-9a-f]{32}\.[0-9a-f]{32}|"
-    r"dt0[a-z][0-9]{2}\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}|[psta]k\.eyJ[\w-]{10,}(?:\.[\w-]{10,})?|xoxe\.xox[a-z]-[\w-]{16,}",
+    r"dt0[a-z][0-9]{2}\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}|[psta]k\.eyJ[\w-]{10,}(?:\.[\w-]{10,})?|xoxe\.xox[a-z]-[\w-]{16,}|"
+    r"00D[0-9A-Za-z]{12,15}![0-9A-Za-z._]{60,}",
     re.ASCII,
 )
 _JWT = re.compile(r"eyJ[0-9A-Za-z_-]{8,}\.{1,2}[0-9A-Za-z_-]{2,}(?:\.[0-9A-Za-z_-]*){0,3}")
@@ -91,15 +93,19 @@ def _in_word(text: Text, start: int, end: int) -> Iterator[Span]:
     if token:
         yield Span(start, token.end(), "JWT")
         return
-    if text.char(start - 1) in ".:" or text.text.endswith("1//", 0, start):
+    if text.char(start - 1) in ".:!" or text.text.endswith("1//", 0, start):
         yield from _led_by_sign(text, start)
     word = text.lower[start:end]
     if any(stem in word for stem in _STEMS):
         yield from (Span(found.start(), found.end(), "API_KEY") for found in _CALLED.finditer(text.text, start, end))
     for found in _KEY.finditer(text.text, start, end + 1):
-        if _is_made_up(found[0]) and not checks.is_placeholder(found[0]):
+        if _is_made_up(found[0]) and not _is_none(found[0]):
             whole = _KEY.match(text.text, found.start()) or found  # some go on with signs that words do not have
             yield Span(found.start(), whole.end(), "API_KEY")
+
+
+def _is_none(key: str) -> bool:
+    return checks.is_placeholder(key) or checks.is_stand_in(key)
 
 
 def _is_made_up(key: str) -> bool:
@@ -111,11 +117,11 @@ def _is_made_up(key: str) -> bool:
 def _led_by_sign(text: Text, start: int) -> Iterator[Span]:
     """A key whose prefix ends in a sign that words do not have; the long word is its middle."""
     left = text.text[max(0, start - _LONGEST_LEAD) : start]
-    lead = start - len(left) + len(left.rstrip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-:/"))
+    lead = start - len(left) + len(left.rstrip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-:/!"))
     for pattern in (_DOTTED_KEYS, _TELEGRAM):
         for found in pattern.finditer(text.text, lead, start + _ENOUGH):
             whole = pattern.match(text.text, found.start()) if found.start() < start else None
-            if whole:
+            if whole and not _is_none(whole[0]):
                 yield Span(whole.start(), whole.end(), "API_KEY")
 
 

@@ -7,7 +7,8 @@ without, and gets them in one step right after. See docs/decisions/0005-attribut
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import SpanProcessor, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 _BLIND = tuple(kind.on_start for kind in (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor, RedactingSpanProcessor))
 
 
-class _Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Answer:
     """What was found for this sampler and these processors; the SDK replaces the tuple when one is added."""
 
     sampler: Any
@@ -37,7 +39,8 @@ def is_looked_at(tracer: Tracer) -> bool:
     try:
         sampler, processors, last = tracer.sampler, tracer.span_processor._span_processors, _last  # type: ignore[attr-defined]  # noqa: SLF001  # asked for
     except AttributeError:
-        return True
+        real = getattr(tracer, "_tracer", None)  # of the API's stand-in, where the provider was set after we asked for a tracer
+        return real is None or is_looked_at(real)
     if sampler is not last.sampler or processors is not last.processors:
         looked_at = not (_is_blind(sampler) and all(getattr(one.on_start, "__func__", None) in _BLIND for one in processors))
         _last = last = _Answer(sampler, processors, looked_at)

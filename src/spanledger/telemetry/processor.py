@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LogRecordProcessor
@@ -67,7 +69,7 @@ class RedactingSpanProcessor(SpanProcessor):
     """
 
     led = False
-    """Whether ``install_first`` put it where it is."""
+    """Whether ``leading`` put it where it is."""
 
     def __init__(
         self,
@@ -77,6 +79,8 @@ class RedactingSpanProcessor(SpanProcessor):
         before: Callable[[Any], None] | None = None,
         on_start_hook: Callable[[Any, Context | None], None] | None = None,
     ) -> None:
+        self.behind: WeakSet[Any] = WeakSet()
+        """Providers to which it was added behind others."""
         self._redactor = redactor
         self._on_error = on_error
         self._before = before
@@ -89,8 +93,9 @@ class RedactingSpanProcessor(SpanProcessor):
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Runs the hook."""
-        if self._on_start_hook is not None:
-            self._on_start_hook(span, parent_context)
+        hook = self._on_start_hook
+        if hook is not None:
+            hook(span, parent_context)
 
     def _on_ending(self, span: Any) -> None:
         self._called = True
@@ -106,9 +111,10 @@ class RedactingSpanProcessor(SpanProcessor):
 
     def _finish(self, span: Any) -> None:
         error: Exception | None = None
-        if self._before is not None:
+        before = self._before
+        if before is not None:
             try:
-                self._before(span)
+                before(span)
             except Exception as caught:  # noqa: BLE001  # telemetry never hurts the application
                 error = caught
         try:
@@ -116,7 +122,11 @@ class RedactingSpanProcessor(SpanProcessor):
         except Exception as caught:  # noqa: BLE001  # see the module
             error = caught
             self._empty(span)
-        if error is not None and self._on_error is not None:
+        if error is not None:
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        if self._on_error is not None:
             self._on_error(error)
 
     def _redact(self, span: Any) -> None:
@@ -128,8 +138,8 @@ class RedactingSpanProcessor(SpanProcessor):
         attributes = span._attributes  # noqa: SLF001
         # Redacted when they are read. Doing it here would take the application's time, and a long text takes much of it.
         attributes = LateAttributes(attributes, self._redacted) if type(attributes) in STORES else _attributes(redactor, attributes)
-        events = _each(redactor, span._events, _event) if span._events else None  # noqa: SLF001
-        links = _each(redactor, span._links, _link) if span._links else None  # noqa: SLF001
+        events = each(span._events, partial(_event, redactor)) if span._events else None  # noqa: SLF001
+        links = each(span._links, partial(_link, redactor)) if span._links else None  # noqa: SLF001
         status = None if span._status is self._bare else self._status(span._status)  # noqa: SLF001
         resource = self._resources.redacted(getattr(span, "_resource", None))
         span._name = name  # noqa: SLF001
@@ -149,8 +159,7 @@ class RedactingSpanProcessor(SpanProcessor):
             redacted = _attributes(self._redactor, attributes)
             return plain(attributes if redacted is None else redacted)
         except Exception as error:  # noqa: BLE001  # see the module
-            if self._on_error is not None:
-                self._on_error(error)
+            self._tell(error)
             return kept(attributes)
 
     def _status(self, status: Status) -> Status | None:
@@ -183,9 +192,11 @@ class RedactingLogProcessor(LogRecordProcessor):
     """Replaces private values in log records, in place: body, attributes and event name. Must be the first processor of its provider."""
 
     led = False
-    """Whether ``install_first`` put it where it is."""
+    """Whether ``leading`` put it where it is."""
 
     def __init__(self, redactor: Redactor, *, on_error: Callable[[BaseException], None] | None = None) -> None:
+        self.behind: WeakSet[Any] = WeakSet()
+        """Providers to which it was added behind others."""
         self._redactor = redactor
         self._on_error = on_error
         self._resources = _Resources(redactor)
@@ -256,10 +267,10 @@ def _attributes(redactor: Redactor, attributes: Mapping[str, Any] | None, *, imm
     return redacted
 
 
-def _each(redactor: Redactor, items: Any, redact: Callable[[Redactor, Any], Any]) -> BoundedList[Any] | None:
+def each(items: Any, change: Callable[[Any], Any]) -> BoundedList[Any] | None:
     """A list with the same limit and count of dropped items, some of them replaced; ``None`` if none is."""
     old = list(items)
-    new = [redact(redactor, item) for item in old]
+    new = [change(item) for item in old]
     if all(safe is item for safe, item in zip(new, old, strict=True)):
         return None
     redacted: BoundedList[Any] = BoundedList.from_seq(None, new)
@@ -291,44 +302,3 @@ def kept(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _unsampled(context: SpanContext) -> SpanContext:
     return SpanContext(context.trace_id, context.span_id, context.is_remote, TraceFlags(TraceFlags.DEFAULT))
-
-
-def install_first(
-    provider_tracer: Any, provider_logger: Any, span_processor: RedactingSpanProcessor, log_processor: RedactingLogProcessor
-) -> bool:
-    """Puts both processors in front of all others of live providers, also of tracers and loggers made before.
-
-    Idempotent: processors that an earlier call led to the front are replaced.
-
-    The lists are private to the SDK (``_active_span_processor._span_processors``, ``_multi_log_record_processor._log_record_processors``,
-    tuples that are replaced under their lock). Where they are not found, the processors are added at the end instead, with a warning.
-    Providers that are not the SDK's take no processors and are left alone.
-
-    Returns:
-        Whether everything these providers export is redacted. If not, record no content.
-    """
-    spans = _put_first(provider_tracer, "_active_span_processor", "_span_processors", span_processor, "add_span_processor")
-    logs = _put_first(provider_logger, "_multi_log_record_processor", "_log_record_processors", log_processor, "add_log_record_processor")
-    if logs is False:
-        log.warning(
-            "redaction: this version of opentelemetry-sdk keeps log processors where we cannot lead them; logs may leave unredacted"
-        )
-    return spans is not None and logs is not False
-
-
-def _put_first(provider: Any, owner_name: str, list_name: str, processor: Any, add_name: str) -> bool | None:
-    """True: it is the first. False: it was added behind others. None: the provider takes no processors."""
-    owner = getattr(provider, owner_name, None)
-    present = getattr(owner, list_name, None)
-    lock = getattr(owner, "_lock", None)
-    if isinstance(present, tuple) and lock is not None:
-        with lock:
-            others = [other for other in getattr(owner, list_name) if other is not processor and not getattr(other, "led", False)]
-            setattr(owner, list_name, (processor, *others))
-            processor.led = True
-        return True
-    add = getattr(provider, add_name, None)
-    if add is None:
-        return None
-    add(processor)
-    return False

@@ -39,8 +39,9 @@ REQUEST_PARAMS: dict[str, tuple[str, type]] = {
     "conversation_id": (CONVERSATION_ID, str),
     "stream_cursor": ("gen_ai.request.stream_cursor", str),
     "service_tier": ("openai.request.service_tier", str),
+    "own_service_tier": ("spanledger.request.service_tier", str),
 }
-"""Short name of a request parameter -> attribute and its type."""
+"""Short name of a request parameter -> attribute and its type. The conventions name service tiers for OpenAI's format only."""
 
 # --- spans: what came back
 RESPONSE_ID = "gen_ai.response.id"

@@ -1,0 +1,112 @@
+"""Limits on the length of values (``OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`` and the like), applied after redaction instead of before.
+
+The SDK cuts values when they are set, and half an address or key is none that anybody recognises. So a provider's limits are lifted, and
+values are cut when they have been redacted, by processors that only providers with such limits get.
+See docs/decisions/0015-cut-after-redaction.md.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.trace import Event
+from opentelemetry.trace import Link
+
+from spanledger.telemetry.late import STORES, LateAttributes, plain
+from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor, each
+
+if TYPE_CHECKING:
+    from spanledger.redaction.redactor import Redactor
+
+
+class Lengths(NamedTuple):
+    """The longest text in an attribute of a span, and of its events and links."""
+
+    of_spans: int | None
+    of_others: int | None
+
+
+def of_tracers(provider: Any) -> Lengths | None:
+    """The limits of a provider of tracers, also when they are lifted; ``None`` if it has none."""
+    limits = getattr(provider, "_span_limits", None)
+    lifted: Lengths | None = getattr(limits, "lifted", None)
+    lengths = lifted or Lengths(getattr(limits, "max_span_attribute_length", None), getattr(limits, "max_attribute_length", None))
+    return None if lengths == (None, None) else lengths
+
+
+def of_loggers(provider: Any) -> int | None:
+    """The limit of a provider of loggers, also when it is lifted."""
+    limits = getattr(provider, "_log_record_limits", None)
+    length: int | None = getattr(limits, "lifted", None)
+    return getattr(limits, "max_log_record_attribute_length", None) if length is None else length
+
+
+def lift_tracers(provider: Any, lengths: Lengths) -> None:
+    """Makes spans keep whole what is set on them, also of tracers made before."""
+    _lift(provider, "_span_limits", list(provider._tracers.values()), lengths, "max_span_attribute_length", "max_attribute_length")  # noqa: SLF001  # see the module
+
+
+def lift_loggers(provider: Any, length: int) -> None:
+    """Makes log records keep whole what they are made with, also of loggers made before."""
+    _lift(provider, "_log_record_limits", list(provider._active_loggers), length, "max_log_record_attribute_length")  # noqa: SLF001
+
+
+def _lift(provider: Any, field: str, makers: list[Any], lifted: Any, *names: str) -> None:
+    limits = copy.copy(getattr(provider, field))  # the application may give one object to several providers
+    for name in names:
+        setattr(limits, name, None)
+    limits.lifted = lifted
+    for owner in (provider, *makers):
+        setattr(owner, field, limits)
+
+
+class CuttingSpanProcessor(RedactingSpanProcessor):
+    """Redacts, then cuts."""
+
+    def __init__(self, lengths: Lengths, redactor: Redactor, **more: Any) -> None:
+        super().__init__(redactor, **more)
+        self._lengths = lengths
+
+    def _finish(self, span: Any) -> None:
+        super()._finish(span)
+        try:
+            self._cut(span)
+        except Exception as error:  # noqa: BLE001  # telemetry never hurts the application
+            self._empty(span)
+            self._tell(error)
+
+    def _cut(self, span: Any) -> None:
+        attributes, others = span._attributes, self._lengths.of_others  # noqa: SLF001  # see processor.py
+        if self._lengths.of_spans is not None:
+            late = type(attributes) in STORES
+            span._attributes = LateAttributes(attributes, self._short) if late else _short(attributes, self._lengths.of_spans)  # noqa: SLF001
+        if others is not None:
+            events = each(span._events, lambda event: Event(event.name, _short(event.attributes, others), event.timestamp))  # noqa: SLF001
+            links = each(span._links, lambda link: Link(link.context, _short(link.attributes, others)))  # noqa: SLF001
+            span._events, span._links = events or span._events, links or span._links  # noqa: SLF001
+
+    def _short(self, attributes: BoundedAttributes) -> dict[str, Any]:
+        return plain(_short(plain(attributes), self._lengths.of_spans))
+
+
+class CuttingLogProcessor(RedactingLogProcessor):
+    """The same of log records, whose attributes alone are limited."""
+
+    def __init__(self, length: int, redactor: Redactor, **more: Any) -> None:
+        super().__init__(redactor, **more)
+        self._length = length
+
+    def on_emit(self, log_record: Any) -> None:
+        """Redacts the record, then cuts."""
+        super().on_emit(log_record)
+        record = log_record.log_record
+        record.attributes = _short(record.attributes, self._length, immutable=False)
+
+
+def _short(attributes: Any, length: int | None, *, immutable: bool = True) -> BoundedAttributes:
+    """The same attributes, cut by the SDK."""
+    short = BoundedAttributes(getattr(attributes, "maxlen", None), attributes, immutable=immutable, max_value_len=length)
+    short.dropped = getattr(attributes, "dropped", 0)
+    return short
