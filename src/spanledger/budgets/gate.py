@@ -156,8 +156,9 @@ class Gate:
             if not hold.amount and not _is_unpriced(draft):
                 needed = [hold for hold in holds if hold.amount]
                 break
+        clock = self._clock
         try:
-            refusal = self._ledger.reserve(draft, needed, self._clock() + self._lease, wait=wait and not away)
+            refusal = self._ledger.reserve(draft, needed, clock() + self._lease, wait=wait and not away)
         except LedgerError as error:
             if isinstance(error, LedgerBusy) and not wait and not away:
                 raise

@@ -37,7 +37,7 @@ class Duplicates:
 
     def on_start(self, span: Any, context: Context | None) -> None:
         """Marks a native span that starts inside one of our calls."""
-        scope = span.instrumentation_scope
+        scope = getattr(span, "_instrumentation_scope", None)  # not by the property: every span passes here
         if scope is not self._other:
             try:
                 if self._is_native(scope) and self.inside_call(context):
@@ -47,7 +47,7 @@ class Duplicates:
 
     def on_ending(self, span: Any) -> None:
         """Takes usage off a marked span. The SDK froze its attributes before this hook, so they are replaced."""
-        scope = span.instrumentation_scope
+        scope = getattr(span, "_instrumentation_scope", None)  # not by the property: every span passes here
         if scope is self._other or not self._is_native(scope):
             return
         attributes = span._attributes  # noqa: SLF001  # the only way left at this point; see telemetry/processor.py
