@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import functools
-import importlib
-import importlib.util
 import threading
 import time
 from dataclasses import dataclass, field
@@ -26,6 +24,7 @@ from spanledger.engine.reaper import Reaper
 from spanledger.engine.runtime import Runtime, activate, active
 from spanledger.errors import ConfigurationError
 from spanledger.ledger.open import open_ledger, understood
+from spanledger.libraries import Library
 from spanledger.pricing import catalogue
 from spanledger.pricing.book import PriceBook
 from spanledger.telemetry import recon, semconv
@@ -39,26 +38,6 @@ if TYPE_CHECKING:
     from spanledger.budgets.gate import Notice
     from spanledger.engine.adapter import Adapter, Target
     from spanledger.settings import Settings
-
-
-@dataclass
-class Library:
-    """What became of one client library. Its adapter is loaded when the library is imported."""
-
-    name: str
-    adapter: Adapter | None = None
-    patched: list[str] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
-
-    @property
-    def version(self) -> str | None:
-        """The installed version, None if the library is not installed."""
-        import importlib.metadata  # noqa: PLC0415  # 4 ms that only the status command needs
-
-        try:
-            return importlib.metadata.version(self.name)
-        except importlib.metadata.PackageNotFoundError:
-            return None
 
 
 @dataclass
@@ -109,7 +88,7 @@ def instrument(
 
 def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], adapters: Sequence[Adapter]) -> None:
     global _installation  # noqa: PLW0603  # the process has one installation
-    protected = protection.protect(config, guard, providers, _stop_content)
+    protected = protection.protect(config, guard, providers, _provider_set)
     protection.duplicates.inside_call = lambda context: current_call(context) is not None
     if not protected and config.capture != "NO_CONTENT":
         log.warning(_NO_CONTENT)
@@ -125,10 +104,14 @@ def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], ad
 _NO_CONTENT = "content is not recorded: what these providers export cannot be redacted"
 
 
-def _stop_content() -> None:
-    """A provider was set that cannot be redacted."""
+def _provider_set(provider: Any, led: bool) -> None:
+    """A global provider is set after us. ``led``: what it exports is redacted."""
     runtime = active()
-    if runtime is not None and (runtime.capture_spans or runtime.capture_events):
+    if runtime is None:
+        return
+    if runtime.settings.service is None:
+        runtime.settings = dataclasses.replace(runtime.settings, service=_service_name(provider))
+    if not led and (runtime.capture_spans or runtime.capture_events):
         log.warning(_NO_CONTENT)
         runtime.capture_spans = runtime.capture_events = False
 
@@ -252,7 +235,7 @@ def _loader(installation: Installation, library: Library) -> Any:
         if installation is not _installation:
             return
         catalogue.import_package()
-        adapter = library.adapter = library.adapter or known_adapters.load(library.name)
+        adapter = library.load()
         protection.duplicates.know(adapter.native_scopes)
         for module in dict.fromkeys(target.module for target in adapter.targets):
             patching.when_imported(module, _patcher(installation, library, [t for t in adapter.targets if t.module == module]))
@@ -357,44 +340,14 @@ def status() -> dict[str, Any]:
         return {"installed": False, "libraries": [], "problems": []}
     return {
         "installed": True,
-        "libraries": [_library_status(library) for library in installation.libraries],
+        "libraries": [library.status() for library in installation.libraries],
         "problems": [str(problem) for problem in installation.problems],
         "prices": installation.runtime.book.status(),
         "ledger": type(installation.runtime.ledger).__name__,
     }
 
 
-def _library_status(library: Library) -> dict[str, Any]:
-    version = library.version
-    absent = [place for place in library.absent if version is None or _has(version, library, place)]
-    return {
-        "library": library.name,
-        "version": version,
-        "supported": library.adapter.requires if library.adapter is not None else None,
-        "patched": library.patched,
-        "absent": absent,
-        "state": "patched" if library.patched else "not installed" if version is None else "not imported",
-    }
-
-
-def _has(version: str, library: Library, place: str) -> bool:
-    """Whether a target should be there in this version of the library."""
-    targets = library.adapter.targets if library.adapter is not None else ()
-    since = next((target.since for target in targets if f"{target.module}:{target.name}" == place), "0")
-    return _numbers(version) >= _numbers(since)
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")[:2] if part.isdigit()]
-
-
 def import_libraries() -> None:
     """Imports all supported client libraries that are installed, with the modules that are patched; for ``spanledger status``."""
     for library in _installation.libraries if _installation is not None else ():
-        if importlib.util.find_spec(library.name) is None:
-            continue
-        for module in (library.name, *(target.module for target in known_adapters.load(library.name).targets)):
-            try:
-                importlib.import_module(module)
-            except ImportError:  # a module of another version of the library
-                continue
+        library.import_targets()

@@ -47,12 +47,12 @@ class _Signal(NamedTuple):
 
 
 class _Protection:
-    """What leads providers. ``on_foreign``: see ``protect``."""
+    """What leads providers. ``on_set``: see ``protect``."""
 
-    def __init__(self, config: Settings, guard: Guard, on_foreign: Callable[[], None]) -> None:
+    def __init__(self, config: Settings, guard: Guard, on_set: Callable[[Any, bool], None]) -> None:
         self._redactor = Redactor(config.redaction, config.redaction_key, _count)
         self._on_error = partial(guard.caught, "redaction")
-        self._guard, self.on_foreign = guard, on_foreign
+        self._guard, self._on_set = guard, on_set
         self.given: tuple[Any, ...] = ()
         """Signals whose provider was given, so that it does not matter which one the process sets."""
         self._span_processors = functools.cache(self._span_processor)  # one for all providers with the same limits
@@ -92,6 +92,12 @@ class _Protection:
             self._guard.run("processors", _led[signal.sdk].add, provider)
         return led
 
+    def set_globally(self, signal: _Signal, provider: Any) -> None:
+        """Leads a provider that becomes the process's own, and tells."""
+        led = self.lead(signal, provider)
+        if signal not in self.given:
+            self._guard.run("providers", self._on_set, provider, led)
+
 
 _API = ("opentelemetry.trace", "opentelemetry._logs", "opentelemetry.metrics")
 _SPANS = _Signal(
@@ -115,7 +121,10 @@ _patches: list[patching.Patch] = []
 
 
 def protect(
-    config: Settings, guard: Guard, providers: tuple[Any, Any, Any] = (None, None, None), on_foreign: Callable[[], None] = lambda: None
+    config: Settings,
+    guard: Guard,
+    providers: tuple[Any, Any, Any] = (None, None, None),
+    on_set: Callable[[Any, bool], None] = lambda _provider, _led: None,
 ) -> bool:
     """Redacts all that leaves through these providers, and through every provider of the SDK that is made or set from now on.
 
@@ -124,14 +133,14 @@ def protect(
     Args:
         config, guard: how to redact, and who is told of errors.
         providers: of tracers, meters and loggers; the global ones where not given.
-        on_foreign: called when a global provider is set later that takes no processors, because it is not the SDK's.
+        on_set: called when a global provider is set later where none was given: with it, and whether all that it exports is redacted.
 
     Returns whether all that these providers export is redacted.
     """
     global _current  # noqa: PLW0603  # the process has one protection
     duplicates.on_error = lambda error: guard.caught("foreign", error)
     first = _current is None
-    _current = current = _Protection(config, guard, on_foreign)
+    _current = current = _Protection(config, guard, on_set)
     if first:
         guard.run("providers", _watch)
     meter = metrics.get_meter("spanledger", __version__, providers[1])
@@ -192,9 +201,8 @@ def _after_made(signal: _Signal, original: Callable[..., Any]) -> Callable[..., 
 def _before_set(signal: _Signal, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def set_(provider: Any, *args: Any, **kwargs: Any) -> Any:
-        current = _current
-        if current is not None and not current.lead(signal, provider) and signal not in current.given:
-            current.on_foreign()
+        if _current is not None:
+            _current.set_globally(signal, provider)
         return original(provider, *args, **kwargs)
 
     return set_

@@ -57,6 +57,15 @@ def test_adapters_import_neither_their_library_nor_opentelemetry_nor_each_other(
             assert not re.match(r"spanledger\.adapters\.[a-z]", name), f"{path.name} imports {name}"
 
 
+def test_nothing_lies_about_at_the_top() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: what else lies here is not the project's")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = {".gitignore", ".importlinter", "LICENSE", "Makefile", "README.md", "pyproject.toml"}
+    folders = {".ci", "benchmarks", "collector", "dashboards", "docs", "examples", "src", "tests"}
+    assert {path.partition("/")[0] for path in tracked} == files | folders
+
+
 def test_sizes() -> None:
     lengths: list[int] = []
     for path in SOURCES:

@@ -14,6 +14,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -201,6 +202,17 @@ def test_no_content_from_when_a_provider_is_set_that_cannot_be_redacted(make_hou
     trace.set_tracer_provider(Foreign())
     assert (runtime.capture_spans, runtime.capture_events) == (False, False)
     assert "content is not recorded" in caplog.text
+
+
+@pytest.mark.usefixtures("nothing_set")
+def test_the_books_name_the_service_of_a_provider_that_is_set_later(make_house: Any) -> None:
+    del make_house  # uninstruments
+    install.instrument(settings.load({"SPANLEDGER_LEDGER": "memory:", "HOME": "/nonexistent"}))
+    runtime = active()
+    assert runtime is not None
+    assert runtime.settings.service is None
+    trace.set_tracer_provider(TracerProvider(resource=Resource({"service.name": "mailer"})))
+    assert runtime.settings.service == "mailer"
 
 
 @pytest.mark.usefixtures("nothing_set")
