@@ -122,6 +122,29 @@ def test_it_goes_on_until_it_is_stopped_and_sends_a_last_time(receiver: Any, pat
     process.communicate()
 
 
+def test_it_waits_for_a_ledger_that_is_not_there_yet(receiver: Any, path: Any) -> None:
+    elsewhere = path.rename(path.with_name("other.db"))
+    process = command(path, receiver.url, "--interval", "1")
+    assert process.stderr is not None
+    assert "there is no file" in process.stderr.readline()
+    assert not path.exists()
+    elsewhere.rename(path)
+    assert receiver.came.wait(60)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_it_is_stopped_while_it_waits(receiver: Any, tmp_path: Any) -> None:
+    process = command(tmp_path / "none.db", receiver.url)
+    assert process.stderr is not None
+    assert "waiting for it" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert receiver.requests == []
+
+
 def test_memory_cannot_be_exported() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "spanledger.cli", "ledger", "export", "--ledger", "memory:"], capture_output=True, text=True

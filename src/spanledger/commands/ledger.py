@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import TYPE_CHECKING
 
 import click
 
-from spanledger.commands.common import Commands, Failure, books_to_read, ledger_option, settings_for
+from spanledger.commands.common import Commands, Failure, books_to_read, ledger_option, no_such_ledger, settings_for
+
+if TYPE_CHECKING:
+    from spanledger.settings import Settings
 
 
 @click.group(cls=Commands)
@@ -28,16 +32,33 @@ def export(interval: float, once: bool, url: str | None) -> None:
     from spanledger.ledger_exporter import LedgerExporter  # noqa: PLC0415  # the SDK takes 100 ms
 
     settings = settings_for(url)
+    stopped = _stopped() if not once else None
+    if stopped is not None and not _appeared(settings, stopped, interval):
+        return
     with books_to_read(settings, must_exist=True) as books:
         exporter = LedgerExporter(books, settings)
         try:
-            if not once:
-                exporter.run(interval, _stopped().wait)
+            if stopped is not None:
+                exporter.run(interval, stopped.wait)
             elif not exporter.export():
                 message = "the sums could not be sent; the log line above says why. Check OTEL_EXPORTER_OTLP_ENDPOINT"
                 raise Failure(message)
         finally:
             exporter.close()
+
+
+def _appeared(settings: Settings, stopped: threading.Event, interval: float) -> bool:
+    """Waits for the ledger's file: this may be started before the first program that keeps books. False if it was stopped before."""
+    from spanledger.ledger.open import sqlite_path  # noqa: PLC0415  # only this command needs these two
+    from spanledger.ledger.place import is_there  # noqa: PLC0415
+
+    path = sqlite_path(settings.ledger_url)
+    if path is not None and not is_there(path):
+        click.echo(f"spanledger: {no_such_ledger(settings, path)}; waiting for it", err=True)
+        while not is_there(path):
+            if stopped.wait(interval):
+                return False
+    return True
 
 
 def _stopped() -> threading.Event:
