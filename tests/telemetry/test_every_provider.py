@@ -36,7 +36,7 @@ class Vendor(TracerProvider):
 
 
 class Emptying(TracerProvider):
-    """As arize-phoenix-otel's: the first processor of the application replaces those that are there."""
+    """As that of arize-phoenix-otel 0.12: the first processor of the application replaces those that are there."""
 
     def add_span_processor(self, span_processor: Any) -> None:
         self._active_span_processor._span_processors = ()

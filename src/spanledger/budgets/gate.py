@@ -37,7 +37,7 @@ _GENERATING = frozenset({"chat", "generate_content", "text_completion", "invoke_
 _MOST_OUTPUT = 10**9
 """More tokens than any model writes; keeps an absurd bound from overflowing the ledger's 64 bits."""
 _USD, _TOKENS, _CALLS, _ESTIMATED, _UNKNOWN = Unit.USD, Unit.TOKENS, Unit.CALLS, State.ESTIMATED, State.UNKNOWN
-"""Reaching a member through its enumeration costs several times as much."""
+"""By names of their own: see docs/decisions/0010-straight-lines-on-the-hot-path.md."""
 _PAUSE = 1.0
 """Seconds between looks at a ledger that could not be reached. These do not wait: every call would be held up by its time-out."""
 

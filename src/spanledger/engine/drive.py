@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Kwargs = dict[str, Any]
 
 
-_PLAIN = Kind.PLAIN  # reaching a member through its enumeration costs several times as much
+_PLAIN = Kind.PLAIN  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 
 
 def wrap(function: Any, library: str, target: Target) -> Any:

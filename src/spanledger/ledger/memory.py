@@ -37,7 +37,7 @@ def _busy() -> LedgerBusy:
     return LedgerBusy("the ledger in memory is being written by another thread")
 
 
-_EXACT = State.EXACT  # reaching a member through its enumeration costs several times as much
+_EXACT = State.EXACT  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 
 
 class MemoryLedger:

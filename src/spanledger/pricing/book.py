@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 _MOST_RATES = 4096
 """Compiled rates kept. Model names can come from a program's users, so they must not pile up."""
 
-_PARTIAL = CostStatus.PARTIAL  # reaching a member through its enumeration costs several times as much
+_PARTIAL = CostStatus.PARTIAL  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 
 _NEVER = replace(UNPRICED, until=float("-inf"))
 """In force at no time: what is not among the compiled rates has to be found."""

@@ -37,7 +37,7 @@ _FIRST_CALL = {FAMILY_OPENAI: 8_000, FAMILY_CLAUDE: 44_000, FAMILY_CLAUDE_NEW: 4
 _NEXT_CALL = {FAMILY_OPENAI: 28_000, FAMILY_CLAUDE: 40_000, FAMILY_CLAUDE_NEW: 40_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 20_000}
 """Thousandths of tokens around an answer, and for the unseen name and frame of the first and every further tool call."""
 
-_ESTIMATED = State.ESTIMATED  # reaching a member through its enumeration costs several times as much
+_ESTIMATED = State.ESTIMATED  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 _FORMATS = frozenset(("output_format", "output_config", "outputConfig"))
 _NOT_TEXT = frozenset((
     "role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "status", "media_type", "mime_type", "mimeType", "detail", "model",

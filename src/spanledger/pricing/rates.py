@@ -25,7 +25,7 @@ _HALF = _NANO // 2
 _EXACT, _ESTIMATED, _PARTIAL = range(3)
 _STATUS = (CostStatus.EXACT, CostStatus.ESTIMATED, CostStatus.PARTIAL)
 _NO_TOOLS = (None, _EXACT)
-_TOLD, _GUESSED = State.EXACT, CostStatus.ESTIMATED  # reaching a member through its enumeration costs several times as much
+_TOLD, _GUESSED = State.EXACT, CostStatus.ESTIMATED  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 
 _TOOL_UNITS = {
     "web_search": "web_searches",

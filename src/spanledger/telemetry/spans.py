@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from spanledger.telemetry.semconv import Generation
 
 _ERROR = Status(StatusCode.ERROR)
-_PLUGIN, _CLIENT = Activity.PLUGIN, SpanKind.CLIENT  # reaching a member through its enumeration costs several times as much
+_PLUGIN, _CLIENT = Activity.PLUGIN, SpanKind.CLIENT  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 
 
 def start_call(tracer: Tracer, request: Request, scope: Scope, entry_id: str, context: Context) -> Span:
