@@ -5,7 +5,7 @@ SpanledgerError
 ├── ConfigurationError    a setting, budget, price or file that cannot be understood; says where and what was expected
 ├── StackError            a program of the stack (collector, Jaeger, Prometheus, Alertmanager) could not be built or does not run
 └── LedgerError           the ledger could not be read or written
-    ├── LedgerBusy        somebody else holds it and the caller asked not to wait
+    ├── LedgerBusy        somebody else holds it and the caller asked not to wait, or cannot: it interrupted them
     └── LedgerTooNew      the ledger was written by a newer version of Spanledger
 """
 
@@ -49,7 +49,7 @@ class LedgerError(SpanledgerError):
 
 
 class LedgerBusy(LedgerError):  # noqa: N818  # a state of the ledger, not a failure
-    """Somebody else holds the ledger and the caller asked not to wait."""
+    """Somebody else holds the ledger and the caller asked not to wait, or is a signal handler that interrupted them."""
 
 
 class LedgerTooNew(LedgerError):  # noqa: N818

@@ -119,6 +119,8 @@ def _provider_set(provider: Any, led: bool) -> None:
 def uninstrument() -> None:
     """Puts back exactly what was there, settles what is open and closes the ledger. Wrappers that somebody kept are inert from now on."""
     with _lock:
+        if _installation is not None:
+            patching.forget_wanted()
         _uninstall()
         protection.release()
 
@@ -128,7 +130,6 @@ def _uninstall() -> None:
     installation, _installation = _installation, None
     if installation is None:
         return
-    patching.forget_wanted()
     for patch in reversed(installation.patches):
         if not patch.undo():
             log.warning("%s was wrapped by somebody else since; our wrapper stays in place and does nothing", patch.name)

@@ -12,7 +12,9 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from spanledger import __version__
 from spanledger.errors import LedgerError
+from spanledger.redaction.redactor import Redactor
 from spanledger.telemetry import metrics, recon
+from spanledger.telemetry.measurements import redact_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,7 @@ class LedgerExporter:
         self._reader = InMemoryMetricReader()
         resource = Resource.create(None if settings.service else {SERVICE_NAME: _SERVICE})
         self._provider = MeterProvider([self._reader], resource, shutdown_on_exit=False)
+        redact_metrics(self._provider, Redactor(settings.redaction, settings.redaction_key), _not_redacted)
         meter = self._provider.get_meter("spanledger", __version__)
         recon.observe(meter, {"ledger": self._books.values})
         metrics.observe_budgets(meter, lambda: ledger.balances(time.time()))
@@ -71,3 +74,7 @@ def _exporter(settings: Settings) -> MetricExporter:
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc  # noqa: PLC0415
 
     return Grpc(timeout=_EXPORT_SECONDS)
+
+
+def _not_redacted(error: BaseException) -> None:
+    log.warning("labels that could not be redacted were left out: %s", type(error).__name__)

@@ -58,7 +58,8 @@ class Usage:
     ``input``; ``reasoning`` is a part of ``output``; ``input_audio``/``input_image``/``output_audio``/``output_image``
     are parts of their totals, ``cache_read_audio``/``cache_read_image`` parts of ``cache_read``.
     ``tools`` counts what is billed per request (``{"web_search": 2}``). ``clamped`` is set when the provider's numbers were
-    impossible (a part larger than its total) and were cut to fit.
+    impossible (a part larger than its total) and were cut to fit. ``delegated`` says, for a tool of ``tools`` that worked with another
+    model, what it used of that; it is no part of ``input`` and ``output``, goes into the cost only; ledgers need not keep it.
     """
 
     input: int | None = None
@@ -76,11 +77,19 @@ class Usage:
     tools: dict[str, int] | None = None
     state: State = State.EXACT
     clamped: bool = False
+    delegated: dict[str, Delegated] | None = None
 
     @property
     def total(self) -> int:
         """Input plus output tokens; what a budget in tokens counts."""
         return (self.input or 0) + (self.output or 0)
+
+
+class Delegated(NamedTuple):
+    """What a tool used of another model than the one that called it: its calls are billed as tokens of that model."""
+
+    model: str
+    usage: Usage
 
 
 @dataclass(slots=True)
@@ -120,7 +129,7 @@ class Request:
     content: Any = None
     """The raw arguments that become input tokens (messages, tools, system), for estimating; never copied or recorded."""
     context: dict[str, str] | None = None
-    """What the price depends on besides the model: ``service_tier``, ``batch``, ``speed``, ``inference_geo``."""
+    """What the price depends on besides the model: ``service_tier``, ``batch``, ``speed``, ``inference_geo``, ``data_residency``."""
     tool_name: str | None = None
     charge: tuple[Usage, Cost] | None = None
     """What the call costs where that is known beforehand (a plugin's price per call)."""
@@ -128,7 +137,7 @@ class Request:
     """We asked the provider for a usage chunk that the application did not ask for; it must not see it."""
 
 
-@dataclass(init=False)
+@dataclass(init=False, slots=True)
 class Response:
     """What came back, folded from one result or from the chunks of a stream."""
 
@@ -153,8 +162,9 @@ class Response:
     """The provider's own end marker was seen (or the result was not a stream)."""
 
     def __init__(self, output: list[dict[str, Any]] | None = None) -> None:
-        """All else is as the class says until something comes back; every call makes one of these, so only what is needed is set."""
-        self.finish_reasons, self.text, self.output = [], [], output
+        """Nothing is known until something comes back."""
+        self.id = self.model = self.usage = self.context = self.cost_nano_usd = self.fingerprint = self.status = self.error_type = None
+        self.finish_reasons, self.text, self.output, self.complete = [], [], output, False
 
 
 @dataclass(slots=True)

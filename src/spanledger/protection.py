@@ -1,24 +1,27 @@
 """Puts the processors that redact in front of all others, in every provider; apart from the rest because it must start fast.
 
 Providers that exist are led when ``protect`` runs; those that are made or set later, by the program or by another vendor's package, when
-that happens: the SDK's constructors are patched. See docs/decisions/0014-every-provider.md.
+that happens: the SDK's constructors are patched. Spans that pass no processor of ours are redacted on their way to exporters.
+See docs/decisions/0014-every-provider.md.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk.trace import ReadableSpan
 
 from spanledger import __version__
 from spanledger.engine import patching
 from spanledger.redaction.redactor import Redactor
-from spanledger.telemetry import leading, limits, measurements, semconv
+from spanledger.telemetry import leading, limits, measurements, origins, semconv
 from spanledger.telemetry.foreign import Duplicates
+from spanledger.telemetry.identities import Identities
+from spanledger.telemetry.late import LateAttributes
 from spanledger.telemetry.metrics import Tally
 from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor
 
@@ -40,7 +43,7 @@ class _Signal(NamedTuple):
 
     sdk: str
     made: tuple[str, ...]
-    """After these a provider must be led: it is new, or its list of processors was changed (a subclass may empty it)."""
+    """After these a provider must be led: it is new, or its processors changed (a subclass may drop ours), or its resource (by a fork)."""
     setter: tuple[str, str]
     current: Callable[[], Any]
     lead: Callable[[_Protection, Any], bool]
@@ -90,12 +93,29 @@ class _Protection:
         led = bool(self._guard.run("processors", signal.lead, self, provider))
         if led:
             self._guard.run("processors", _led[signal.sdk].add, provider)
+            self._guard.run("scopes", origins.redact_known, provider, self._redactor)
         return led
 
-    def set_globally(self, signal: _Signal, provider: Any) -> None:
-        """Leads a provider that becomes the process's own, and tells."""
-        led = self.lead(signal, provider)
-        if signal not in self.given:
+    def scope(self, scope: Any) -> None:
+        """Redacts an instrumentation scope."""
+        self._guard.run("scopes", origins.redact, scope, self._redactor)
+
+    def lets_out(self, span: Any) -> bool:
+        """Redacts what no processor of ours has seen: a copy of a span that is still open, or a span of a provider that is not led.
+
+        Whether it may be exported.
+        """
+        if self._redactor.off or not issubclass(type(span), ReadableSpan):
+            return True
+        return bool(self._guard.run("processors", self._redacted, span))
+
+    def _redacted(self, span: Any) -> bool:
+        self._span_processors(None).finish(span)
+        return True
+
+    def set_globally(self, signal: _Signal, provider: Any, led: bool) -> None:
+        """Tells of a provider that was to become the process's own, if it did: the API takes the first one only."""
+        if signal not in self.given and self._guard.run("providers", signal.current) is provider:
             self._guard.run("providers", self._on_set, provider, led)
 
 
@@ -109,12 +129,14 @@ _LOGS = _Signal(
     ("opentelemetry._logs._internal", "_set_logger_provider"), _logs.get_logger_provider, _Protection.logs,
 )  # fmt: skip
 _METRICS = _Signal(
-    "opentelemetry.sdk.metrics", ("MeterProvider.__init__",),
+    "opentelemetry.sdk.metrics", ("MeterProvider.__init__", "MeterProvider._update_resource"),
     ("opentelemetry.metrics._internal", "_set_meter_provider"), metrics.get_meter_provider, _Protection.labels,
 )  # fmt: skip
 _SIGNALS = (_SPANS, _LOGS, _METRICS)
+_EXPORTING = ("BatchSpanProcessor.on_end", "SimpleSpanProcessor.on_end")
+"""What hands spans to exporters, in ``opentelemetry.sdk.trace.export``."""
 
-_led: dict[str, weakref.WeakSet[Any]] = {signal.sdk: weakref.WeakSet() for signal in _SIGNALS}
+_led = {signal.sdk: Identities() for signal in _SIGNALS}
 """By signal, so that a later protection can replace an earlier one's processors."""
 _current: _Protection | None = None
 _patches: list[patching.Patch] = []
@@ -170,7 +192,11 @@ def _watch() -> None:
     for signal in _SIGNALS:
         patching.when_imported(signal.sdk, partial(_watch_constructor, signal))
         module, name = signal.setter
-        patching.when_imported(module, partial(_patch, name, partial(_before_set, signal)))
+        patching.when_imported(module, partial(_patch, name, partial(_around_set, signal)))
+    module, name = origins.MADE
+    patching.when_imported(module, partial(_patch, name, _after_named))
+    for name in _EXPORTING:
+        patching.when_imported("opentelemetry.sdk.trace.export", partial(_patch, name, _before_export))
 
 
 def _watch_constructor(signal: _Signal, module: ModuleType) -> None:
@@ -189,7 +215,7 @@ def _patch(name: str, wrap: Callable[[Any], Any], module: ModuleType) -> None:
 
 def _after_made(signal: _Signal, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def made(provider: Any, *args: Any, **kwargs: Any) -> Any:
+    def made(provider: Any, /, *args: Any, **kwargs: Any) -> Any:
         result = original(provider, *args, **kwargs)
         if _current is not None:
             _current.lead(signal, provider)
@@ -198,12 +224,39 @@ def _after_made(signal: _Signal, original: Callable[..., Any]) -> Callable[..., 
     return made
 
 
-def _before_set(signal: _Signal, original: Callable[..., Any]) -> Callable[..., Any]:
+def _after_named(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def set_(provider: Any, *args: Any, **kwargs: Any) -> Any:
+    def named(scope: Any, /, *args: Any, **kwargs: Any) -> Any:
+        result = original(scope, *args, **kwargs)
         if _current is not None:
-            _current.set_globally(signal, provider)
-        return original(provider, *args, **kwargs)
+            _current.scope(scope)
+        return result
+
+    return named
+
+
+def _before_export(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def on_end(processor: Any, span: Any) -> Any:
+        current = _current
+        if current is None or type(getattr(span, "_attributes", None)) is LateAttributes or current.lets_out(span):
+            return original(processor, span)
+        return None
+
+    return on_end
+
+
+def _around_set(signal: _Signal, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def set_(*args: Any, **kwargs: Any) -> Any:
+        current = _current
+        given = (*args, *kwargs.values())  # by whatever name; all else is flags
+        provider = next((one for one in given if not isinstance(one, bool)), None)
+        led = current is not None and current.lead(signal, provider)
+        result = original(*args, **kwargs)
+        if current is not None:
+            current.set_globally(signal, provider, led)
+        return result
 
     return set_
 

@@ -16,6 +16,7 @@ from spanledger.engine import runs
 from spanledger.engine.call import error_type
 from spanledger.engine.decorator import Managed
 from spanledger.engine.guard import log
+from spanledger.engine.loops import running_loop
 from spanledger.engine.runtime import Runtime, active, new_id
 from spanledger.model import Activity, Execution
 from spanledger.telemetry import semconv as s
@@ -130,13 +131,23 @@ class workflow(_Traced):  # noqa: N801
         execution = Execution(
             self.execution_id, self.name, self._started, ended, _status(error), self._keys, self._run.totals(), kind
         )  # fmt: skip
-        runtime.guard.run("end_execution", runtime.gate.spool.end, RunEnd(execution))
+        try:
+            runtime.guard.run("end_execution", _write_end, runtime, RunEnd(execution))
+        finally:  # a time limit that strikes while the ledger is waited for must not cost us the rest
+            self._tell(runtime, execution)
+
+    def _tell(self, runtime: Runtime, execution: Execution) -> None:
         spans.end_workflow(self._span, execution)
         if runtime.settings.reconcile == "execution":
             runtime.reaper.put(partial(runtime.guard.run, "reconcile", _reconcile, runtime, execution, self._run))
-        runtime.metrics.record_workflow(self.name, ended - self._started, kind)
-        name = s.EVENT_WORKFLOW_COMPLETED if error is None else s.EVENT_WORKFLOW_FAILED
+        runtime.metrics.record_workflow(self.name, execution.ended - execution.started, execution.error)
+        name = s.EVENT_WORKFLOW_COMPLETED if execution.status == "completed" else s.EVENT_WORKFLOW_FAILED
         runtime.events.emit(name, {**self._identity(), s.WORKFLOW_STATUS: execution.status, **_flat(execution)}, self._context)
+
+
+def _write_end(runtime: Runtime, record: StepEnd | RunEnd) -> None:
+    """Where an event loop runs, nothing waits for a busy ledger: all its tasks would."""
+    runtime.gate.spool.end(record, wait=running_loop() is None)
 
 
 def _reconcile(runtime: Runtime, execution: Execution, run: runs.Run) -> None:
@@ -199,14 +210,17 @@ class step(_Traced):  # noqa: N801
 
     def _leave(self, error: BaseException | None) -> None:
         runtime = active()
-        if runtime is not None:
+        if runtime is None:
+            return
+        try:
             runtime.guard.run("end_step", self._end_step, runtime, error is None)
+        finally:  # as in workflow
             runtime.guard.run("superseded", self._end_attempt, runtime, error is None)
             runtime.guard.run("span", self._end_span, error)
 
     def _end_step(self, runtime: Runtime, ok: bool) -> None:
         if self._execution is not None:
-            runtime.gate.spool.end(StepEnd(self._execution, self.name, self.attempt, ok))
+            _write_end(runtime, StepEnd(self._execution, self.name, self.attempt, ok))
 
     def _end_attempt(self, runtime: Runtime, ok: bool) -> None:
         """Counts what this end replaced, and says so on the span."""

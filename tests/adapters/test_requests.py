@@ -190,6 +190,22 @@ def test_provider_by_host(reader: Any, url: str, provider: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("url", "asked", "context"),
+    [
+        ("https://eu.api.openai.com/v1", {}, {"data_residency": "eu"}),
+        ("https://us.api.openai.com", {"service_tier": "flex"}, {"data_residency": "us", "service_tier": "flex"}),
+        ("https://api.openai.com/v1", {}, None),
+        ("https://api.openai.com/v1", {"service_tier": "flex"}, {"service_tier": "flex"}),
+        ("https://eu.api.openai.com.example.org/v1", {}, None),
+    ],
+)
+def test_the_host_says_where_data_stays(reader: Any, url: str, asked: dict[str, Any], context: dict[str, str] | None) -> None:
+    with openai.OpenAI(api_key="test", base_url=url) as client:
+        assert reader(*CHAT).request(client.chat.completions, (), {"model": "gpt-5.4", **asked}).context == context
+        assert reader("openai", "Responses.create").request(client.responses, (), asked).context == context
+
+
 def test_provider_by_class_and_changed_address(reader: Any) -> None:
     request = reader(*CHAT).request
     with openai.AzureOpenAI(api_key="test", azure_endpoint="https://gateway.corp", api_version="2024-10-21") as client:

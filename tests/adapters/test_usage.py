@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spanledger.model import CostStatus, State, Usage
+from spanledger.model import CostStatus, Delegated, State, Usage
 from spanledger.pricing.book import PriceBook
 from spanledger.pricing.rates import FEMTO, Rates, charge, rate
 
@@ -315,7 +315,8 @@ def _images(tools: list[Any], told: Any) -> dict[str, Any]:
 
 def test_images_are_priced_as_tokens_of_the_model_that_made_them(ask: Any) -> None:
     told = ask.whole("responses", _images([{"type": "function", "name": "f", "parameters": None, "strict": None}, PRICED], DRAWN))
-    assert told.usage == Usage(1000, 0, tools={"image_generation": 2})
+    drawn = Usage(50, 4160, input_image=0, output_image=4160)
+    assert told.usage == Usage(1000, 0, tools={"image_generation": 2}, delegated={"image_generation": Delegated("gpt-image-2", drawn)})
     cost = PriceBook().price("openai", "gpt-4o", told.usage, when=NOW)
     assert (cost.nano_usd, cost.status) == (1000 * 2500 + 50 * 5_000 + 4160 * 30_000, CostStatus.EXACT)
 
@@ -334,7 +335,7 @@ def test_images_are_priced_as_tokens_of_the_model_that_made_them(ask: Any) -> No
 )
 def test_images_whose_model_or_tokens_are_not_told_have_no_price(ask: Any, tools: Any, told: Any) -> None:
     read = ask.whole("responses", _images(tools, told))
-    assert read.usage == Usage(1000, 0, tools={"image_generation": 2})
+    assert (read.usage.total, read.usage.tools) == (1000, {"image_generation": 2})
     cost = PriceBook().price("openai", "gpt-4o", read.usage, when=NOW)
     assert (cost.nano_usd, cost.status) == (1000 * 2500, CostStatus.PARTIAL)
 

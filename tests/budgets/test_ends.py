@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -217,6 +218,34 @@ def test_the_ledger_is_waited_for_once_and_the_order_is_kept(tmp_path: Path, mon
     assert ledger.by.count(me) == 1
     spool.close(5.0)
     ledger.close()
+
+
+async def _in_a_run() -> None:
+    async with spanledger.workflow("managed"):
+        pass
+
+
+@spanledger.workflow("decorated")
+async def _a_run() -> None:
+    async with spanledger.step("fetch"):
+        pass
+
+
+async def _with_a_plain_run() -> None:
+    with spanledger.workflow("plain"), spanledger.step("fetch"):
+        pass
+
+
+def test_where_an_event_loop_runs_ends_do_not_wait(make_house: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "WAIT_SECONDS", 1000.0)
+    house = make_house(SPANLEDGER_LEDGER=f"sqlite:///{tmp_path}/ledger.db", XDG_STATE_HOME=f"{tmp_path}/state")
+    for run in (_in_a_run, _a_run, _with_a_plain_run):
+        away = locked(tmp_path / "ledger.db")
+        away.__enter__()
+        asyncio.run(run())
+        away.__exit__(None, None, None)
+        house.settle()
+    assert [one.workflow for one in house.runtime.ledger.executions()] == ["managed", "decorated", "plain"]
 
 
 def test_an_end_that_the_ledger_cannot_take_at_all_goes_to_the_log(

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import stat
 import threading
 from types import MappingProxyType
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spanledger import queues
 from spanledger.budgets import spill
 from spanledger.budgets import spool as spools
 from spanledger.budgets.spool import Spool
@@ -349,6 +351,27 @@ def test_put_works_in_a_finaliser_whatever_the_thread_holds(file_ledger: Ledger,
     assert not thread.is_alive(), "put() waits for a lock"
     assert spool.flush(5.0)
     assert written(file_ledger) == [one.id]
+
+
+def test_a_call_made_by_a_signal_handler_while_the_thread_is_started_does_not_wait_for_that(
+    file_ledger: Ledger, open_spool: Callable[..., Spool], entry: NewEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, one, of_today = open_spool(), entry(), queues.of_today
+
+    def handler(_number: int, _frame: Any) -> None:
+        spool.track(one.id)
+        spool.put(one, charge())
+
+    def interrupted(inbox: Any) -> Any:
+        signal.raise_signal(signal.SIGUSR1)
+        return of_today(inbox)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    monkeypatch.setattr(queues, "of_today", interrupted)
+    spool.start()
+    signal.signal(signal.SIGUSR1, before)
+    assert spool.flush(5.0)
+    assert (written(file_ledger), spool.leases) == ([one.id], set())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -16,6 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from spanledger.ledger.sqlite import SqliteLedger
 from spanledger.model import Activity, Cost, CostStatus, Entry, Hold, Unit, Usage
 
+PRIVATE = "jane.roe" + "@" + "corp.example.com"
+
 
 class Receiver(ThreadingHTTPServer):
     """Keeps what it is sent."""
@@ -103,6 +105,18 @@ def test_the_sums_are_sent_once(receiver: Any, path: Any) -> None:
     assert found["spanledger.recon.operations", "shop", ""] == 1
     assert found["spanledger.budget.spent", "", ""] == 77
     assert "acme" not in str(request), "a customer is no label"
+
+
+def test_what_is_sent_is_redacted_as_in_the_application(receiver: Any, path: Any, monkeypatch: Any) -> None:
+    ledger = SqliteLedger(path)
+    ledger.settle(Entry("b", 2.0, Activity.LLM, "openai", "chat", "gpt-5", service=f"mailer of {PRIVATE}", usage=Usage(1, 1)), [])
+    ledger.close()
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", f"owner={PRIVATE}")
+    process = command(path, receiver.url, "--once")
+    assert process.communicate(timeout=60) == ("", "")
+    assert PRIVATE not in str(receiver.requests)
+    assert points(receiver.requests[0])["spanledger.recon.operations", "mailer of [EMAIL]", ""] == 1
+    assert points(receiver.requests[0])["spanledger.recon.operations", "shop", ""] == 1
 
 
 def test_a_collector_that_is_away_is_said(path: Any) -> None:

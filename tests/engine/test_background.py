@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import spanledger
 from spanledger.engine import drive
 from spanledger.engine.adapter import Reader, Target
-from spanledger.model import Activity, Request, Usage
+from spanledger.model import Activity, Request, State, Usage
 
 
-def _wrapped(operation: str, status: str, usage: Usage | None) -> Any:
+def _wrapped(operation: str, status: str, usage: Usage | None, model: str = "gpt-4o-mini") -> Any:
     def response(_result: Any, into: Any) -> None:
-        into.id, into.status, into.usage, into.model = "resp_1", status, usage, "gpt-4o-mini"
+        into.id, into.status, into.usage, into.model = "resp_1", status, usage, model
 
     def call(**_kwargs: Any) -> str:
         return status
 
-    request = Request(operation, Activity.LLM, "openai", "gpt-4o-mini", max_output=100, content="hello")
+    asked = None if operation == "fetch_response" else model
+    request = Request(operation, Activity.LLM, "openai", asked, max_output=100, content="hello")
     return drive.wrap(call, "fake", Target("", "call", Reader(lambda *_: request, response, lambda _event, _into: None)))
 
 
@@ -62,3 +65,97 @@ def test_a_run_that_only_fetches_adds_nothing(make_house: Any) -> None:
         _wrapped("fetch_response", "completed", Usage(1000, 500))()
     assert fetched.totals() == {}
     assert made.totals()["llm"].estimated == 1, "its entry is exact now, its own count is as it was"
+
+
+def _sums(house: Any, metric: str, *labels: str) -> dict[tuple[Any, ...], int]:
+    """The values of a metric by labels."""
+    return {tuple(p.attributes.get(label) for label in labels): p.value if hasattr(p, "value") else p.sum for p in house.metric(metric)}
+
+
+def _sources(house: Any, name: str) -> list[dict[tuple[Any, ...], int]]:
+    """What each source tells of one sum, by activity and usage state; the spans' are added up as the collector does it."""
+    told = [{}, {}, {}, {}]
+    for point in house.metric(f"spanledger.recon.{name}"):
+        labels = point.attributes["spanledger.activity"], point.attributes["spanledger.usage.state"]
+        source = told[("sdk", "execution", "ledger").index(point.attributes["spanledger.source"])]
+        source[labels] = source.get(labels, 0) + point.value
+    for span in house.call_spans:
+        attributes, amount = span.attributes, None
+        if name == "cost":
+            amount = attributes.get("spanledger.cost.nano_usd")
+        elif name == "operations":
+            amount = 0 if attributes.get("spanledger.correction") else 1
+        elif attributes["spanledger.usage.state"] != "unknown":
+            amount = attributes["gen_ai.usage.input_tokens"] + attributes["gen_ai.usage.output_tokens"]
+        if attributes["spanledger.counted"] and amount:
+            labels = attributes["spanledger.activity"], attributes["spanledger.usage.state"]
+            told[3][labels] = told[3].get(labels, 0) + amount
+    return [{labels: amount for labels, amount in source.items() if amount} for source in told]
+
+
+@pytest.mark.parametrize("fetched", [True, False])
+def test_all_sources_agree(make_house: Any, fetched: bool) -> None:
+    """Also where it is fetched in a step of another activity: what it used stays what it was made for."""
+    house = make_house()
+    with spanledger.workflow("report"):
+        with spanledger.step("make", activity="memory"):
+            _wrapped("chat", "queued", None)()
+        if fetched:
+            with spanledger.step("read", activity="classification"):
+                _wrapped("fetch_response", "completed", Usage(1000, 500))()
+    (entry,) = house.entries
+    assert (entry.activity.value, entry.usage.state.value) == ("memory", "exact" if fetched else "unknown")
+    for name in ("operations", "tokens", "cost"):
+        sdk, *others = _sources(house, name)
+        assert others == [sdk, sdk, sdk], name
+        assert ("memory", "exact") in sdk or name == "operations" or not fetched
+
+
+@pytest.mark.parametrize("semconv", ["default", "latest"])
+def test_metrics_count_it_when_it_is_fetched(make_house: Any, semconv: str) -> None:
+    house = make_house(SPANLEDGER_SEMCONV=semconv)
+    _wrapped("chat", "queued", None)()
+    assert house.entries[0].cost.nano_usd > 0
+    tokens = {"default": "gen_ai.client.token.usage", "latest": "gen_ai.client.inference.operation.input_tokens"}[semconv]
+    assert (house.metric("spanledger.cost"), house.metric(tokens)) == ([], []), "a counter could not take an estimate back"
+    assert _sums(house, "spanledger.calls", "spanledger.usage.state") == {("unknown",): 1}
+    _wrapped("fetch_response", "in_progress", None)()
+    for _ in range(2):
+        _wrapped("fetch_response", "completed", Usage(1000, 500))()
+    (entry,) = house.entries
+    labels = ("gen_ai.request.model", "spanledger.usage.state")
+    assert _sums(house, "spanledger.cost", *labels) == {("gpt-4o-mini", "exact"): entry.cost.nano_usd}
+    assert _sums(house, "spanledger.calls", *labels) == {("gpt-4o-mini", "unknown"): 1}
+    assert house.metric("spanledger.unpriced") == []
+    assert _sums(house, tokens, "gen_ai.operation.name", "gen_ai.token.type") == (
+        {("chat", "input"): 1000, ("chat", "output"): 500} if semconv == "default" else {("chat", None): 1000}
+    )
+    if semconv == "latest":
+        assert _sums(house, "gen_ai.client.inference.usage.output_tokens", "gen_ai.operation.name") == {("chat",): 500}
+
+
+@pytest.mark.parametrize(("estimated", "counted"), [(1_200, 0), (100, 400)])
+@pytest.mark.parametrize("semconv", ["default", "latest"])
+def test_what_was_estimated_is_counted_once(make_house: Any, semconv: str, estimated: int, counted: int) -> None:
+    """A stream that was cut and whose response is fetched later: metrics get what the estimate was short of."""
+    house = make_house(SPANLEDGER_SEMCONV=semconv)
+    _wrapped("chat", "in_progress", Usage(1000, estimated, state=State.ESTIMATED))()
+    before = house.entries[0].cost.nano_usd
+    _wrapped("fetch_response", "completed", Usage(1000, 500))()
+    (entry,) = house.entries
+    assert entry.usage == Usage(1000, 500)
+    assert sum(_sums(house, "spanledger.cost", "spanledger.usage.state").values()) == max(before, entry.cost.nano_usd)
+    if semconv == "latest":
+        assert _sums(house, "gen_ai.client.inference.usage.output_tokens", "gen_ai.operation.name") == {("chat",): estimated + counted}
+        assert _sums(house, "gen_ai.client.inference.usage.input_tokens", "gen_ai.operation.name") == {("chat",): 1000}
+    else:
+        told = _sums(house, "gen_ai.client.token.usage", "gen_ai.operation.name", "gen_ai.token.type")
+        assert told == {("chat", "input"): 1000, ("chat", "output"): estimated}
+
+
+def test_without_a_price_it_is_one_call_without_a_cost(make_house: Any) -> None:
+    house = make_house()
+    _wrapped("chat", "queued", None, "model-nobody-knows")()
+    _wrapped("fetch_response", "completed", Usage(1000, 500), "model-nobody-knows")()
+    assert _sums(house, "spanledger.unpriced", "gen_ai.request.model") == {("model-nobody-knows",): 1}
+    assert house.metric("spanledger.cost") == []

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import suppress
+from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spanledger.errors import LedgerBusy
 from spanledger.ledger import history
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.ledger.rules import idle_after
+from spanledger.model import Activity, Entry, Hold, Unit
 
 LATER = 2_000_000_000.0
 DAY = 86_400.0
@@ -102,3 +108,120 @@ def test_a_forked_child_keeps_what_was_spent_and_leaves_the_rest(make_entry, mak
         os._exit(0 if ok and ledger.reserve(make_entry("new"), [make_hold(61)], LATER) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert balance(ledger) == (40, 50)
+
+
+class TimeLimit(Exception):  # noqa: N818  # as those of task queues
+    """What a signal handler raises."""
+
+
+class Interrupted(list):
+    """Holds; a signal arrives before the ``at``-th of them is read, once."""
+
+    def __init__(self, holds, at):
+        super().__init__(holds)
+        self.at = at
+
+    def __iter__(self):
+        for number, hold in enumerate(super().__iter__()):
+            if number == self.at:
+                self.at = None
+                signal.raise_signal(signal.SIGUSR1)
+            yield hold
+
+
+@pytest.fixture
+def handle():
+    """Sets the handler of SIGUSR1 for the test."""
+    before = signal.getsignal(signal.SIGUSR1)
+    yield partial(signal.signal, signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+
+
+def out_of_time(_number, _frame):
+    raise TimeLimit
+
+
+def test_an_interrupted_reservation_leaves_nothing_reserved(make_entry, make_hold, balance, handle):
+    handle(out_of_time)
+    ledger, accounts = MemoryLedger(), ("A", "B", "C")
+    ledger.reserve(make_entry("under way"), [make_hold(7, account=account) for account in accounts], LATER)
+    for at in range(3):
+        with pytest.raises(TimeLimit):
+            ledger.reserve(make_entry(), Interrupted([make_hold(50, account=account) for account in accounts], at), LATER)
+        assert [balance(ledger, account) for account in accounts] == [(0, 7)] * 3
+        assert ledger.open_leases() == 1
+    assert ledger.reserve(make_entry(), [make_hold(93, account="A")], LATER) is None
+
+
+@pytest.mark.parametrize("reserved", [True, False])
+def test_an_interrupted_settlement_can_be_made_again_and_counts_once(make_entry, make_hold, balance, handle, reserved):
+    handle(out_of_time)
+    ledger, accounts, entry = MemoryLedger(), ("A", "B", "C"), make_entry()
+    charges = [make_hold(10, account=account) for account in accounts]
+    if reserved:
+        ledger.reserve(entry, charges, LATER)
+    for at in range(3):
+        with pytest.raises(TimeLimit):
+            ledger.settle(entry, Interrupted(charges, at))
+        assert ledger.totals()[0].calls == 0
+        assert ledger.open_leases() == int(reserved)
+        assert not ledger.balances(0) or {balance(ledger, account) for account in accounts[:at]} <= {(0, 10 * reserved)}
+    ledger.settle(entry, charges)
+    assert [balance(ledger, account) for account in accounts] == [(10, 0)] * 3
+    assert (ledger.totals()[0].calls, ledger.open_leases()) == (1, 0)
+
+
+def test_an_interrupted_settlement_that_reached_the_books_is_not_undone(make_entry, make_hold, balance, handle, monkeypatch):
+    handle(out_of_time)
+    ledger, entry = MemoryLedger(), make_entry()
+    ledger.reserve(entry, [make_hold(10)], LATER)
+    put = history.History.put
+
+    def put_and_strike(*args, **kwargs):
+        put(*args, **kwargs)
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(history.History, "put", put_and_strike)
+    with pytest.raises(TimeLimit):
+        ledger.settle(entry, [make_hold(10)])
+    assert ledger.settle(entry, [make_hold(10)]) == []
+    assert (balance(ledger), ledger.totals()[0].calls, ledger.open_leases()) == ((10, 0), 1, 0)
+
+
+def test_what_a_signal_handler_interrupted_is_not_waited_for(make_entry, make_hold, balance, handle):
+    ledger, answers = MemoryLedger(), []
+    second = make_entry("second")
+    attempts = [
+        lambda: ledger.reserve(second, [make_hold(5)], LATER),
+        lambda: ledger.settle(second, [make_hold(5)]),
+        lambda: ledger.release("second"),
+        lambda: ledger.end_step("run", "fetch", 1, ok=True),
+        lambda: ledger.find_response("r"),
+    ]
+
+    def handler(_number, _frame):
+        for attempt in attempts:
+            with pytest.raises(LedgerBusy, match="interrupted"):
+                attempt()
+            answers.append("busy")
+
+    handle(handler)
+    ledger.reserve(make_entry("first"), Interrupted([make_hold(5)], 0), LATER)
+    assert answers == ["busy"] * len(attempts)
+    for attempt in attempts:
+        attempt()
+    assert balance(ledger) == (5, 5)
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), max_size=8))
+def test_whatever_is_interrupted_reserved_is_what_leases_hold(amounts):
+    """Each call reserves in three accounts; a signal arrives before the given one of them, or (3) not at all."""
+    before = signal.signal(signal.SIGUSR1, out_of_time)
+    ledger, reserved = MemoryLedger(), 0
+    for number, (amount, at) in enumerate(amounts):
+        holds = [Hold(account, "B", "", Unit.TOKENS, 100, amount) for account in "ABC"]
+        entry = Entry(str(number), 1.0, Activity.LLM, "acme", "chat")
+        with suppress(TimeLimit):
+            reserved += amount if ledger.reserve(entry, Interrupted(holds, at), LATER) is None else 0
+        assert {one.reserved for one in ledger.balances(0)} <= {reserved}
+    signal.signal(signal.SIGUSR1, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import signal
 import sqlite3
 import threading
 
@@ -129,6 +130,22 @@ def test_an_interrupt_in_the_middle_changes_nothing(sqlite_ledger, make_entry, m
     with pytest.raises(KeyboardInterrupt):
         sqlite_ledger._writer.write(interrupted)
     assert balance(sqlite_ledger) == (1, 0)
+    sqlite_ledger.settle(make_entry("second"), [make_hold(1)])
+    assert balance(sqlite_ledger) == (2, 0)
+
+
+def test_what_a_signal_handler_interrupted_is_not_waited_for(sqlite_ledger, make_entry, make_hold, balance, monkeypatch):
+    monkeypatch.setattr(database, "WAIT_SECONDS", 1000.0)
+    sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
+
+    def handler(_number, _frame):
+        with pytest.raises(LedgerBusy, match="interrupted"):
+            sqlite_ledger.settle(make_entry("second"), [make_hold(1)])
+        assert sqlite_ledger.find_response("none") is None, "reading goes on meanwhile"
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    sqlite_ledger._writer.write(lambda _db: signal.raise_signal(signal.SIGUSR1))
+    signal.signal(signal.SIGUSR1, before)
     sqlite_ledger.settle(make_entry("second"), [make_hold(1)])
     assert balance(sqlite_ledger) == (2, 0)
 

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import copy
-import json
 import pickle
+from dataclasses import replace
 
 import pytest
 
-from spanledger.model import CostStatus, State, Usage
+from spanledger.budgets import spill
+from spanledger.ledger import rows
+from spanledger.model import Activity, Cost, CostStatus, Delegated, Entry, State, Usage
 from spanledger.pricing.book import PriceBook
-from spanledger.pricing.calls import Calls
 
 DRAWN = Usage(50, 4160, output_image=4160)
 
 
-def test_calls_are_a_number_that_can_be_copied_and_written():
-    calls = Calls(2, "gpt-image-2", DRAWN)
-    for again in (copy.deepcopy(calls), pickle.loads(pickle.dumps(calls))):
-        assert (again, again.model, again.usage) == (2, "gpt-image-2", DRAWN)
-    assert json.dumps({"image_generation": calls}) == '{"image_generation": 2}'
-    assert sum([calls, 1]) == 3
+def drawing(count, usage=DRAWN, **more):
+    """Of a model that had ``count`` images made."""
+    return Usage(1000, 0, tools={"image_generation": count, **more}, delegated={"image_generation": Delegated("gpt-image-2", usage)})
+
+
+def test_what_others_did_is_copied_but_not_kept():
+    usage = drawing(2)
+    for again in (copy.deepcopy(usage), pickle.loads(pickle.dumps(usage))):
+        assert again == usage
+    entry = Entry("1", 0.0, Activity.LLM, "openai", "chat", usage=usage, cost=Cost(7, CostStatus.EXACT))
+    kept = replace(entry, usage=Usage(1000, 0, tools={"image_generation": 2}))
+    assert rows.to_entry(rows.from_entry(entry)) == kept
+    assert spill.decode(spill.encode(spill.Settlement(entry, []))) == (kept, [])
+
+
+def test_what_others_did_costs_what_it_costs_in_that_place(book, now):
+    """Whether images cost more there is not said, so that it is an estimate; a tier of the model that had them made is none of theirs."""
+    cost = book.price("openai", "gpt-5.4", drawing(1), when=now, context={"data_residency": "eu", "service_tier": "flex"})
+    assert (cost.nano_usd, cost.status) == (1_375_000 + 125_050_000 * 11 // 10, CostStatus.ESTIMATED)
+    cost = book.price("openai", "gpt-5.4", drawing(1), when=now, context={"service_tier": "flex"})
+    assert (cost.nano_usd, cost.status) == (1_250_000 + 125_050_000, CostStatus.EXACT)
+
+
+def test_what_no_call_is_counted_for_costs_nothing(book, now):
+    usage = Usage(1000, 0, tools={"web_search": 1}, delegated={"image_generation": Delegated("gpt-image-2", DRAWN)})
+    assert book.price("openai", "gpt-4o", usage, when=now).nano_usd == 12_500_000
 
 
 @pytest.mark.parametrize(
@@ -34,10 +55,10 @@ def test_calls_are_a_number_that_can_be_copied_and_written():
     ],
 )
 def test_what_a_tool_used_is_added(book, now, more, usage, nano, status):
-    tools = {"image_generation": Calls(1, "gpt-image-2", usage), **more}
-    cost = book.price("openai", "gpt-4o", Usage(1000, 0, tools=tools), when=now)
+    drawn = drawing(1, usage, **more)
+    cost = book.price("openai", "gpt-4o", drawn, when=now)
     assert (cost.nano_usd, cost.status, cost.model) == (2_500_000 + nano, status, "openai/gpt-4o")
-    assert tools["image_generation"] == 1
+    assert drawn == drawing(1, usage, **more), "it is left as it was"
 
 
 def test_a_price_per_call_in_the_price_file_goes_before(tmp_path, now):
@@ -45,10 +66,9 @@ def test_a_price_per_call_in_the_price_file_goes_before(tmp_path, now):
     file.write_text(
         "models:\n- {provider: openai, model: gpt-4o, input: '1', output: '1', per_request: {image_generation: '0.04'}}\n", encoding="utf-8"
     )
-    usage = Usage(1000, 0, tools={"image_generation": Calls(2, "gpt-image-2", DRAWN)})
     book = PriceBook(file)
     assert not book.problems
-    assert book.price("openai", "gpt-4o", usage, when=now).nano_usd == 1_000_000 + 80_000_000
+    assert book.price("openai", "gpt-4o", drawing(2), when=now).nano_usd == 1_000_000 + 80_000_000
 
 
 @pytest.mark.parametrize("model", ["gpt-image-1", "gpt-image-1.5", "gpt-image-2", "gpt-image-2.5-flare", "chatgpt-image-latest"])

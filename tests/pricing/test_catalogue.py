@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
 
 import pytest
 from genai_prices.data import providers
@@ -126,17 +127,32 @@ def test_a_window_over_midnight_and_naive_times_are_utc():
         ("openai", "gpt-4o", {"service_tier": "default"}, True, 1),
         ("openai", "gpt-4o", {"service_tier": "auto"}, True, 1),
         ("openai", "gpt-6-astra", {"service_tier": "ultrafast"}, True, 6),
+        ("openai", "gpt-6.1-sol", {"service_tier": "ultrafast"}, True, 6),
         ("openai", "gpt-5.6-sol", {"service_tier": "ultrafast"}, False, 6),
         ("openrouter", "openai/gpt-6-astra", {"service_tier": "ultrafast"}, False, 1),
         ("openai", "gpt-4o", {"colour": "red"}, False, 1),
         ("azure", "gpt-4o", {"service_tier": "default"}, True, 1),
         ("azure", "gpt-4.1", {"batch": "true"}, False, 0.5),
+        ("openai", "gpt-5.4", {"data_residency": "eu"}, True, 1.1),
+        ("openai", "gpt-5.4-nano", {"data_residency": "US"}, True, 1.1),
+        ("openai", "gpt-6-astra", {"data_residency": "eu", "service_tier": "flex"}, True, 0.55),
+        ("openai", "gpt-6.1-sol", {"data_residency": "us", "service_tier": "ultrafast"}, True, 6.6),
+        ("openai", "gpt-5.6-sol", {"data_residency": "us", "service_tier": "ultrafast"}, False, 6.6),
+        ("openai", "gpt-5.4", {"data_residency": "au"}, False, 1.1),
+        ("openai", "gpt-5.5-cyber", {"data_residency": "eu"}, False, 1.1),
+        ("openai", "gpt-realtime-2", {"data_residency": "eu"}, False, 1.1),
+        ("openai", "gpt-5.2", {"data_residency": "eu"}, True, 1),
+        ("openai", "gpt-4o", {"data_residency": "au"}, True, 1),
+        ("openai", "o3", {"data_residency": "eu"}, True, 1),
+        ("openai", "text-embedding-3-small", {"data_residency": "eu"}, True, 1),
+        ("openai", "gpt-5.4", {"data_residency": "global"}, True, 1),
+        ("azure", "gpt-5.4", {"data_residency": "eu"}, False, 1),
     ],
 )
 def test_context(catalogue, provider, model, context, exact, times):
     plain, asked = find(catalogue, provider, model), find(catalogue, provider, model, **context)
     assert asked.exact is exact
-    assert asked.rate.input == int(plain.rate.input * times)
+    assert asked.rate.input == plain.rate.input * Fraction(str(times))
 
 
 def test_what_has_no_variant_is_said_once_in_the_log(catalogue, caplog):

@@ -128,6 +128,14 @@ def test_context_entries_are_for_their_context_only(prices, now):
     assert (other.nano_usd, other.status) == (2 * DOLLAR, CostStatus.ESTIMATED)
 
 
+def test_an_entry_for_a_region_is_exact_there_and_one_for_none_a_guess(prices, now):
+    book = prices("models: [{model: a, input: 1, context: {data_residency: eu}}, {model: a, input: 2}, {model: b, input: 3}]")
+    usage, eu = Usage(input=10**6), {"data_residency": "eu", "service_tier": "default"}
+    there = [book.price("openai", model, usage, when=now, context=eu) for model in "ab"]
+    assert [(cost.nano_usd, cost.status) for cost in there] == [(DOLLAR, CostStatus.EXACT), (3 * DOLLAR, CostStatus.ESTIMATED)]
+    assert book.price("openai", "a", usage, when=now).nano_usd == 2 * DOLLAR
+
+
 STANDARD = {
     "service_tier": st.sampled_from(["auto", "default", "standard", "on_demand", "SERVICE_TIER_STANDARD"]),
     "speed": st.sampled_from(["standard", "normal"]),

@@ -142,6 +142,9 @@ FOUND = [
     ("postgres://{}@db/x", "jane:p@ss#w", "URL_CREDS"),
     ("postgres://{}@db/x", "jane:pa/ss?w", "URL_CREDS"),
     ("postgres://{}@db:5432/x?mail=no", "jane:pass", "URL_CREDS"),
+    ("git+https://{}@github.com/a/b.git", HEX + ":x-oauth-basic", "URL_CREDS"),
+    ("https://{}@api.example.com/v1", HEX + ":", "URL_CREDS"),
+    ("https://{}@github.com/a/b.git", HEX, "URL_CREDS"),
     ("hash {}", "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", "PASSWORD"),
     ("post {} ok", "https://hooks.sl" + "ack.com/services/T00000000/B00000000/" + B62, "URL_CREDS"),
 ]

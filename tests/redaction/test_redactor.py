@@ -27,6 +27,13 @@ def redactor(engine: Engine) -> Redactor:
     return Redactor(engine=engine)
 
 
+class Named:
+    """Says something private when a text is made of it."""
+
+    def __str__(self) -> str:
+        return f"for {MAIL}"
+
+
 def test_modes(engine: Engine) -> None:
     text = f"mail {MAIL} or call {PHONE}"
     assert Redactor(engine=engine).text(text) == "mail [EMAIL] or call [PHONE]"
@@ -97,6 +104,22 @@ def test_unknown_types_are_not_shown(redactor: Redactor) -> None:
             return MAIL
 
     assert redactor.value("x", {"a": Quiet(), "b": Decimal(1)}) == {"a": "[REDACTED:type]", "b": "[REDACTED:type]"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ((MAIL, 1), "('[EMAIL]', 1)"), (frozenset([MAIL]), "frozenset({'[EMAIL]'})"), (f"to {MAIL}".encode(), b"to [EMAIL]"), (Named(), "for [EMAIL]"),
+        (4111111111111111, "[CREDIT_CARD]"), (("a", 1), ("a", 1)), (b"clean", b"clean"), (1732264322.5, 1732264322.5), (None, None), (True, True),
+    ],
+)  # fmt: skip
+def test_names_of_any_type_are_redacted_as_exporters_would_say_them(name: Any, shown: Any) -> None:
+    assert Redactor().value(None, {name: 1}) == {shown: 1}
+
+
+def test_names_in_bytes_say_what_their_values_are() -> None:
+    headers = {b"authorization": b"Bearer x9y8z7w6v5u4t3s2r1q0", b"password": "hunter2", b"accept": b"text/html"}
+    assert Redactor().value(None, headers) == {b"authorization": "[AUTHORIZATION]", b"password": "[PASSWORD]", b"accept": b"text/html"}
 
 
 def test_counting(engine: Engine) -> None:

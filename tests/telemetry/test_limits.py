@@ -125,6 +125,22 @@ def test_tracers_made_before_and_a_second_protection() -> None:
     assert dict(exporter.get_finished_spans()[0].attributes or {}) == {"who": "[EMAIL]", "long": "x" * 8}
 
 
+def test_a_tracer_that_is_made_while_limits_are_lifted_has_none_either() -> None:
+    class Busy(dict[Any, Any]):
+        def values(self) -> Any:
+            found = list(super().values())
+            made.append(tracers.get_tracer("made meanwhile"))
+            return found
+
+    protection.release()
+    tracers, exporter = tracing(SpanLimits(max_attribute_length=8))
+    made: list[Any] = []
+    tracers._tracers = Busy()
+    assert protection.protect(settings.load({}), Guard(debug=True), (tracers, None, None))
+    made[0].start_span("work", attributes={"who": SECRET}).end()
+    assert dict(exporter.get_finished_spans()[0].attributes or {}) == {"who": "[EMAIL]"}
+
+
 def test_values_are_cut_where_nothing_is_redacted() -> None:
     tracers, exporter = tracing(SpanLimits(max_attribute_length=8))
     assert protection.protect(settings.load({"SPANLEDGER_REDACTION": "off"}), Guard(debug=True), (tracers, None, None))

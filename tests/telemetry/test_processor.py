@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, TraceState, set_span_in_context
 
 from spanledger.redaction.redactor import Redactor
 from spanledger.telemetry import semconv as s
@@ -84,10 +84,13 @@ def chain_of(processor: SpanProcessor, exporting: Any = SimpleSpanProcessor, pos
 
 
 def span_with_secrets(tracers: TracerProvider) -> None:
-    """Nine places: name, attribute, nested attribute, event name, event attribute, link, status, exception message, stack."""
-    context = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1))
-    tracer = tracers.get_tracer("app")
-    with suppress(ValueError), tracer.start_as_current_span(f"GET /users/{SECRET}", links=[Link(context, {"of": SECRET})]) as span:
+    """Eleven places: name, attributes, events and their names, link, trace states, status, exception message, stack."""
+    context = SpanContext(
+        1, 2, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState([("acme", f"by:{SECRET}"), ("rojo", "00f067aa")])
+    )
+    tracer, parent = tracers.get_tracer("app"), set_span_in_context(NonRecordingSpan(context))
+    links = [Link(context, {"of": SECRET})]
+    with suppress(ValueError), tracer.start_as_current_span(f"GET /users/{SECRET}", parent, links=links) as span:
         span.set_attributes({"note": SECRET, f"by {SECRET}": 1, "json": f'{{"a": ["{SECRET}"]}}', **KEPT})
         span.set_attribute("nested", [{"a": ("b", SECRET)}, {SECRET: "c"}])
         span.add_event(f"asked {SECRET}", {"who": SECRET, "several": ["x", SECRET]})
@@ -107,6 +110,9 @@ def test_no_place_in_a_span_leaks(position: str, exporting: Any) -> None:
     assert span.events[1].attributes["exception.message"] == "no such user [EMAIL]"
     assert "[EMAIL]" in span.events[1].attributes["exception.stacktrace"]
     assert dict(span.links[0].attributes) == {"of": "[EMAIL]"}
+    for context in (span.context, span.parent, span.links[0].context):
+        assert dict(context.trace_state) == {"acme": "by:[EMAIL]", "rojo": "00f067aa"}
+        assert (context.trace_id, context.trace_flags) == (1, TraceFlags(1))
     assert span.status.description == "ValueError: no such user [EMAIL]"
     assert span.status.status_code is StatusCode.ERROR
     assert span.resource.attributes["owner"] == "[EMAIL]"
@@ -120,6 +126,7 @@ def test_without_the_processor_all_places_do_leak() -> None:
     (span,) = exporter.get_finished_spans()
     parts = [
         span.name, span.attributes["note"], repr(span.attributes["nested"]), span.events[0].name, repr(span.events[0].attributes), repr(span.links[0].attributes),
+        repr(span.links[0].context.trace_state), repr(span.context.trace_state), repr(span.parent.trace_state),
         span.status.description, span.events[1].attributes["exception.message"], span.events[1].attributes["exception.stacktrace"],
     ]  # fmt: skip
     assert len(leaks(parts)) == len(parts)
@@ -154,6 +161,33 @@ def test_nothing_is_copied_when_nothing_is_private() -> None:
     assert done._attributes._dict is attributes._dict  # the same, once it is read
     after = (done._events, done._links, done._status, done._resource)
     assert all(new is old for new, old in zip(after, rest, strict=True))
+
+
+def test_resources_of_several_providers_are_redacted_once_each() -> None:
+    class Counting(Redactor):
+        resources = 0
+
+        def attributes(self, attributes: Any) -> Any:
+            self.resources += "owner" in (attributes or {})
+            return super().attributes(attributes)
+
+    redactor = Counting()
+    processor = RedactingSpanProcessor(redactor)
+    chains = [chain_of(processor, resource=Resource({"owner": f"{n} {SECRET}"})) for n in range(3)]
+    for _ in range(4):
+        for chain in chains:
+            chain[0].get_tracer("app").start_span("work").end()
+    shown = [[span.resource.attributes["owner"] for span in spans_of(chain)] for chain in chains]
+    assert shown == [[f"{n} [EMAIL]"] * 4 for n in range(3)]
+    assert redactor.resources == 3
+
+
+def test_more_resources_than_are_remembered_are_redacted_too() -> None:
+    chain = chain_of(RedactingSpanProcessor(Redactor()))
+    for n in range(100):
+        chain[0]._update_resource(Resource({"owner": f"{n} {SECRET}"}))
+        chain[0].get_tracer("app").start_span("work").end()
+    assert [span.resource.attributes["owner"] for span in spans_of(chain)] == [f"{n} [EMAIL]" for n in range(100)]
 
 
 def test_span_limits_and_drop_counts_stay() -> None:
@@ -225,6 +259,7 @@ def test_an_error_in_the_last_place_leaves_nothing_half_redacted(exporting: Any)
     (span,) = spans_of(chain)
     assert leaks([span.to_json(), wire([span])]) == []
     assert (span.name, span.events, span.links, len(errors)) == ("internal", (), (), 1)
+    assert dict(span.context.trace_state) == {}
 
 
 def test_an_interrupt_while_redacting_exports_nothing() -> None:

@@ -60,6 +60,8 @@ _RULES = {
 }
 _SPECIAL = frozenset({"response_id", "best_of", "n", "prompt", "service_tier", "stream_options"})
 """Arguments that few calls have, and that say more about the call than a parameter does."""
+_RESIDENT = ".api.openai.com"
+"""What hosts of a region end with: https://developers.openai.com/api/docs/guides/data-residency."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class ReadRequest:
     streaming: bool = False
     default: str = "openai"
 
-    def __call__(self, instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request:
+    def read(self, instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request:
         sent = given(kwargs)
         found = params(sent, _RULES)
         if self.api is not None:
@@ -96,6 +98,8 @@ class ReadRequest:
         )
         if not _SPECIAL.isdisjoint(sent):
             _specialize(request, sent)
+        if address is not None and address.endswith(_RESIDENT):
+            request.context = {**(request.context or {}), "data_residency": address.removesuffix(_RESIDENT)}
         return request
 
 

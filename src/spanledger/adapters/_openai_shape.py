@@ -76,23 +76,25 @@ def chat_chunk(event: Any, into: Response) -> bool:
     A stream has hundreds of chunks, and nearly all are the SDK's objects with a piece of the answer and nothing else: for them, a look
     at their attributes is all that it takes.
     """
-    if event.__class__ is not Wire:
+    if type(event) is not Wire:
         try:
-            (choice,) = event.choices
-            delta = choice.delta
-            content, extra = delta.content, delta.__pydantic_extra__
+            seen = event.__dict__
+            (choice,) = seen["choices"]
+            parts = choice.__dict__
+            delta = parts["delta"]
+            content, extra = delta.__dict__["content"], delta.__pydantic_extra__
             if (
                 content
-                and content.__class__ is str
+                and type(content) is str
                 and delta.__pydantic_fields_set__ <= _PIECE
                 and into.id
                 and into.output is None
-                and event.usage is None
-                and not (choice.index or choice.finish_reason or (extra and any(extra.values())))
+                and seen["usage"] is None
+                and not (parts["index"] or parts["finish_reason"] or (extra and any(extra.values())))
             ):
                 into.text.append(content)
                 return False
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, KeyError):
             pass  # it has another shape than the SDK declares, or no choice, or several
     return any_chunk(event, into)
 

@@ -137,7 +137,7 @@ def context(seen: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str] |
 
 
 def tier_of(seen: Mapping[str, Any]) -> dict[str, str] | None:
-    """The service tier, which is all that the prices of OpenAI's APIs depend on; None if there is none."""
+    """The service tier, which is all that the prices of OpenAI's APIs depend on besides the host; None if there is none."""
     tier = seen.get("service_tier")
     return {"service_tier": tier} if tier and isinstance(tier, str) else None
 

@@ -8,8 +8,7 @@ from spanledger.adapters._messages import grow, grow_call, responses_output
 from spanledger.adapters._openai_shape import error_of, identify
 from spanledger.adapters._openai_usage import take_usage
 from spanledger.adapters._read import NOTHING, Counts, clamp, fields, items, known, text
-from spanledger.model import Usage
-from spanledger.pricing.calls import Calls
+from spanledger.model import Delegated, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +70,7 @@ def responses_chunk(event: Any, into: Response) -> None:
         piece = seen.get("delta")
         if isinstance(piece, str):
             into.text.append(piece)
-    elif kind.__class__ is str:
+    elif type(kind) is str:
         _typed(kind, seen, into)
 
 
@@ -158,7 +157,7 @@ def _take_tool_usage(told: Mapping[str, Any], tools: Any, usage: Usage) -> None:
         models = {text(fields(tool).get("model")) for tool in items(tools) if fields(tool).get("type") == "image_generation"}
         model = models.pop() if len(models) == 1 else None
         if model is not None:
-            counted["image_generation"] = Calls(images, model, drawn)
+            usage.delegated = {"image_generation": Delegated(model, drawn)}
 
 
 def _drawn(told: Mapping[str, Any]) -> Usage | None:

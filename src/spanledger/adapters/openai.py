@@ -19,12 +19,12 @@ _RESPONSES = ("input", "instructions", "tools", "text", "text_format")
 
 def _chat(*, streaming: bool) -> Reader:
     request = ReadRequest("chat", _CHAT, "chat_completions", streaming=streaming)
-    return _reader(request, chat_response, chat_chunk, partial(chat_prepare, streaming=streaming), chat_input)
+    return _reader(request.read, chat_response, chat_chunk, partial(chat_prepare, streaming=streaming), chat_input)
 
 
 def _responses(operation: str = "chat", *, streaming: bool = False) -> Reader:
     request = ReadRequest(operation, _RESPONSES, "responses", streaming=streaming)
-    return _reader(request, responses_response, responses_chunk, prepare, responses_input)
+    return _reader(request.read, responses_response, responses_chunk, prepare, responses_input)
 
 
 def _both(path: str, reader: Reader, *, tap: str | None = None, since: str = "0") -> tuple[Target, ...]:
@@ -35,10 +35,10 @@ def _both(path: str, reader: Reader, *, tap: str | None = None, since: str = "0"
 
 CHAT, CHAT_STREAM = _chat(streaming=False), _chat(streaming=True)
 RESPONSES, RESPONSES_STREAM, FETCH = _responses(), _responses(streaming=True), _responses("fetch_response")
-COMPLETIONS = _reader(ReadRequest("text_completion", ("prompt", "suffix")), chat_response, any_chunk, chat_prepare, prompt_input)
-EMBEDDINGS = _reader(ReadRequest("embeddings", ("input",), activity=Activity.EMBEDDING), embeddings_response, any_chunk, prepare)
+COMPLETIONS = _reader(ReadRequest("text_completion", ("prompt", "suffix")).read, chat_response, any_chunk, chat_prepare, prompt_input)
+EMBEDDINGS = _reader(ReadRequest("embeddings", ("input",), activity=Activity.EMBEDDING).read, embeddings_response, any_chunk, prepare)
 DECISIONS = _reader(
-    ReadRequest("chat", ("input", "questions"), activity=Activity.CLASSIFICATION), responses_response, responses_chunk, prepare
+    ReadRequest("chat", ("input", "questions"), activity=Activity.CLASSIFICATION).read, responses_response, responses_chunk, prepare
 )
 _TAP = "_raw_stream"
 _GONE = "999"

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
+from spanledger import interrupts
 from spanledger.budgets.match import Matcher
 from spanledger.budgets.notices import Notice, Teller
 from spanledger.budgets.spool import Spool
@@ -189,7 +190,7 @@ class Gate:
     # --- after the call
 
     def settle(self, entry: Entry, admission: Admission, *, wait: bool = True) -> None:
-        """Charges what the call used, frees what was reserved and writes the entry. Never raises.
+        """Charges what the call used, frees what was reserved and writes the entry. Never raises what is ours.
 
         With ``wait=False`` and a busy ledger, or whenever the ledger does not take it, the spool settles it later.
         """
@@ -206,9 +207,11 @@ class Gate:
         except LedgerError as error:
             self._is_away(error)
             self.spool.put(entry, charges)
-        except Exception:  # whatever the ledger's trouble is, the entry must not be lost
-            log.exception("the ledger did not take an entry; it is tried again")
+        except BaseException as error:  # whatever the ledger's trouble is, the entry must not be lost
             self.spool.put(entry, charges)
+            if not isinstance(error, Exception) or interrupts.raised_by_handler(error):
+                raise
+            log.exception("the ledger did not take an entry; it is tried again")
         else:
             self.spool.untrack(entry.id)
             self._teller.settled(entry, standings)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from spanledger import interrupts
 from spanledger.ledger.rules import window_end
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class Teller:
         if self._notify is not None:
             try:
                 self._notify(notice)
-            except Exception:
+            except Exception as error:
+                if interrupts.raised_by_handler(error):
+                    raise
                 log.exception("a budget notice could not be delivered")
 
 

@@ -28,9 +28,9 @@ class Settlement(NamedTuple):
     entry: Entry
     charges: Sequence[Hold]
 
-    def write(self, ledger: Ledger) -> list[Standing]:
+    def write(self, ledger: Ledger, *, wait: bool = True) -> list[Standing]:
         """Settles."""
-        return ledger.settle(self.entry, self.charges)
+        return ledger.settle(self.entry, self.charges, wait=wait)
 
 
 class StepEnd(NamedTuple):
@@ -41,9 +41,9 @@ class StepEnd(NamedTuple):
     attempt: int
     ok: bool
 
-    def write(self, ledger: Ledger) -> None:
+    def write(self, ledger: Ledger, *, wait: bool = True) -> None:
         """Ends the attempt."""
-        ledger.end_step(self.execution, self.step, self.attempt, ok=self.ok)
+        ledger.end_step(self.execution, self.step, self.attempt, ok=self.ok, wait=wait)
 
 
 class RunEnd(NamedTuple):
@@ -51,9 +51,9 @@ class RunEnd(NamedTuple):
 
     run: Execution
 
-    def write(self, ledger: Ledger) -> None:
+    def write(self, ledger: Ledger, *, wait: bool = True) -> None:
         """Ends the run."""
-        ledger.end_execution(self.run)
+        ledger.end_execution(self.run, wait=wait)
 
 
 Record = Settlement | StepEnd | RunEnd
@@ -84,7 +84,7 @@ def _to_execution(raw: dict[str, Any]) -> Execution:
 
 def _to_settlement(record: dict[str, Any]) -> Settlement:
     raw = record["entry"]
-    usage = Usage(**{**raw["usage"], "state": State(raw["usage"]["state"])})
+    usage = Usage(**{**raw["usage"], "state": State(raw["usage"]["state"]), "delegated": None})  # which no ledger keeps
     cost = Cost(**{**raw["cost"], "status": CostStatus(raw["cost"]["status"])})
     entry = Entry(**{**raw, "activity": Activity(raw["activity"]), "usage": usage, "cost": cost})
     return Settlement(entry, [_to_hold(*charge) for charge in record["charges"]])

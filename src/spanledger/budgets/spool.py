@@ -16,7 +16,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
-from spanledger import queues
+from spanledger import interrupts, queues
 from spanledger.budgets import spill
 from spanledger.budgets.spill import Record, Settlement
 from spanledger.errors import LedgerError
@@ -78,8 +78,10 @@ class Spool:
         """Queues a settlement. Safe in a finaliser: ``SimpleQueue.put`` is reentrant, and nothing else happens here."""
         self.inbox.put(Settlement(entry, charges))
 
-    def end(self, record: StepEnd | RunEnd) -> None:
+    def end(self, record: StepEnd | RunEnd, *, wait: bool = True) -> None:
         """Writes the end of a step's attempt or of a run; what the ledger does not take is queued, and so is what comes behind that.
+
+        With ``wait=False`` a busy ledger is not waited for.
 
         Raises:
             Exception: what is wrong with the ledger other than that it cannot be reached; the record is queued nevertheless.
@@ -87,7 +89,7 @@ class Spool:
         written = False
         try:
             if not self._is_behind():
-                record.write(self.ledger)
+                record.write(self.ledger, wait=wait)
                 written = True
         except LedgerError:
             pass  # the thread meets it too, and says so
@@ -112,15 +114,19 @@ class Spool:
 
     def start(self) -> None:
         """Starts the thread if it does not run."""
-        with self._starting:
+        if not self._starting.acquire(blocking=False):
+            if interrupts.is_interrupted(self):  # it is started when the signal handler is done
+                return
+            self._starting.acquire()
+        try:
             if self._worker is None:
                 self.inbox = queues.of_today(self.inbox)
-                worker = _Worker(self)
-                try:
-                    worker.start()
-                except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
-                    return
-                self._worker = worker
+                self._worker = _Worker(self)  # first: an exception of a handler, too, finds a thread that was started
+                self._worker.start()
+        except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
+            self._worker = None
+        finally:
+            self._starting.release()
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that was queued before is written, trying at once; False if that took longer than ``timeout`` seconds."""
@@ -144,7 +150,8 @@ class Spool:
         if worker is not None:
             worker.stopping = True
             self.inbox.put(None)
-            worker.join(max(_GRACE, ends - time.monotonic()))
+            if worker.is_alive():
+                worker.join(max(_GRACE, ends - time.monotonic()))
             left += worker.waiting  # one that still hangs in the ledger may write its first after all, which changes nothing
         left += drain(self.inbox)
         self.spills.write([item for item in left if isinstance(item, Record)])

@@ -120,8 +120,7 @@ class Call:
 
     def _refused(self, refusal: BudgetExceeded) -> None:
         span = spans.start_call(self.runtime.tracer, self.request, self.scope, self.entry.id, self.context)
-        span.add_event(s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED, refusal_attributes(refusal))
-        spans.refuse_call(span, type(refusal).__qualname__)
+        spans.refuse_call(span, refusal)
 
     def admit_in_thread(self) -> None:
         """Asks the gate, waiting, while a coroutine waits for the answer; nothing stays reserved if that was cancelled."""
@@ -158,7 +157,7 @@ class Call:
         try:
             self._start()
         except Exception as error:  # noqa: BLE001  # as Guard.run, a call shallower; so below wherever each call passes
-            runtime.guard.caught("start", error)
+            self._caught("start", error)
         runtime.open_calls[self.entry.id] = self
 
     def _start(self) -> None:
@@ -194,7 +193,7 @@ class Call:
         try:
             return self.reader.chunk(event, self.response) is self.hidden
         except Exception as error:  # noqa: BLE001  # an adapter's bug must not break the application's stream
-            self.runtime.guard.caught("adapter.chunk", error)
+            self._caught("adapter.chunk", error)
             return False
 
     def result(self, value: Any) -> None:
@@ -204,8 +203,16 @@ class Call:
             fold = self.reader.response
             fold(value, self.response)
         except Exception as error:  # noqa: BLE001  # an adapter's bug must not break the application's call
-            self.runtime.guard.caught("adapter.response", error)
+            self._caught("adapter.response", error)
         self.response.complete = True
+
+    def _caught(self, place: str, error: Exception) -> None:
+        """As ``Guard.caught``; what goes on to the application ends the call."""
+        try:
+            self.runtime.guard.caught(place, error)
+        except BaseException as foreign:
+            self.end(foreign)
+            raise
 
     # --- the end
 
@@ -220,7 +227,7 @@ class Call:
             self.runtime.reaper.put(partial(self.end, outcome=outcome))
 
     def end(self, error: BaseException | None = None, outcome: str | None = None) -> None:
-        """Settles, records and ends the span; every call but the first does nothing. Never raises."""
+        """Settles, records and ends the span; every call but the first does nothing. Never raises what is ours."""
         try:
             self.opened.pop()
         except IndexError:
@@ -241,24 +248,31 @@ class Call:
         entry.response_id, entry.response_model = response.id, response.model
         if response.finish_reasons:
             entry.finish_reason = response.finish_reasons[0]
-        if entry.plugin is None:  # a plugin's price is known before it runs
-            entry.usage = self._usage(error)
-            entry.cost = self._cost()
         try:
-            self._settle()
-        finally:  # the books' failure must not cost us the span, nor the span's the metrics
+            if entry.plugin is None:  # a plugin's price is known before it runs
+                entry.usage = self._usage(error)
+                entry.cost = self._cost()
+        finally:  # a failure or a time limit must not cost us the books, nor theirs the span, nor the span's the metrics
+            try:
+                self._settle()
+            finally:
+                self._tell(outcome)
+
+    def _tell(self, outcome: str) -> None:
+        entry, runtime = self.entry, self.runtime
+        try:
             if self.counted and self.scope.run is not None:
                 self.superseded = bool(runtime.guard.run("run", self._add_to_run))
-            try:
-                self._record(outcome)
-            except Exception as problem:  # noqa: BLE001
-                runtime.guard.caught("span", problem)
-        if self.counted:
-            request, run = self.request, self.scope.run or runs.outside
-            first = self.completes is None
-            runtime.metrics.record(Note(entry, request.server_address, request.server_port, self.identity, run, first, self.superseded))
-            if entry.plugin is not None:
-                runtime.events.emit(s.EVENT_TOOL_CALLED, spans.tool_called(entry), self.context)
+            self._record(outcome)
+        except Exception as problem:  # noqa: BLE001
+            runtime.guard.caught("span", problem)
+        finally:
+            if self.counted:
+                request, run = self.request, self.scope.run or runs.outside
+                note = Note(entry, request.server_address, request.server_port, self.identity, run, self.completes, self.superseded)
+                runtime.metrics.record(note)
+                if entry.plugin is not None:
+                    runtime.events.emit(s.EVENT_TOOL_CALLED, spans.tool_called(entry), self.context)
 
     def _add_to_run(self) -> bool:
         run: runs.Run = self.scope.run
@@ -280,6 +294,7 @@ class Call:
             standing[s.ERROR_TYPE] = self.entry.error
         if self.completes is not None:
             standing[s.ENTRY_ID], standing[s.CORRECTION] = self.completes.id, True
+            standing[s.ACTIVITY] = self.entry.activity.value
         if self.superseded:
             standing[s.SUPERSEDED] = True
         spans.end_call(self.span, response, standing, tell)
@@ -312,7 +327,7 @@ class Call:
                 gate.release(admission)
             self.counted = known.usage.state is not State.EXACT and entry.usage.state is State.EXACT
             if self.counted:  # it was made in the background, and only now tells what it used
-                self.completes = known
+                self.completes, entry.activity = known, known.activity  # whatever else the step is for that fetches it
                 reason = entry.finish_reason or known.finish_reason
                 gate.settle_unreserved(replace(known, usage=entry.usage, cost=entry.cost, finish_reason=reason))
             return
@@ -382,14 +397,3 @@ def error_type(error: BaseException) -> str:
 
 def _outcome(error: BaseException) -> str:
     return "cancelled" if type(error).__name__ in ("CancelledError", "Cancelled", "KeyboardInterrupt") else "error"
-
-
-def refusal_attributes(refusal: BudgetExceeded) -> dict[str, Any]:
-    """A refusal as attributes of an event."""
-    attributes: dict[str, Any] = {
-        s.BUDGET_NAME: refusal.budget, s.BUDGET_SCOPE: refusal.scope, s.BUDGET_UNIT: str(refusal.unit), s.BUDGET_LIMIT: refusal.limit,
-        s.BUDGET_SPENT: refusal.spent, s.BUDGET_RESERVED: refusal.reserved, s.BUDGET_ASKED: refusal.asked,
-    }  # fmt: skip
-    if refusal.window_end is not None:
-        attributes[s.BUDGET_WINDOW_END] = refusal.window_end.isoformat()
-    return attributes

@@ -6,7 +6,6 @@ Which of these is known when patching; the rest is decided by what comes back.
 from __future__ import annotations
 
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -14,6 +13,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from spanledger.engine.call import Call, Use, library_in_call
 from spanledger.engine.context import attach, current, detach
+from spanledger.engine.loops import running_loop
 from spanledger.engine.managers import LiveAsyncManager, LiveManager
 from spanledger.engine.receive import Kind, kind_of, receive
 from spanledger.engine.runtime import Runtime, active
@@ -109,8 +109,7 @@ async def begin_async(call: Call) -> None:
 
 
 async def _in_thread(function: Callable[[], None]) -> None:
-    asyncio = sys.modules.get("asyncio")  # who runs its loop has imported it; importing it ourselves would cost every start 20 ms
-    loop = asyncio._get_running_loop() if asyncio is not None else None  # noqa: SLF001  # documented for this use, despite its name
+    loop = running_loop()
     if loop is None:  # another event loop (trio): waiting here is the lesser evil
         function()
     else:

@@ -44,13 +44,13 @@ class LiveStream(Live):
 
     def __iter__(self) -> Any:
         """A generator, so that reading a chunk costs no look-ups and hardly a call. It keeps the proxy, and so the call, alive."""
-        call, following, context, reads = self._self_call, self.__wrapped__.__next__, self._self_call.context, self._self_reads
+        call, chunks, context, reads = self._self_call, iter(self.__wrapped__), self._self_call.context, self._self_reads
         fold, response, hidden = call.reader.chunk, call.response, call.hidden
         is_first = reads and not call.chunks
         while True:
             token = attach(context)
             try:
-                item = following()
+                item = next(chunks)
             except StopIteration:
                 call.end()
                 return

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spanledger import fork
+from spanledger import fork, interrupts
 from spanledger.errors import LedgerBusy, LedgerError
 from spanledger.ledger import place, schema
 
@@ -69,7 +69,7 @@ class Database:
         """Runs ``work`` with the connection and ``args`` in one transaction: all of it happens, or nothing.
 
         Raises:
-            LedgerBusy: ``wait`` is false and another thread or process is writing.
+            LedgerBusy: another thread or process is writing and ``wait`` is false, or what a signal handler interrupted to come here.
             LedgerError: the file cannot be read or written, or others held it for longer than ``WAIT_SECONDS``.
         """
         self._acquire(wait=wait)
@@ -141,8 +141,8 @@ class Database:
             self.after_fork_in_child(rested=False)
         if self._lock.acquire(blocking=False):
             return
-        if not wait:
-            msg = f"the ledger {self.path} is being written by another thread"
+        if not wait or interrupts.is_interrupted(self):
+            msg = f"the ledger {self.path} is being used by another thread, or by what was interrupted to come here"
             raise LedgerBusy(msg)
         if not self._lock.acquire(timeout=WAIT_SECONDS):
             msg = f"the ledger {self.path} cannot be used: other threads of this process held it for more than {WAIT_SECONDS:g} s"

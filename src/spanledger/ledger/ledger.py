@@ -23,7 +23,7 @@ class Ledger(Protocol):
 
     Every method may be called from any thread, and from several processes where ``shared`` is true. All raise
     ``LedgerError`` when the store cannot be reached. With ``wait=False`` a method raises ``LedgerBusy`` rather than wait for
-    another thread or process; it has then changed nothing.
+    another thread or process, and always rather than wait for what it interrupted, in a signal handler; it has then changed nothing.
     """
 
     shared: bool
@@ -54,14 +54,14 @@ class Ledger(Protocol):
     def sweep(self, now: float) -> list[Entry]:
         """Settles leases that expired before ``now`` by their estimate, state ``unknown``; returns the entries written."""
 
-    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
+    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool, wait: bool = True) -> None:
         """A step's attempt ended.
 
         The winner is the last successful attempt, else the last one; the entries of all other ended attempts become superseded, those
         settled late included.
         """
 
-    def end_execution(self, execution: Execution) -> None:
+    def end_execution(self, execution: Execution, *, wait: bool = True) -> None:
         """Records a workflow run. Of two records with the same id the one that ended last stays, whichever arrives first."""
 
     def find_response(self, response_id: str) -> Entry | None:

@@ -6,10 +6,11 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spanledger import fork
+from spanledger import fork, interrupts
 from spanledger.errors import LedgerBusy
 from spanledger.ledger import sums
 from spanledger.ledger.chain import Audit
@@ -34,7 +35,7 @@ def _new_identity() -> str:
 
 
 def _busy() -> LedgerBusy:
-    return LedgerBusy("the ledger in memory is being written by another thread")
+    return LedgerBusy("the ledger in memory is being used by another thread, or by what was interrupted to come here")
 
 
 _EXACT = State.EXACT  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
@@ -64,8 +65,8 @@ class MemoryLedger:
 
     def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
         """See ``Ledger.reserve``. A second reservation for the same entry changes nothing."""
-        if not self._lock.acquire(wait):
-            raise _busy()
+        if not self._lock.acquire(False):  # as a keyword it would cost every call
+            self._wait(wait=wait)
         try:
             if draft.id in self._leases:
                 return None
@@ -73,34 +74,43 @@ class MemoryLedger:
             if refusal is None:
                 self._leases[draft.id] = (draft, holds, expires)
             return refusal
+        except BaseException:
+            self._leases.pop(draft.id, None)  # nobody learns of it
+            self._recount()
+            raise
         finally:
             self._lock.release()
 
     def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Standing]:
         """See ``Ledger.settle``. What ``sweep`` wrote is replaced by any settlement."""
-        if not self._lock.acquire(wait):
-            raise _busy()
+        if not self._lock.acquire(False):
+            self._wait(wait=wait)
+        lease: _Lease | None = None
+        standings: list[Standing] = []
         try:
             lease = self._leases.pop(entry.id, None)
             taken = () if lease is None else lease[1]
             there = self._history.kept.get(entry.id)
             if there is not None and not self._gives_way(there, entry):
                 return book(self._accounts, taken, ())
-            standings = book(self._accounts, taken, charges)
+            book(self._accounts, taken, charges, standings)
             self._history.put(entry, () if entry.usage.state is _EXACT else charges, there)
             return standings
+        except BaseException:
+            self._undo(entry, lease, standings)
+            raise
         finally:
             self._lock.release()
 
     def release(self, entry_id: str) -> None:
         """See ``Ledger.release``."""
-        with self._lock:
+        with self._alone():
             if lease := self._leases.pop(entry_id, None):
                 book(self._accounts, lease[1], ())
 
     def renew(self, entry_ids: Iterable[str], expires: float) -> None:
         """See ``Ledger.renew``. A lease is never shortened."""
-        with self._lock:
+        with self._alone():
             for entry_id in entry_ids:
                 if lease := self._leases.get(entry_id):
                     draft, holds, before = lease
@@ -108,20 +118,20 @@ class MemoryLedger:
 
     def sweep(self, now: float) -> list[Entry]:
         """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago, or that were used last long ago and have none."""
-        with self._lock:
+        with self._alone():
             expired = [(draft, holds) for draft, holds, expires in self._leases.values() if expires < now]
             written = [replace(entry) for draft, holds in expired if (entry := self._sweep_one(draft, holds))]
             self._forget_accounts(now)
             return written
 
-    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
+    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool, wait: bool = True) -> None:
         """See ``Ledger.end_step``."""
-        with self._lock:
+        with self._alone(wait=wait):
             self._history.end_step(execution, step, attempt, ok=ok)
 
-    def end_execution(self, execution: Execution) -> None:
+    def end_execution(self, execution: Execution, *, wait: bool = True) -> None:
         """See ``Ledger.end_execution``."""
-        with self._lock:
+        with self._alone(wait=wait):
             there = self._executions.get(execution.id, execution)
             self._executions[execution.id] = execution if execution.ended >= there.ended else there
             if len(self._executions) > self._most:
@@ -129,13 +139,13 @@ class MemoryLedger:
 
     def find_response(self, response_id: str) -> Entry | None:
         """See ``Ledger.find_response``."""
-        with self._lock:
+        with self._alone():
             found = self._history.find_response(response_id)
             return replace(found) if found else None
 
     def balances(self, now: float) -> list[Balance]:
         """See ``Ledger.balances``."""
-        with self._lock:
+        with self._alone():
             found = [account.balance() for account in self._accounts.values() if is_open(account.hold.ends, now)]
         return sorted(found, key=lambda balance: (balance.budget, balance.scope, balance.account))
 
@@ -149,7 +159,7 @@ class MemoryLedger:
         trace_id: str | None = None,
     ) -> list[Total]:
         """See ``Ledger.totals``."""
-        with self._lock:
+        with self._alone():
             chosen = self._history.entries(since, until, execution, trace_id)
             older = self._history.older(since, until) if execution is None and trace_id is None else []
             return sums.summed(chosen, older, group_by)
@@ -163,12 +173,12 @@ class MemoryLedger:
         trace_id: str | None = None,
     ) -> Iterator[Entry]:
         """See ``Ledger.entries``."""
-        with self._lock:
+        with self._alone():
             return iter(self._history.entries(since, until, execution, trace_id))
 
     def executions(self, *, since: float | None = None, until: float | None = None) -> Iterator[Execution]:
         """See ``Ledger.executions``. ``since`` and ``until`` bound their start."""
-        with self._lock:
+        with self._alone():
             known = sorted(self._executions.values(), key=lambda execution: execution.started)
         return (
             replace(one) for one in known if (since is None or one.started >= since) and (until is None or one.started < until)
@@ -180,17 +190,17 @@ class MemoryLedger:
 
     def sums(self) -> list[BookSum]:
         """See ``Ledger.sums``."""
-        with self._lock:
+        with self._alone():
             return self._history.sums()
 
     def append_audit(self, time: float, key: str, text: str) -> AuditRecord | None:
         """See ``Ledger.append_audit``."""
-        with self._lock:
+        with self._alone():
             return self._audit.append(time, key, text)
 
     def audit(self, after: int = 0) -> Iterator[AuditRecord]:
         """See ``Ledger.audit``. Reaches back as far as ``entries``."""
-        with self._lock:
+        with self._alone():
             return iter(self._audit.after(after))
 
     def open_leases(self) -> int:
@@ -218,6 +228,46 @@ class MemoryLedger:
         self._identity, self._audit = _new_identity(), Audit(self._most)
         for account in self._accounts.values():
             account.reserved = 0
+
+    @contextmanager
+    def _alone(self, *, wait: bool = True) -> Iterator[None]:
+        """Holds the lock; for what is not done in every call."""
+        if not self._lock.acquire(blocking=False):
+            self._wait(wait=wait)
+        try:
+            yield
+        except BaseException:
+            self._recount()
+            raise
+        finally:
+            self._lock.release()
+
+    def _wait(self, *, wait: bool) -> None:
+        """Takes the lock when those who hold it are done: not if they cannot be before this thread goes on."""
+        if not wait or interrupts.is_interrupted(self):
+            raise _busy()
+        self._lock.acquire()
+
+    # What the exception of a signal handler interrupts is undone: a handler may raise between any two steps.
+
+    def _undo(self, entry: Entry, lease: _Lease | None, standings: Sequence[Standing]) -> None:
+        """A settlement was interrupted: what has not reached the books by then was not settled."""
+        there = self._history.kept.get(entry.id)
+        if there is None or there[0] is not entry:
+            if lease is not None:
+                self._leases[entry.id] = lease
+            for hold, _, _ in standings:
+                self._accounts[hold.account].refund(hold.amount)
+        self._recount()
+
+    def _recount(self) -> None:
+        """What is reserved follows from the leases."""
+        for account in self._accounts.values():
+            account.reserved = 0
+        for _, holds, _ in self._leases.values():
+            for hold in holds:
+                if hold.account in self._accounts:
+                    self._accounts[hold.account].reserved += hold.amount
 
     def _gives_way(self, there: Kept, entry: Entry) -> bool:
         """Whether the entry that is there is no better than this one; it takes its charges with it."""

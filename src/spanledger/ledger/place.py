@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from spanledger import interrupts
 from spanledger.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def create_private(path: Path) -> None:
                 _remove_side_files(path)
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
+        if interrupts.raised_by_handler(error):  # TimeoutError is one of them
+            raise
         raise _cannot_create(path, error) from error
 
 

@@ -71,13 +71,15 @@ def take(accounts: Accounts, holds: Sequence[Hold]) -> Refusal | None:
     return None
 
 
-def book(accounts: Accounts, taken: Sequence[Hold], charges: Sequence[Hold]) -> list[Standing]:
-    """Gives back what ``take`` took and adds to what is spent; the charged accounts as they are then."""
+def book(
+    accounts: Accounts, taken: Sequence[Hold], charges: Sequence[Hold], standings: list[Standing] | None = None
+) -> list[Standing]:  # fmt: skip
+    """Gives back what ``take`` took and adds to what is spent; the charged accounts as they are then, added to ``standings`` one by one."""
     for hold in taken:
         account = accounts.get(hold.account)
         if account is not None:
             account.reserved -= hold.amount
-    standings = []
+    standings = [] if standings is None else standings
     for hold in charges:
         account = accounts.get(hold.account)
         if account is None:

@@ -84,15 +84,15 @@ class SqliteLedger:
             self._reader.read(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())  # passive: keeps nobody waiting
         return written
 
-    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool) -> None:
+    def end_step(self, execution: str, step: str, attempt: int, *, ok: bool, wait: bool = True) -> None:
         """See ``Ledger.end_step``."""
         where = (rows.sound(execution), rows.sound(step))
-        self._writer.write(lambda db: _end_step(db, where, attempt, ok=ok))
+        self._writer.write(lambda db: _end_step(db, where, attempt, ok=ok), wait=wait)
 
-    def end_execution(self, execution: Execution) -> None:
+    def end_execution(self, execution: Execution, *, wait: bool = True) -> None:
         """See ``Ledger.end_execution``."""
         row = rows.sound_row(rows.from_execution(execution))
-        self._writer.write(lambda db: db.execute(_PUT_EXECUTION, row))
+        self._writer.write(lambda db: db.execute(_PUT_EXECUTION, row), wait=wait)
 
     def find_response(self, response_id: str) -> Entry | None:
         """See ``Ledger.find_response``."""

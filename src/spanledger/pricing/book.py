@@ -6,12 +6,14 @@ import datetime as dt
 import logging
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spanledger import fork
 from spanledger.model import Cost, CostStatus
 from spanledger.pricing import catalogue, names
 from spanledger.pricing.calls import charge_with_calls
+from spanledger.pricing.context import place
 from spanledger.pricing.overrides import OverrideFile, Overrides, scaled
 from spanledger.pricing.rates import UNPRICED, Rates, charge, flatten
 
@@ -68,7 +70,7 @@ class PriceBook(fork.Loader):
             model: the name that was asked for or, better, answered.
             usage: the tokens and tools of one call.
             when: time of the call, seconds since the epoch; prices change.
-            context: what else the price depends on: ``service_tier``, ``batch``, ``speed``, ``inference_geo``.
+            context: what else the price depends on: ``service_tier``, ``batch``, ``speed``, ``inference_geo``, ``data_residency``.
         """
         try:
             edition = self._current() if self._has_file else self._edition
@@ -77,8 +79,8 @@ class PriceBook(fork.Loader):
             if not rates.since <= when < rates.until:
                 rates = self._rates(edition, key, when, context or {})
             nano, status = charge(rates, usage)
-            if status is _PARTIAL and usage.tools:
-                nano, status = charge_with_calls(rates, usage, lambda other, used: self.price(provider, other, used, when=when))
+            if status is _PARTIAL and usage.delegated:
+                nano, status = charge_with_calls(rates, usage, partial(self.price, provider, when=when, context=place(context)))
         except Exception:
             _logger.debug("a call could not be priced", exc_info=True)
             nano = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from spanledger.pricing import context as contexts
 from spanledger.pricing import names
 from spanledger.pricing.rates import FEMTO, FREE, UNPRICED, Rate, Rates, rate, whole
+from spanledger.pricing.surcharges import surcharges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,14 +46,6 @@ _FIELDS = {
     "cache_image_read_mtok": "cache_read_image",
 }
 """genai-prices' price keys (USD per million tokens) -> fields of ``Usage``."""
-
-_US_ONLY = Fraction(11, 10)
-"""1.1 times all token prices for Claude 4.6 and later on Anthropic's own API:
-https://platform.claude.com/docs/en/manage-claude/data-residency."""
-
-_ULTRAFAST, _ULTRAFAST_LISTED = Fraction(6), frozenset({"gpt-6-astra"})
-"""Six times all token prices, for the only model with a public price; a guess for the models in preview:
-https://developers.openai.com/api/docs/guides/ultrafast-mode."""
 
 
 def import_package() -> None:
@@ -121,12 +115,10 @@ class Catalogue:
         for variant in reversed(variants):  # the first variant that has a price for a key decides
             prices.update({key: price for key, price in variant.prices.__dict__.items() if price is not None})
         met = {key for variant in variants for key in variant.when} if found.own else set()
-        factor = Fraction(1)
-        if asked.get("inference_geo") == "us" and _has_us_only(found):
-            factor, met = _US_ONLY, met | {"inference_geo"}
-        if asked.get("service_tier") == "ultrafast" and found.own and found.provider == "openai" and "service_tier" not in met:
-            factor, met = _ULTRAFAST, met | ({"service_tier"} if found.model.id in _ULTRAFAST_LISTED else set())
-        unmet = [f"{key}={value}" for key, value in contexts.special(asked).items() if key not in met]
+        special = {key: value for key, value in contexts.special(asked).items() if key not in met}
+        charged = surcharges(found.provider, found.model.id, special) if found.own else {}
+        factor = math.prod((surcharge.factor for surcharge in charged.values()), start=Fraction(1))
+        unmet = [f"{key}={value}" for key, value in special.items() if key not in charged or not charged[key].sure]
         if unmet:
             _logger.warning("%s/%s has no price for %s: the nearest one is used, as an estimate", found.provider, found.model.id, unmet)
         since, until = _validity(found.model, moment)
@@ -190,10 +182,6 @@ def _changes(constraint: Any, moment: dt.datetime) -> Iterator[float]:
             day = moment.date() + dt.timedelta(days)
             for time in (constraint.start_time, constraint.end_time):
                 yield dt.datetime.combine(day, time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp()
-
-
-def _has_us_only(found: Found) -> bool:
-    return found.own and found.provider == "anthropic" and (names.claude_version(found.model.id) or (0, 0)) >= (4, 6)
 
 
 def _rate_at(found: Found, tokens: Mapping[str, Decimal | TieredPrices], size: int, factor: Fraction) -> Rate:

@@ -12,6 +12,7 @@ _STANDARD = {
     "speed": {"standard", "default", "normal"},
     "processing": {"standard", "default"},
     "inference_geo": {"global", "not_available", "default", "none"},
+    "data_residency": {"global"},
 }
 _NO_BATCH = {"false", "0", "no"}
 
@@ -32,3 +33,8 @@ def asked(context: Mapping[str, str]) -> dict[str, str]:
 def special(asked: Mapping[str, str]) -> dict[str, str]:
     """What is left without the values that ask for nothing special, for which the plain price holds."""
     return {key: value for key, value in asked.items() if value not in _STANDARD.get(key, ())}
+
+
+def place(context: Mapping[str, str] | None) -> dict[str, str] | None:
+    """What of it holds for all models that work on one request: where that is; a service tier is of the model that was asked."""
+    return {"data_residency": context["data_residency"]} if context and "data_residency" in context else None

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spanledger.pricing import names
+
 if TYPE_CHECKING:
     from spanledger.model import Usage
 
@@ -22,7 +24,6 @@ _SEARCH_RESULTS, _SEARCHES_READ = 8_000, 3
 """Tokens that a search adds to the input, and how many searches a model makes at most as a rule, as seen in recorded calls."""
 
 _WRITES_BILLED = (5, 6)
-_GPT = re.compile(r"gpt-(?!35)(\d+)(?:\.(\d+))?")  # gpt-35-turbo is Azure's GPT-3.5
 
 
 def lifetime(mark: Any) -> str:
@@ -36,8 +37,7 @@ def cached_unasked(model: str) -> bool:
 
     https://developers.openai.com/api/docs/guides/prompt-caching
     """
-    version = _GPT.search(model)
-    return version is not None and (int(version[1]), int(version[2] or 0)) >= _WRITES_BILLED
+    return (names.gpt_version(model) or (0, 0)) >= _WRITES_BILLED
 
 
 def after_last_mark(content: Any) -> list[Any]:

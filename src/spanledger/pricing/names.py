@@ -68,6 +68,7 @@ _FINE_TUNED = re.compile(r"^ft:([^:]+):", re.IGNORECASE)
 _ROUTED = re.compile(r":(?:nitro|floor|exacto|online|extended|thinking)$", re.IGNORECASE)
 _CLAUDE = re.compile(r"claude-?(?:(?:[a-z]+)-)?v?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)", re.IGNORECASE)
 _OPENAI = re.compile(r"gpt(?!-oss)|^o[1-9](?:-|$)|davinci|babbage|text-embedding-|codex", re.IGNORECASE)
+_GPT = re.compile(r"gpt-(?!35)(\d+)(?:\.(\d+))?", re.IGNORECASE)  # gpt-35-turbo is Azure's GPT-3.5
 _CLAUDE_NEW_TOKENIZER = (4, 7)
 
 FAMILY_OPENAI, FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_GEMINI, FAMILY_DEFAULT = "openai", "claude", "claude-4.7", "gemini", "default"
@@ -142,6 +143,12 @@ def is_free(model: str) -> bool:
 def claude_version(model: str) -> tuple[int, int] | None:
     """``claude-sonnet-4-5-20250929`` -> (4, 5); None if this is no Claude or has no version."""
     match = _CLAUDE.search(model)
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
+def gpt_version(model: str) -> tuple[int, int] | None:
+    """``gpt-5.4-mini`` -> (5, 4); None if this is no GPT or has no version."""
+    match = _GPT.search(model)
     return (int(match[1]), int(match[2] or 0)) if match else None
 
 

@@ -164,8 +164,11 @@ def _is_one_case(plain: str) -> bool:
 
 
 _USER = r"""([^\s/@:"'<>\\?#\[]*):"""
-_CREDENTIALS = re.compile(rf"""{_USER}([^\s/?"'<>]+)@|([^\s/@:"'<>\\?#]{{16,}})@""")
-_ODD_CREDENTIALS = re.compile(rf"""{_USER}(?![0-9]+[/?])([^\s/?@"'<>]+[/?][^\s@"'<>]{{0,256}})@""")
+_LONE = r"""(?P<token>[^\s/@:"'<>\\?#]{16,})(?::(?:x-oauth-basic)?)?@"""
+"""In the place of the user, with no password or with what GitHub wants for one, as told on
+https://github.blog/news-insights/1270-easier-builds-and-deployments-using-git-over-https-and-oauth/."""
+_CREDENTIALS = re.compile(rf"""{_USER}(?!x-oauth-basic@)(?P<password>[^\s/?"'<>]+)@|{_LONE}""")
+_ODD_CREDENTIALS = re.compile(rf"""{_USER}(?![0-9]+[/?])(?P<password>[^\s/?@"'<>]+[/?][^\s@"'<>]{{0,256}})@""")
 """With ``/`` or ``?`` as they are in the password, where they should be escaped; digits before them are a port."""
 _WEBHOOK = re.compile(
     r"(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)|(?:[0-9A-Za-z-]+\.)?(?:webhook\.)?office(?:365)?\.com/webhook[0-9A-Za-z]*|"
@@ -177,18 +180,10 @@ _WEBHOOK = re.compile(
 _LONGEST_SCHEME = 12
 
 
-_OAUTH_USER = "x-oauth-basic"
-"""What GitHub reads behind a token in the place of the user."""
-
-
-def _opens_nothing(secret: str | None) -> bool:
-    return secret is not None and (secret == _OAUTH_USER or checks.is_template(re.split("[/?]", secret)[0]))
-
-
 def url(text: Text, start: int, end: int) -> Iterator[Span]:
     """``user:password@`` after the ``://`` at ``start``, or an address that is a secret itself (a webhook)."""
     found = _CREDENTIALS.match(text.text, end) or _ODD_CREDENTIALS.match(text.text, end)
-    if found and not _opens_nothing(found[2]) and not found[0].startswith(OPAQUE):
+    if found and not found[0].startswith(OPAQUE) and not checks.is_template(re.split("[/?]", found[found.lastgroup or 0])[0]):
         yield Span(end, found.end() - 1, "URL_CREDS")
     hook = _WEBHOOK.match(text.text, end)
     if hook:

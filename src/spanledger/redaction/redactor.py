@@ -317,7 +317,12 @@ class Redactor:
         if isinstance(name, str):
             key = self._key(name, job)
             return key.shown, key
-        return self._value(keys.NO_KEY, name, job, depth) if isinstance(name, (int, bytes)) else name, keys.NO_KEY
+        if name is None or isinstance(name, (int, float)):
+            return self._value(keys.NO_KEY, name, job, depth), keys.NO_KEY
+        said = name.decode("latin-1") if isinstance(name, bytes) else str(name)  # as exporters make a text of it
+        key = self._key(said, job)
+        shown = key.shown.encode("latin-1", "replace") if isinstance(name, bytes) else key.shown
+        return name if key.shown == said else shown, key
 
     def _told(self, mapping: Mapping[Any, Any], job: _Job) -> Key | None:
         """``{"name": "DB_PASSWORD", "value": "..."}``: what the name says about the value."""

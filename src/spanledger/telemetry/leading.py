@@ -11,10 +11,10 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor
 
 log = logging.getLogger("spanledger")
 
@@ -56,7 +56,7 @@ def _put_first(provider: Any, owner_name: str, list_name: str, processor: Any, a
     lock = getattr(owner, "_lock", None)
     if isinstance(present, tuple) and lock is not None:
         with lock:
-            others = [other for other in getattr(owner, list_name) if other is not processor and not getattr(other, "led", False)]
+            others = [other for other in getattr(owner, list_name) if other is not processor and not _was_led(other)]
             setattr(owner, list_name, (processor, *others))
             processor.led = True
         return True
@@ -67,3 +67,7 @@ def _put_first(provider: Any, owner_name: str, list_name: str, processor: Any, a
         processor.behind.add(provider)
         add(processor)
     return False
+
+
+def _was_led(processor: Any) -> bool:
+    return isinstance(processor, (RedactingSpanProcessor, RedactingLogProcessor)) and processor.led

@@ -45,21 +45,29 @@ def of_loggers(provider: Any) -> int | None:
 
 def lift_tracers(provider: Any, lengths: Lengths) -> None:
     """Makes spans keep whole what is set on them, also of tracers made before."""
-    _lift(provider, "_span_limits", list(provider._tracers.values()), lengths, "max_span_attribute_length", "max_attribute_length")  # noqa: SLF001  # see the module
+    lifted = _lifted(provider._span_limits, lengths, "max_span_attribute_length", "max_attribute_length")  # noqa: SLF001  # see the module
+    provider._span_limits = lifted  # noqa: SLF001  # before the list is read: a tracer that is made meanwhile has them from here
+    for tracer in list(provider._tracers.values()):  # noqa: SLF001
+        tracer._span_limits = lifted  # noqa: SLF001
 
 
 def lift_loggers(provider: Any, length: int) -> None:
     """Makes log records keep whole what they are made with, also of loggers made before."""
-    _lift(provider, "_log_record_limits", list(provider._active_loggers), length, "max_log_record_attribute_length")  # noqa: SLF001
+    lifted = _lifted(provider._log_record_limits, length, "max_log_record_attribute_length")  # noqa: SLF001
+    provider._log_record_limits = lifted  # noqa: SLF001  # see above
+    with provider._active_loggers_lock:  # noqa: SLF001
+        loggers = list(provider._active_loggers)  # noqa: SLF001
+    for logger in loggers:
+        logger._log_record_limits = lifted  # noqa: SLF001
 
 
-def _lift(provider: Any, field: str, makers: list[Any], lifted: Any, *names: str) -> None:
-    limits = copy.copy(getattr(provider, field))  # the application may give one object to several providers
+def _lifted(limits: Any, asked: Any, *names: str) -> Any:
+    """A copy, as the application may give one object to several providers."""
+    lifted = copy.copy(limits)
     for name in names:
-        setattr(limits, name, None)
-    limits.lifted = lifted
-    for owner in (provider, *makers):
-        setattr(owner, field, limits)
+        setattr(lifted, name, None)
+    lifted.lifted = asked
+    return lifted
 
 
 class CuttingSpanProcessor(RedactingSpanProcessor):
@@ -69,8 +77,9 @@ class CuttingSpanProcessor(RedactingSpanProcessor):
         super().__init__(redactor, **more)
         self._lengths = lengths
 
-    def _finish(self, span: Any) -> None:
-        super()._finish(span)
+    def finish(self, span: Any) -> None:
+        """Redacts the span, then cuts."""
+        super().finish(span)
         try:
             self._cut(span)
         except Exception as error:  # noqa: BLE001  # telemetry never hurts the application

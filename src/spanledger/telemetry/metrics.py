@@ -17,6 +17,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.metrics import Observation
 
+from spanledger.model import State
 from spanledger.telemetry import observed, recon
 from spanledger.telemetry import semconv as s
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter
     from opentelemetry.trace import SpanContext
 
-    from spanledger.model import Balance, Entry
+    from spanledger.model import Balance, Entry, Usage
     from spanledger.telemetry.semconv import Generation
 
 Labels = tuple[tuple[str, Any], ...]
@@ -89,8 +90,8 @@ class Note(NamedTuple):
     """For exemplars."""
     run: recon.Adds
     """The workflow run that the call belongs to."""
-    operation: bool = True
-    """False: it completes the numbers of an operation that was counted before."""
+    completes: Entry | None = None
+    """The entry, as it was counted before, whose numbers this call completes: of a response that it fetched."""
     superseded: bool = False
     """It was superseded when it ended; what is superseded later is told when that happens."""
 
@@ -154,17 +155,24 @@ class Metrics:
             self._record_tool(entry, context)
         else:
             self._record_call(note, context)
+        operation = note.completes is None
         for sums in (self.sdk, note.run.sums):
-            sums.add(entry, operation=note.operation)
+            sums.add(entry, operation=operation)
             if note.superseded:
-                sums.add_replaced({recon.group_of(entry): recon.amounts_of(entry, operation=note.operation)})
-        labels = _books(entry)
-        if note.operation:
-            self.calls.add(labels)
-        if entry.cost.nano_usd is not None:
-            self.cost.add(labels, entry.cost.nano_usd)
-        else:
-            self.unpriced.add(labels)
+                sums.add_replaced({recon.group_of(entry): recon.amounts_of(entry, operation=operation)})
+        if operation:
+            self.calls.add(_books(entry, entry))
+        self._count_cost(entry, note.completes)
+
+    def _count_cost(self, entry: Entry, completes: Entry | None) -> None:
+        """A counter takes nothing back: a response still being made is not counted yet, and an estimate only gets what it was short of."""
+        labels, nano_usd = _books(completes or entry, entry), entry.cost.nano_usd
+        before = completes.cost.nano_usd if completes is not None and not _is_awaited(completes) else 0
+        if nano_usd is None:
+            if completes is None or completes.cost.nano_usd is not None:
+                self.unpriced.add(labels)
+        elif not _is_awaited(entry):
+            self.cost.add(labels, max(0, nano_usd - (before or 0)))
 
     def forget_notes(self) -> None:
         """In a forked child: the parent records them."""
@@ -191,7 +199,7 @@ class Metrics:
         if note.address:
             attributes[s.SERVER_ADDRESS] = note.address
             attributes[s.SERVER_PORT] = note.port
-        self._record_tokens(entry, attributes, context)
+        self._record_tokens(entry, note.completes, attributes, context)
         if entry.time_to_first_chunk is not None:
             self._first_chunk.record(entry.time_to_first_chunk, attributes, context)
         if entry.error is not None:
@@ -199,23 +207,33 @@ class Metrics:
         histogram = self._durations.get(entry.operation) or self._durations[""]
         histogram.record(entry.duration or 0.0, attributes, context)
 
-    def _record_tokens(self, entry: Entry, attributes: dict[str, Any], context: Context) -> None:
-        for side, count in (("input", entry.usage.input), ("output", entry.usage.output)):
+    def _record_tokens(self, entry: Entry, completes: Entry | None, attributes: dict[str, Any], context: Context) -> None:
+        """Tokens that nobody told are no usage: the conventions forbid to report them."""
+        if entry.usage.state is State.UNKNOWN:
+            return
+        if completes is not None:
+            attributes = {**attributes, s.OPERATION: completes.operation}
+            if completes.model:
+                attributes[s.REQUEST_MODEL] = completes.model
+        estimate = completes.usage if completes is not None and completes.usage.state is State.ESTIMATED else None
+        if estimate is None:  # a histogram cannot take back what was recorded then
+            self._record_sides(entry.usage, attributes, context)
+        if self._counters and attributes[s.OPERATION] in s.INFERENCE:
+            self._count_tokens(entry.usage, estimate, attributes)
+
+    def _record_sides(self, usage: Usage, attributes: dict[str, Any], context: Context) -> None:
+        for side, count in (("input", usage.input), ("output", usage.output)):
             if count is None:
                 continue
             if self._tokens is not None:
                 self._tokens.record(count, {**attributes, s.TOKEN_TYPE: side}, context)
-            elif entry.operation in s.INFERENCE:
+            elif attributes[s.OPERATION] in s.INFERENCE:
                 self._sides[side].record(count, attributes, context)
-        if self._counters and entry.operation in s.INFERENCE:
-            self._count_tokens(entry, attributes)
 
-    def _count_tokens(self, entry: Entry, attributes: dict[str, Any]) -> None:
+    def _count_tokens(self, usage: Usage, estimate: Usage | None, attributes: dict[str, Any]) -> None:
         for field, counter in self._counters.items():
-            count = getattr(entry.usage, field)
-            if field == "cache_write":
-                count = None if count is None and entry.usage.cache_write_1h is None else (count or 0) + (entry.usage.cache_write_1h or 0)
-            if count:
+            count = _tokens_of(usage, field) - (_tokens_of(estimate, field) if estimate is not None else 0)
+            if count > 0:
                 counter.add((*attributes.items(), (s.TOKEN_MODALITY, "unknown")), count)
 
     def record_workflow(self, name: str, seconds: float, error: str | None) -> None:
@@ -243,13 +261,23 @@ def _budget_callback(field: str, balances: Callable[[], Sequence[Balance]]) -> C
     return observe
 
 
-def _books(entry: Entry) -> Labels:
+def _books(call: Entry, numbers: Entry) -> Labels:
     return (
-        (s.ACTIVITY, entry.activity.value),
-        (s.PROVIDER, entry.provider),
-        (s.REQUEST_MODEL, entry.model or entry.plugin or ""),
-        (s.USAGE_STATE, entry.usage.state.value),
+        (s.ACTIVITY, call.activity.value),
+        (s.PROVIDER, call.provider),
+        (s.REQUEST_MODEL, call.model or call.plugin or ""),
+        (s.USAGE_STATE, numbers.usage.state.value),
     )
+
+
+def _is_awaited(entry: Entry) -> bool:
+    """A response that had an id but no usage yet is still being made; what it used is told when it is fetched."""
+    return entry.usage.state is State.UNKNOWN and entry.response_id is not None
+
+
+def _tokens_of(usage: Usage, field: str) -> int:
+    count: int = getattr(usage, field) or 0
+    return count + (usage.cache_write_1h or 0) if field == "cache_write" else count
 
 
 def _seconds(meter: Meter, name: str, buckets: Sequence[float]) -> Histogram:

@@ -15,16 +15,16 @@ import logging
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, SpanProcessor
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import Link, SpanContext, Status, TraceFlags
+from opentelemetry.trace import DEFAULT_TRACE_STATE, Link, SpanContext, Status, TraceFlags, TraceState
 
 from spanledger.telemetry import semconv as s
+from spanledger.telemetry.identities import Identities
 from spanledger.telemetry.late import STORES, LateAttributes, plain
 
 if TYPE_CHECKING:
@@ -55,10 +55,12 @@ _KEPT = frozenset(
 """Texts that spans and metrics keep when redaction fails; they are ours, and only kept if they look like names."""
 _KEPT_NUMBERS = (s.USAGE_PREFIX, s.COST_NANO_USD, s.COUNTED)
 _PLAIN = re.compile(r"[0-9a-z][0-9a-z_.-]{0,63}")
+_RESOURCES = 32
+"""How many resources are remembered: a program has one or a few, and a forked one new ones."""
 
 
 class RedactingSpanProcessor(SpanProcessor):
-    """Replaces private values in spans when they end: names, attributes, events, links, status and resource.
+    """Replaces private values in spans when they end: names, attributes, events, links, status, trace state and resource.
 
     Args:
         redactor: decides what is private.
@@ -79,7 +81,7 @@ class RedactingSpanProcessor(SpanProcessor):
         before: Callable[[Any], None] | None = None,
         on_start_hook: Callable[[Any, Context | None], None] | None = None,
     ) -> None:
-        self.behind: WeakSet[Any] = WeakSet()
+        self.behind = Identities()
         """Providers to which it was added behind others."""
         self._redactor = redactor
         self._on_error = on_error
@@ -99,7 +101,7 @@ class RedactingSpanProcessor(SpanProcessor):
 
     def _on_ending(self, span: Any) -> None:
         self._called = True
-        self._finish(span)
+        self.finish(span)
 
     def on_end(self, span: Any) -> None:
         """Redacts here if the SDK did not call ``_on_ending``: too late for processors before this one, in time for those behind it."""
@@ -107,9 +109,10 @@ class RedactingSpanProcessor(SpanProcessor):
             self._warn(
                 "this version of opentelemetry-sdk does not call SpanProcessor._on_ending; processors ahead of ours see spans unredacted"
             )
-            self._finish(span)
+            self.finish(span)
 
-    def _finish(self, span: Any) -> None:
+    def finish(self, span: Any) -> None:
+        """Redacts an ended span, or a copy of one, in place."""
         error: Exception | None = None
         before = self._before
         if before is not None:
@@ -142,9 +145,8 @@ class RedactingSpanProcessor(SpanProcessor):
         links = each(span._links, partial(_link, redactor)) if span._links else None  # noqa: SLF001
         status = None if span._status is self._bare else self._status(span._status)  # noqa: SLF001
         resource = self._resources.redacted(getattr(span, "_resource", None))
+        contexts = () if span._context.trace_state is DEFAULT_TRACE_STATE else _contexts(redactor, span)  # noqa: SLF001
         span._name = name  # noqa: SLF001
-        if attributes is not None:
-            span._attributes = attributes  # noqa: SLF001
         if events is not None:
             span._events = events  # noqa: SLF001
         if links is not None:
@@ -153,6 +155,10 @@ class RedactingSpanProcessor(SpanProcessor):
             span._status = status  # noqa: SLF001
         if resource is not None:
             span._resource = resource  # noqa: SLF001
+        for field, context in contexts:
+            setattr(span, field, context)
+        if attributes is not None:  # last: they tell that the span is redacted
+            span._attributes = attributes  # noqa: SLF001
 
     def _redacted(self, attributes: BoundedAttributes) -> dict[str, Any]:
         try:
@@ -171,9 +177,12 @@ class RedactingSpanProcessor(SpanProcessor):
 
     def _empty(self, span: Any) -> None:
         """Keeps identity, timing, kind and numbers; all else goes."""
+        context = span.get_span_context()
+        flags = context.trace_flags
         if not all(hasattr(span, field) for field in _FIELDS):
             self._warn("this version of opentelemetry-sdk keeps spans in other fields than we know; spans are not exported")
-            span._context = _unsampled(span.get_span_context())  # noqa: SLF001  # processors export what is sampled
+            flags = TraceFlags(TraceFlags.DEFAULT)  # processors export what is sampled
+        span._context = SpanContext(context.trace_id, context.span_id, context.is_remote, flags)  # noqa: SLF001  # without trace state
         shown = kept(getattr(span, "_attributes", None))
         span._name = shown.get(s.OPERATION) or span.kind.name.lower()  # noqa: SLF001
         span._attributes = BoundedAttributes(attributes=shown)  # noqa: SLF001
@@ -195,7 +204,7 @@ class RedactingLogProcessor(LogRecordProcessor):
     """Whether ``leading`` put it where it is."""
 
     def __init__(self, redactor: Redactor, *, on_error: Callable[[BaseException], None] | None = None) -> None:
-        self.behind: WeakSet[Any] = WeakSet()
+        self.behind = Identities()
         """Providers to which it was added behind others."""
         self._redactor = redactor
         self._on_error = on_error
@@ -227,6 +236,10 @@ class RedactingLogProcessor(LogRecordProcessor):
         if resource is not None:
             log_record.resource = resource
 
+    def enabled(self, **_asked: Any) -> bool:
+        """Nobody needs to make a record for us: whether one is wanted is for the other processors to say."""
+        return False
+
     def shutdown(self) -> None:
         """Nothing to do."""
 
@@ -237,23 +250,33 @@ class RedactingLogProcessor(LogRecordProcessor):
 
 
 class _Resources:
-    """Resources are few and shared by all spans; each is redacted once."""
+    """Resources are few and shared by all spans of a provider; each is redacted once."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._known: tuple[Resource | None, Resource | None] = (None, None)
+        self._last: tuple[Resource | None, Resource | None] = (None, None)
+        self._known: dict[int, tuple[Resource, Resource | None]] = {}
+        """By identity: comparing them takes longer than redacting."""
 
     def redacted(self, resource: Resource | None) -> Resource | None:
         """The resource to show instead of this one, or ``None`` if it can be shown."""
-        source, shown = self._known
+        source, shown = self._last
         if resource is source:
             return shown
-        if resource is not None and resource is shown:
+        if resource is None:
             return None
-        attributes = self._redactor.attributes(resource.attributes) if resource is not None else None
-        shown = Resource(attributes, resource.schema_url) if resource is not None and attributes is not None else None
-        self._known = (resource, shown)
-        return shown
+        self._last = known = self._known.get(id(resource)) or self._remembered(resource)
+        return known[1]
+
+    def _remembered(self, resource: Resource) -> tuple[Resource, Resource | None]:
+        attributes = self._redactor.attributes(resource.attributes)
+        shown = Resource(attributes, resource.schema_url) if attributes is not None else None
+        if len(self._known) >= _RESOURCES:
+            self._known = {}  # not cleared: another thread may be reading it
+        if shown is not None:
+            self._known[id(shown)] = (shown, None)
+        self._known[id(resource)] = known = (resource, shown)
+        return known
 
 
 def _attributes(redactor: Redactor, attributes: Mapping[str, Any] | None, *, immutable: bool = True) -> BoundedAttributes | None:
@@ -286,8 +309,24 @@ def _event(redactor: Redactor, event: Any) -> Any:
 
 
 def _link(redactor: Redactor, link: Any) -> Any:
-    attributes = _attributes(redactor, link.attributes)
-    return link if attributes is None else Link(link.context, attributes)
+    attributes, context = _attributes(redactor, link.attributes), _context(redactor, link.context)
+    if attributes is None and context is None:
+        return link
+    return Link(context or link.context, link.attributes if attributes is None else attributes)
+
+
+def _contexts(redactor: Redactor, span: Any) -> list[tuple[str, SpanContext]]:
+    """What to put instead of a span's own context and its parent's, which a remote parent gave its trace state."""
+    both = ((field, getattr(span, field, None)) for field in ("_context", "_parent"))
+    return [(field, safe) for field, context in both if context is not None and (safe := _context(redactor, context)) is not None]
+
+
+def _context(redactor: Redactor, context: SpanContext) -> SpanContext | None:
+    """The same with redacted trace state (the header ``tracestate`` of requests); ``None`` if nothing changes."""
+    state = redactor.attributes(context.trace_state)
+    if state is None:
+        return None
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState(list(state.items())))
 
 
 def kept(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -298,7 +337,3 @@ def kept(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         if is_number or (key in _KEPT and isinstance(value, str) and _PLAIN.fullmatch(value)):
             shown[key] = value
     return shown
-
-
-def _unsampled(context: SpanContext) -> SpanContext:
-    return SpanContext(context.trace_id, context.span_id, context.is_remote, TraceFlags(TraceFlags.DEFAULT))

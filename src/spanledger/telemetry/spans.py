@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
+    from spanledger.errors import BudgetExceeded
     from spanledger.model import Entry, Execution, Request, Response, Usage
     from spanledger.scopes import Scope
     from spanledger.telemetry.recon import Group, Replaced
@@ -228,11 +229,22 @@ def _usage(attributes: dict[str, Any], usage: Usage, names: Generation) -> None:
             attributes[name] = count
 
 
-def refuse_call(span: Span, error_type: str) -> None:
-    """Ends the span of a call that was never sent."""
-    span.set_attributes({s.ERROR_TYPE: error_type, s.OUTCOME: "refused", s.COUNTED: False})
+def refuse_call(span: Span, refusal: BudgetExceeded) -> None:
+    """Ends the span of a call that was never sent, with the refusal as an event."""
+    span.add_event(s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED, _refusal(refusal))
+    span.set_attributes({s.ERROR_TYPE: type(refusal).__qualname__, s.OUTCOME: "refused", s.COUNTED: False})
     span.set_status(_ERROR)
     span.end()
+
+
+def _refusal(refusal: BudgetExceeded) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        s.BUDGET_NAME: refusal.budget, s.BUDGET_SCOPE: refusal.scope, s.BUDGET_UNIT: str(refusal.unit), s.BUDGET_LIMIT: refusal.limit,
+        s.BUDGET_SPENT: refusal.spent, s.BUDGET_RESERVED: refusal.reserved, s.BUDGET_ASKED: refusal.asked,
+    }  # fmt: skip
+    if refusal.window_end is not None:
+        attributes[s.BUDGET_WINDOW_END] = refusal.window_end.isoformat()
+    return attributes
 
 
 def set_content(span: Span, content: Mapping[str, Any]) -> None:
