@@ -5,7 +5,6 @@ Errors are one line on standard error and exit code 2; ``status`` exits with 1 i
 
 from __future__ import annotations
 
-import datetime as dt
 import importlib
 import logging
 import os
@@ -22,15 +21,18 @@ import click
 from spanledger import commands
 from spanledger import settings as config
 from spanledger.commands.common import (
-    LEDGER,
     Commands,
     Failure,
     books_to_read,
+    csv_option,
+    echo,
     json_option,
     ledger_option,
+    named_by,
     print_json,
     print_view,
     settings_for,
+    write_private,
 )
 from spanledger.errors import ConfigurationError
 
@@ -97,9 +99,12 @@ def _beside_us(program: str) -> str:
 @click.option("--since", metavar="WHEN", help="From then on: today, yesterday, 7d, 24h, 2026-01-31, 2026-01-31T12:00.")
 @click.option("--until", metavar="WHEN", help="Up to, but not including, then.")
 @click.option("--execution", metavar="ID", help="Only this run of a workflow.")
+@csv_option("Write the rows to this file, too.")
 @ledger_option
 @json_option
-def report(by: tuple[str, ...], since: str | None, until: str | None, execution: str | None, url: str | None, as_json: bool) -> None:  # noqa: PLR0913, PLR0917  # one parameter for each option
+def report(  # noqa: PLR0913, PLR0917  # one parameter for each option
+    by: tuple[str, ...], since: str | None, until: str | None, execution: str | None, csv_file: Path | None, url: str | None, as_json: bool
+) -> None:
     """What was used and what it cost.
 
     GROUP is one of model, provider, activity, operation, workflow, execution, step, plugin, service, day (in UTC), or a scope key of your
@@ -108,15 +113,15 @@ def report(by: tuple[str, ...], since: str | None, until: str | None, execution:
     from spanledger.report import queries, views  # noqa: PLC0415  # rich takes 50 ms
 
     settings = settings_for(url)
-    now = dt.datetime.now(dt.UTC)
-    start = queries.moment("--since", since, settings.timezone, now) if since else None
-    end = queries.moment("--until", until, settings.timezone, now) if until else None
+    start, end = queries.span_of_time(since, until, settings.timezone)
     with books_to_read(settings) as ledger:
         found = queries.report(ledger, by or ("model",), since=start, until=end, execution=execution)
+    if csv_file is not None:
+        write_private(csv_file, lambda file: queries.write_csv(found, file))
     if as_json:
         print_json(queries.report_json(found))
     elif found.empty:
-        click.echo(views.empty(filtered=bool(since or until or execution)))
+        echo(views.empty(filtered=bool(since or until or execution)))
     else:
         print_view(lambda width: views.report_view(found, width))
 
@@ -146,7 +151,7 @@ def _span_store(settings: Settings) -> SpanStore | None:
     path = sqlite_path(settings.ledger_url)
     if path is None:
         expected = "a sqlite ledger; traces of other ledgers are where OTEL_TRACES_EXPORTER sends them"
-        raise ConfigurationError(LEDGER, "only a sqlite ledger keeps spans", expected)
+        raise ConfigurationError(named_by(settings), "only a sqlite ledger keeps spans", expected)
     return SpanStore(path) if path.exists() else None
 
 
@@ -167,7 +172,7 @@ def budgets(url: str | None, as_json: bool) -> None:
     if as_json:
         print_json(accounts.budgets_json(lines))
     elif not lines:
-        click.echo('No budget is configured. Set one as in SPANLEDGER_BUDGET_DAY="20 USD per day".')
+        echo('No budget is configured. Set one as in SPANLEDGER_BUDGET_DAY="20 USD per day".')
     else:
         print_view(lambda _: views.budgets_view(lines, settings.timezone))
 

@@ -1,4 +1,5 @@
 """Plugin (tool) calls: ``@plugin``, and functions named in ``SPANLEDGER_PLUGINS``."""
+# ruff: noqa: SLF001  # a wrapper's own attributes have such names, as wrapt wants it
 
 from __future__ import annotations
 
@@ -6,18 +7,20 @@ import contextvars
 import functools
 import inspect
 import threading
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, overload
 
 from spanledger.engine import drive
 from spanledger.engine.adapter import Reader, Target
 from spanledger.engine.guard import log
 from spanledger.engine.runtime import active
+from spanledger.engine.wrapper import BoundWrapper, Wrapper
 from spanledger.errors import ConfigurationError
 from spanledger.model import Activity, Cost, CostStatus, Request, Response, Unit, Usage
 from spanledger.pricing.plugin_price import plugin_price
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from types import ModuleType
 
     Price = tuple[Unit, int]
@@ -109,9 +112,22 @@ def _configured_price(name: str) -> Price:
 
 
 def wrap(function: Any, name: str, price: Price | None = None) -> Any:
-    """The function, recorded as a plugin. Static and class methods are taken as they stand in their class."""
+    """The function, recorded as a plugin. Static and class methods are taken as they stand in their class.
+
+    One that is a plugin already stays as it is, so that its calls are counted once.
+    """
     plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-    return drive.wrap(function, "plugin", Target("", name, PluginReader(name, plain, price).reader(), plugin=True))
+    if _is_plugin(plain):
+        return function
+    wrapped = drive.wrap(function, "plugin", Target("", name, PluginReader(name, plain, price).reader(), plugin=True))
+    wrapped._self_plugin = name
+    return wrapped
+
+
+def _is_plugin(function: Any) -> bool:
+    if isinstance(function, BoundWrapper):
+        function = function._self_parent
+    return isinstance(function, Wrapper) and hasattr(function, "_self_plugin")
 
 
 @overload
@@ -138,8 +154,13 @@ def plugin(
     return _decorate(function, name=name, price=price, timeout=timeout)
 
 
-def _decorate(function: Callable[..., Any], *, name: str | None, price: str | None, timeout: float | None) -> Any:
+def _decorate(function: Any, *, name: str | None, price: str | None, timeout: float | None) -> Any:
     tool = name or str(getattr(function, "__name__", type(function).__name__))
+    if _is_plugin(function):  # the outermost name and price are those that are meant
+        function = function.__wrapped__
+    if not callable(function) and not isinstance(function, classmethod):
+        log.warning("@plugin: a %s cannot be called and is not recorded; put @plugin below what makes it one", type(function).__name__)
+        return function
     fixed: Price | None = None
     if price is not None:
         try:
@@ -152,8 +173,7 @@ def _decorate(function: Callable[..., Any], *, name: str | None, price: str | No
 def _timed(function: Any, seconds: float, tool: str) -> Any:
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(_timed(function.__func__, seconds, tool))
-    plain = inspect.unwrap(function)
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         log.warning(
             "@plugin(timeout=%g): %s is a generator and runs without a timeout; put it around what the generator waits for", seconds, tool
         )
@@ -162,21 +182,27 @@ def _timed(function: Any, seconds: float, tool: str) -> Any:
 
 
 def _timed_call(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
-        import asyncio  # noqa: PLC0415  # costs 20 ms, and only programs that have imported it come here
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
 
         @functools.wraps(function)
         async def asynchronous(*args: Any, **kwargs: Any) -> Any:
-            async with asyncio.timeout(seconds):
-                return await function(*args, **kwargs)
+            return await _awaited_in_time(function(*args, **kwargs), seconds)
 
         return asynchronous
 
     @functools.wraps(function)
     def synchronous(*args: Any, **kwargs: Any) -> Any:
-        return _in_time(lambda: function(*args, **kwargs), seconds)
+        result = _in_time(lambda: function(*args, **kwargs), seconds)
+        return _awaited_in_time(result, seconds) if isinstance(result, CoroutineType) else result
 
     return synchronous
+
+
+async def _awaited_in_time(coroutine: Awaitable[Any], seconds: float) -> Any:
+    import asyncio  # noqa: PLC0415  # costs 20 ms, and only programs that have imported it come here
+
+    async with asyncio.timeout(seconds):
+        return await coroutine
 
 
 def _in_time(work: Callable[[], Any], seconds: float) -> Any:

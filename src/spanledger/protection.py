@@ -100,18 +100,39 @@ class _Protection:
         """Redacts an instrumentation scope."""
         self._guard.run("scopes", origins.redact, scope, self._redactor)
 
-    def lets_out(self, span: Any) -> bool:
-        """Redacts what no processor of ours has seen: a copy of a span that is still open, or a span of a provider that is not led.
+    def lets_out(self, signal: _Signal, leaving: Any) -> bool:
+        """Redacts what no processor of ours has seen: a copy of a span that is still open, what comes from a provider that is not led,
+        what processors behind ours wrote into a log record.
 
         Whether it may be exported.
         """
-        if self._redactor.off or not issubclass(type(span), ReadableSpan):
+        if self._redactor.off or (signal is _SPANS and not issubclass(type(leaving), ReadableSpan)):
             return True
-        return bool(self._guard.run("processors", self._redacted, span))
+        return bool(self._guard.run("processors", self._finished, signal, leaving))
 
-    def _redacted(self, span: Any) -> bool:
-        self._span_processors(None).finish(span)
+    def _finished(self, signal: _Signal, leaving: Any) -> bool:
+        length = getattr(getattr(leaving, "limits", None), "lifted", None)  # of a log record
+        processor = self._span_processors(None) if signal is _SPANS else self._log_processors(length)
+        processor.finish(leaving)
+        scope = getattr(leaving, "instrumentation_scope", None)
+        if scope is not None:  # made before us
+            self.scope(scope)
         return True
+
+    def measured(self, storage: Any) -> bool:
+        """Leads a metric reader that takes a measurement; whether it is redacted from now on."""
+        self._guard.run("processors", measurements.redact_storage, storage, self._redactor, self._on_error)
+        return measurements.is_led(storage)
+
+    def before_cut(self, log_record: Any) -> None:
+        """Redacts the attributes of a log record that is being made and will be cut: one that comes from no logger that we lead."""
+        if getattr(log_record.limits, "max_log_record_attribute_length", None) is not None:
+            self._guard.run("processors", self._redact_attributes, log_record.log_record)
+
+    def _redact_attributes(self, record: Any) -> None:
+        safe = self._redactor.attributes(record.attributes)
+        if safe is not None:
+            record.attributes = safe
 
     def set_globally(self, signal: _Signal, provider: Any, led: bool) -> None:
         """Tells of a provider that was to become the process's own, if it did: the API takes the first one only."""
@@ -133,8 +154,14 @@ _METRICS = _Signal(
     ("opentelemetry.metrics._internal", "_set_meter_provider"), metrics.get_meter_provider, _Protection.labels,
 )  # fmt: skip
 _SIGNALS = (_SPANS, _LOGS, _METRICS)
-_EXPORTING = ("BatchSpanProcessor.on_end", "SimpleSpanProcessor.on_end")
-"""What hands spans to exporters, in ``opentelemetry.sdk.trace.export``."""
+_EXPORTING = (
+    ("opentelemetry.sdk.trace.export", "BatchSpanProcessor.on_end", _SPANS),
+    ("opentelemetry.sdk.trace.export", "SimpleSpanProcessor.on_end", _SPANS),
+    ("opentelemetry.sdk._logs._internal.export", "BatchLogRecordProcessor.on_emit", _LOGS),
+    ("opentelemetry.sdk._logs._internal.export", "SimpleLogRecordProcessor.on_emit", _LOGS),
+)
+"""What hands spans and log records to exporters."""
+_CUTTING = ("opentelemetry.sdk._logs._internal", "ReadWriteLogRecord.__post_init__")
 
 _led = {signal.sdk: Identities() for signal in _SIGNALS}
 """By signal, so that a later protection can replace an earlier one's processors."""
@@ -195,8 +222,10 @@ def _watch() -> None:
         patching.when_imported(module, partial(_patch, name, partial(_around_set, signal)))
     module, name = origins.MADE
     patching.when_imported(module, partial(_patch, name, _after_named))
-    for name in _EXPORTING:
-        patching.when_imported("opentelemetry.sdk.trace.export", partial(_patch, name, _before_export))
+    for module, name, signal in _EXPORTING:
+        patching.when_imported(module, partial(_patch, name, partial(_before_export, signal)))
+    for (module, name), wrap in ((_CUTTING, _before_cut), (measurements.MEASURED, _before_measured)):
+        patching.when_imported(module, partial(_patch, name, wrap))
 
 
 def _watch_constructor(signal: _Signal, module: ModuleType) -> None:
@@ -235,15 +264,38 @@ def _after_named(original: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
-def _before_export(original: Callable[..., Any]) -> Callable[..., Any]:
+def _before_export(signal: _Signal, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def on_end(processor: Any, span: Any) -> Any:
+    def export(processor: Any, leaving: Any) -> Any:
         current = _current
-        if current is None or type(getattr(span, "_attributes", None)) is LateAttributes or current.lets_out(span):
-            return original(processor, span)
+        if current is None or type(getattr(leaving, "_attributes", None)) is LateAttributes or current.lets_out(signal, leaving):
+            return original(processor, leaving)
         return None
 
-    return on_end
+    return export
+
+
+def _before_cut(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def made(log_record: Any) -> None:
+        current = _current
+        if current is not None:
+            current.before_cut(log_record)
+        original(log_record)
+
+    return made
+
+
+def _before_measured(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def consume_measurement(storage: Any, *args: Any, **kwargs: Any) -> None:
+        current = _current
+        if current is None or measurements.is_led(storage):
+            original(storage, *args, **kwargs)
+        elif current.measured(storage):
+            storage.consume_measurement(*args, **kwargs)
+
+    return consume_measurement
 
 
 def _around_set(signal: _Signal, original: Callable[..., Any]) -> Callable[..., Any]:

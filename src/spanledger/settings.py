@@ -17,7 +17,16 @@ from spanledger.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-BUDGET_PREFIX = "SPANLEDGER_BUDGET_"
+PREFIX = "SPANLEDGER_"
+BUDGET_PREFIX = PREFIX + "BUDGET_"
+COLLECTORS = frozenset(
+    PREFIX + name
+    for name in (
+        "AGENT_GRPC", "AGENT_HEALTH", "AGENT_HTTP", "AGENT_METRICS_PORT", "DECISION_WAIT", "GATEWAY", "GATEWAY_GRPC", "GATEWAY_HEALTH",
+        "GATEWAY_HTTP", "GATEWAY_METRICS_PORT", "JAEGER", "PROMETHEUS", "SAMPLING_PERCENT",
+    )
+)  # fmt: skip
+"""Variables that the configurations of the collectors read, and we do not."""
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -102,6 +111,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("redaction", "SPANLEDGER_REDACTION", _choice("mask", "hash", "drop", "off"), "mask", "mask, hash, drop or off", "What replaces personal data and secrets in spans and logs."),
     Variable("redaction_key", "SPANLEDGER_REDACTION_KEY", _text, None, "any text", "Key of the hashes that replace values when redaction is hash.", secret=True),
     Variable("capture", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", _capture, "NO_CONTENT", "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT", "Whether prompts and answers are recorded (redacted)."),
+    Variable("disabled", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", _list, (), "a list of names, or *", "Instrumentations that `opentelemetry-instrument` and `spanledger run` leave out; with spanledger among them nothing is counted and no budget holds."),
     Variable("service", "OTEL_SERVICE_NAME", _text, None, "any text", "Name of this service, as OpenTelemetry knows it."),
     Variable("reconcile", "SPANLEDGER_RECONCILE", _choice("off", "execution"), "off", "off or execution", "Compares the ledger with what each workflow run added up, when it ends; for runs within one process."),
     Variable("debug", "SPANLEDGER_DEBUG", _bool, False, "true or false", "Re-raises internal errors instead of counting them; for tests."),
@@ -143,6 +153,7 @@ class Settings:
     redaction: str
     redaction_key: str | None
     capture: str
+    disabled: tuple[str, ...]
     service: str | None
     reconcile: str
     debug: bool
@@ -184,6 +195,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     problems: list[ConfigurationError] = []
     for variable in VARIABLES:
         values[variable.field], sources[variable.field] = _read(variable, env, problems)
+    problems += _misspelt(env)
     return Settings(
         **values,
         budgets={name.removeprefix(BUDGET_PREFIX): text for name, text in env.items() if name.startswith(BUDGET_PREFIX)},
@@ -204,6 +216,32 @@ def _read(variable: Variable, env: Mapping[str, str], problems: list[Configurati
         shown = "(not shown)" if variable.secret else repr(text)
         problems.append(ConfigurationError(variable.name, f"cannot read {shown}, using the default", variable.expected))
         return variable.default, "default"
+
+
+def _misspelt(env: Mapping[str, str]) -> list[ConfigurationError]:
+    """Names that are nearly one of ours: a budget that nobody reads is not enforced. Others may begin as ours do: Kubernetes makes such."""
+    known = {variable.name for variable in VARIABLES} | COLLECTORS
+    strange = sorted(name for name in env if name.startswith(PREFIX) and not name.startswith(BUDGET_PREFIX) and name not in known)
+    return [
+        ConfigurationError(name, "there is no such variable, so it does nothing", nearest)
+        for name in strange
+        if (nearest := _nearest(name))
+    ]
+
+
+def _nearest(name: str) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415  # takes a millisecond to import, and is hardly ever needed
+
+    rest = name.removeprefix(PREFIX)
+    if get_close_matches(rest.partition("_")[0], ["BUDGET"], cutoff=_NEAR):
+        return f"{BUDGET_PREFIX} and the budget's name, as in {BUDGET_PREFIX}DAY"
+    ours = [variable.name.removeprefix(PREFIX) for variable in VARIABLES if variable.name.startswith(PREFIX)]
+    near = get_close_matches(rest, ours, n=1, cutoff=_NEAR)
+    return PREFIX + near[0] if near else None
+
+
+_NEAR = 0.8
+"""Share of letters that a misspelt name has in common with the right one."""
 
 
 def _base_directory(env: Mapping[str, str], variable: str, *below_home: str) -> Path:

@@ -56,6 +56,26 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
         }),
         Usage(20, 9, 4, 6, reasoning=5),
     ),
+    "openai responses: kept for 12 hours": (
+        "responses",
+        response({
+            "input_tokens": 20, "output_tokens": 9, "total_tokens": 29, "output_tokens_details": {"reasoning_tokens": 0},
+            "input_tokens_details": {
+                "cached_tokens": 0, "cache_write_tokens": 16, "cache_write_tokens_details": {"ttl_12h_tokens": 10, "ttl_30m_tokens": 6},
+            },
+        }),
+        Usage(20, 9, 0, 6, 10, reasoning=0),
+    ),
+    "openai responses: kept for half an hour": (
+        "responses",
+        response({
+            "input_tokens": 20, "output_tokens": 9, "total_tokens": 29, "output_tokens_details": {"reasoning_tokens": 0},
+            "input_tokens_details": {
+                "cached_tokens": 0, "cache_write_tokens": 16, "cache_write_tokens_details": {"ttl_12h_tokens": 0, "ttl_30m_tokens": 16},
+            },
+        }),
+        Usage(20, 9, 0, 16, reasoning=0),
+    ),
     "details missing": ("chat", chat({"prompt_tokens": 20, "completion_tokens": 9}), Usage(20, 9)),
     "details null": ("chat", chat({"prompt_tokens": 20, "completion_tokens": 9, "prompt_tokens_details": None}), Usage(20, 9)),
     "xai: reasoning outside": (

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from spanledger.budgets import spill
 from spanledger.budgets.gate import Admission, Gate, Notice
 from spanledger.budgets.rule import parse
+from spanledger.budgets.spool import Spool
+from spanledger.errors import LedgerError
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.ledger.sqlite import SqliteLedger
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, State, Usage
@@ -113,3 +118,68 @@ def open_desk() -> Iterator[Callable[..., Desk]]:
 @pytest.fixture(params=["memory", "sqlite"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
     return MemoryLedger() if request.param == "memory" else SqliteLedger(tmp_path / "ledger.db")
+
+
+class FaultyLedger(SqliteLedger):
+    """A real ledger that can be out of reach, and that shows when its thread passes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reachable = threading.Event()
+        self.reachable.set()
+        self.hang = threading.Event()
+        self.hang.set()
+        self.renewed, self.swept = threading.Event(), threading.Event()
+        self.renewals: list[tuple[set[str], float]] = []
+
+    def settle(self, entry: Entry, charges: Any, *, wait: bool = True) -> Any:
+        if entry.model == "poison":
+            raise ZeroDivisionError
+        self.hang.wait(30)
+        if not self.reachable.is_set():
+            raise LedgerError("away")  # noqa: EM101
+        return super().settle(entry, charges, wait=wait)
+
+    def renew(self, entry_ids: Any, expires: float) -> None:
+        self.renewals.append((set(entry_ids), expires))
+        super().renew(entry_ids, expires)
+        self.renewed.set()
+
+    def sweep(self, now: float) -> Any:
+        swept = super().sweep(now)
+        self.swept.set()
+        return swept
+
+
+@pytest.fixture
+def file_ledger(tmp_path: Path) -> Iterator[FaultyLedger]:
+    ledger = FaultyLedger(tmp_path / "ledger.db")
+    yield ledger
+    ledger.hang.set()
+    ledger.close()
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[spill.Settlement]]:
+    """The settlements in the log."""
+
+    def read() -> list[spill.Settlement]:
+        lines = [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
+        return [spill.decode(line.removeprefix("not in the ledger: ")) for line in lines]
+
+    return read
+
+
+@pytest.fixture
+def open_spool(file_ledger: FaultyLedger, tmp_path: Path) -> Iterator[Callable[..., Spool]]:
+    spools: list[Spool] = []
+
+    def make(**options: Any) -> Spool:
+        spools.append(Spool(file_ledger, **{"state_dir": tmp_path / "state", "ledger_url": "sqlite:///x", **options}))
+        return spools[-1]
+
+    yield make
+    file_ledger.hang.set()
+    file_ledger.reachable.set()
+    for spool in spools:
+        spool.close(5.0)

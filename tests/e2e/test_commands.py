@@ -404,7 +404,7 @@ def test_a_ledger_that_nobody_else_can_read_is_one_clear_line(command: str) -> N
     result = spanledger(command, "--ledger", "memory:")
 
     assert result.exit_code == 2
-    assert result.stderr.startswith("spanledger: SPANLEDGER_LEDGER: memory: belongs to one process")
+    assert result.stderr.startswith("spanledger: --ledger: memory: belongs to one process")
     assert result.stderr.count("\n") == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -159,3 +160,27 @@ def test_without_a_price_it_is_one_call_without_a_cost(make_house: Any) -> None:
     _wrapped("fetch_response", "completed", Usage(1000, 500), "model-nobody-knows")()
     assert _sums(house, "spanledger.unpriced", "gen_ai.request.model") == {("model-nobody-knows",): 1}
     assert house.metric("spanledger.cost") == []
+
+
+def test_two_threads_that_fetch_it_at_once_count_it_once(make_house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = make_house()
+    _wrapped("chat", "queued", None)()
+    fetch, find = _wrapped("fetch_response", "completed", Usage(1000, 500)), house.runtime.ledger.find_response
+    second = threading.Thread(target=fetch)
+    second_looked = threading.Event()
+
+    def find_slowly(id_: str) -> Any:
+        found = find(id_)
+        if threading.current_thread() is second:
+            second_looked.set()
+        else:
+            second.start()
+            assert not second_looked.wait(0.2), "it looks before the first has written"
+        return found
+
+    monkeypatch.setattr(house.runtime.ledger, "find_response", find_slowly)
+    fetch()
+    second.join()
+    assert sorted(span.attributes["spanledger.counted"] for span in house.call_spans) == [False, True, True]
+    tokens = [point.value for point in house.metric("spanledger.recon.tokens") if point.attributes["spanledger.source"] == "sdk"]
+    assert sum(tokens) == 1500

@@ -80,3 +80,20 @@ os.waitpid(pid, 0)
     assert result.returncode == 0, result.stderr
     assert len(entries) == 2, "the parent's held stream and the child's"
     assert len({entry.id for entry in entries}) == 2
+
+
+def test_a_forked_child_that_drops_an_inherited_stream_leaves_the_call_to_its_parent(tmp_path: Any) -> None:
+    ending = """
+import gc, os
+pid = os.fork()
+if pid == 0:
+    del held
+    gc.collect()
+    spanledger.flush()
+    os._exit(0)
+os.waitpid(pid, 0)
+for _ in range(30):
+    next(held)
+"""
+    _, entries = _run(tmp_path, ending)
+    assert [entry.usage.output > 60 for entry in entries] == [True], "it is settled with all that the parent read"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from spanledger.pricing import tokens
-from spanledger.pricing.estimate import estimate_input, estimate_text
+from spanledger.pricing.estimate import Called, estimate_input, estimate_text
 from spanledger.pricing.names import FAMILY_OPENAI
 
 GPT = ("openai", "gpt-4o")
@@ -394,8 +394,7 @@ def test_a_count_is_never_negative_and_text_is_never_free(text, family):
 @given(st.text(max_size=300), st.integers(1, 20))
 def test_where_a_text_was_cut_into_pieces_does_not_matter(text, size):
     pieces = [text[start : start + size] for start in range(0, len(text), size)]
-    whole = text.replace("{", "(")
-    assert estimate_text([piece.replace("{", "(") for piece in pieces], *GPT) == estimate_text([whole], *GPT)
+    assert estimate_text(pieces, *GPT) == estimate_text([text], *GPT)
 
 
 def test_an_answer_that_is_empty_or_odd():
@@ -406,11 +405,24 @@ def test_an_answer_that_is_empty_or_odd():
 
 
 def test_tool_calls_in_an_answer_add_their_overhead():
-    answer = estimate_text(["It is warm."], *GPT)
-    one = estimate_text(["It is warm.", '{"city"', ': "Paris"}'], *GPT)
-    two = estimate_text(["It is warm.", '{"city"', ': "Paris"}', '{"city": "Rome"}'], *GPT)
-    assert answer + 8 < one < two - 8
-    assert estimate_text(["{", '"list": [', '{"a": 1},', '{"b": 2}]}'], *GPT) < two
+    first, second = ["find", '{"city"', ': "Paris"}'], ["find", '{"city": "Rome"}']
+    for said in ([], ["It is warm."]):
+        one = [*said, Called("find"), *first[1:]]
+        two = [*one, Called("find"), *second[1:]]
+        frame = estimate_text(one, *GPT) - estimate_text([*said, *first], *GPT)
+        assert 5 <= frame <= 6
+        assert estimate_text(two, *GPT) - estimate_text([*said, *first, *second], *GPT) >= frame + 24
+
+
+def test_claude_writes_a_frame_around_each_argument():
+    claude = ("anthropic", "claude-sonnet-4-6")
+    none, two = [Called("add"), "{}"], [Called("add"), '{"x"', ': 2, "y": 3}']
+    assert 34 <= estimate_text(none, *claude) <= 38
+    assert 57 <= estimate_text(two, *claude) <= 65
+
+
+def test_an_answer_in_json_is_no_call_of_a_tool():
+    assert estimate_text(["{", '"value"', ": 173}"], *GPT) <= 9
 
 
 @given(st.text(alphabet="aB0 .\n", max_size=40))

@@ -49,6 +49,20 @@ def test_every_part_at_its_price():
     assert charge(RATES, usage) == (dollars * 10**9, CostStatus.EXACT)
 
 
+@pytest.mark.parametrize(
+    ("known", "nano", "status"),
+    [
+        (("input", "output", "cache_write", "cache_write_1h"), 100 * 3000 + 100 * 6000, CostStatus.EXACT),
+        (("input", "output", "cache_write"), 100 * 3000 + 100 * 3750, CostStatus.ESTIMATED),
+        (("input", "output"), 200 * 3000, CostStatus.EXACT),
+    ],
+)
+def test_writing_to_a_cache_for_longer_is_not_sure_to_cost_what_a_short_time_does(known, nano, status):
+    rates = flatten(Rates(rate({name: FULL[name] for name in known})))
+    assert charge(rates, Usage(input=200, output=0, cache_write=0, cache_write_1h=100)) == (nano, status)
+    assert charge(rates, Usage(input=200, output=0, cache_write=0, cache_write_1h=0))[1] is CostStatus.EXACT
+
+
 def test_modalities_at_their_price():
     usage = Usage(input=1000, output=500, cache_read=300, input_audio=200, cache_read_audio=100, output_audio=50)
     dollars = Fraction(600 * 3 + 100 * 40 + 200 * Fraction(3, 10) + 100 * 2 + 450 * 15 + 50 * 80, 10**6)

@@ -38,6 +38,12 @@ def test_names_that_may_be_secrets_mask_texts_only(redactor: Redactor) -> None:
     assert redactor.value("token", "a1b2c3d4e5") == "[API_KEY]"
 
 
+def test_a_mask_in_a_name_says_nothing_of_its_value(redactor: Redactor) -> None:
+    once = redactor.attributes({f"for {MAIL}": 1, "api_key[EMAIL]": "x", "[API_KEY]": "a text"})
+    assert once == {"for [EMAIL]": 1, "api_key[EMAIL]": "[API_KEY]", "[API_KEY]": "a text"}
+    assert redactor.attributes(once) is None
+
+
 def test_a_schema_of_a_password_is_no_password(redactor: Redactor) -> None:
     schema = {
         "properties": {"password": {"type": "string", "description": "at least 8 signs"}, "email": {"type": "string", "format": "email"}}

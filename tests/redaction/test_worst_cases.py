@@ -25,6 +25,8 @@ UNITS = [
     "-----BEGIN PRIVATE KEY-----", "password=", "password: x ", "token ", "key", '"key":"', "authorization: ", "authorization:", "authorization=a.", "bearer-", "https://hooks.slack.com/services/", "cookie: a=", "$2b$aaaaaaaaaaaaaaaaaaaaa", "password='", "cookie=a;", "bearer ", "basic ", " -u ", "=",
     "eyJ", "eyJhbGciOiJIUzI1.", "sk-", "a_", "_", "xoxb-", "://", "://a:b", "$1$", "%40", "\\u0040", "\\", "&#64;", "\u00e9", "a\u200b", "\u4e2d", "\uff11",
     "-----BEGIN PRIVATE KEY----------END ", "-----BEGIN PRIVATE KEY-----!", ".aaaaaaaaaaaaaaaaaaaaaab", "://a:b/", "://a:b?@", "ab12cd34 ", "_", "1+",
+    "SECRET-", "KEY-aaaaaaaaaaaaaaaaaaaaaaaa-", "SECRET-aaaaaaaaaaaaaaaaaaaaaaa1", "x_pat=", "A", "A1", "Uid=a;pwd=b;", "user=a;", "live_", "~aaaaaaaaaaaaaaaaaaaaaa|",
+    "aaaaaaaaaaaaaaaaaaaa1.", "a.aaaaaaaaaaaaaaaaaaaaa",
     "DE89 ", "AA00AAAA", " dot ", " at a dot ", "[EMAIL]", '{"a":', "phone 555 ", "card 4111 ", "0123456789abcdef", "\n",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Spans that pass none of our processors are redacted where the SDK hands them to exporters."""
+"""What passes none of our processors is redacted where the SDK hands it to exporters or adds it up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from opentelemetry._logs import LogRecord
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -48,6 +55,33 @@ def test_so_is_what_comes_from_a_provider_that_nobody_knows_of(make_house: Any) 
     make_house()
     provider.get_tracer("app").start_span(SECRET, attributes={"who": SECRET}).end()
     assert [(span.name, dict(span.attributes or {})) for span in exporter.get_finished_spans()] == [("[EMAIL]", {"who": "[EMAIL]"})]
+
+
+def test_with_the_name_of_the_scope_it_comes_from(make_house: Any) -> None:
+    spans, logs = InMemorySpanExporter(), InMemoryLogRecordExporter()
+    tracers, loggers = TracerProvider(shutdown_on_exit=False), LoggerProvider(shutdown_on_exit=False)
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    loggers.add_log_record_processor(SimpleLogRecordProcessor(logs))
+    tracer, logger = tracers.get_tracer(SECRET, attributes={"who": SECRET}), loggers.get_logger(SECRET)
+    make_house()
+    tracer.start_span("work").end()
+    logger.emit(LogRecord(body="x"))
+    assert SECRET not in repr([one.instrumentation_scope for one in (*spans.get_finished_spans(), *logs.get_finished_logs())])
+
+
+def test_what_is_measured_with_a_provider_that_nobody_knows_of_is_redacted(make_house: Any) -> None:
+    readers = InMemoryMetricReader(), InMemoryMetricReader()
+    provider = MeterProvider(readers, Resource({"host": SECRET}), shutdown_on_exit=False)
+    meter = provider.get_meter("app")
+    counter = meter.create_counter("calls")
+    meter.create_observable_gauge("load", [lambda _: [Observation(1, {"who": SECRET})]])
+    make_house()
+    counter.add(1, {"who": SECRET})
+    counter.add(2, {"who": "another." + SECRET})
+    for reader in readers:
+        told = reader.get_metrics_data().to_json()  # type: ignore[union-attr]  # there is something
+        assert SECRET not in told
+        assert '"value": 3' in told
 
 
 def test_but_not_a_second_time(make_house: Any, monkeypatch: Any) -> None:

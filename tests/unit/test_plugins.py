@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
 import sys
 import threading
-from typing import Any
+import types
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +17,9 @@ import spanledger
 from spanledger.errors import ConfigurationError
 from spanledger.model import Unit
 from spanledger.plugins import parse_price, parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize(
@@ -215,3 +221,68 @@ def test_a_tool_called_event_reaches_subscribers(make_house: Any) -> None:
     search()
     assert [event.name for event in seen] == ["tool_called"]
     assert seen[0].attributes["gen_ai.tool.name"] == "search"
+
+
+def test_a_decorator_that_changes_a_function_s_kind_is_taken_as_it_is(make_house: Any) -> None:
+    house = make_house()
+
+    @spanledger.plugin
+    @contextlib.contextmanager
+    def opened() -> Iterator[int]:
+        yield 3
+
+    def blocking(function: Any) -> Any:
+        return functools.wraps(function)(lambda: asyncio.run(function()))
+
+    @spanledger.plugin(timeout=10)
+    @blocking
+    async def fetch() -> int:
+        return 4
+
+    with opened() as value:
+        assert value == 3
+    assert fetch() == 4
+    assert [entry.plugin for entry in house.entries] == ["opened", "fetch"]
+
+
+def test_a_plugin_of_a_plugin_is_one(make_house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("toolbox")
+    module.mail = spanledger.plugin(name="post", price="1 USD")(lambda: None)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "toolbox", module)
+    house = make_house(SPANLEDGER_PLUGINS="toolbox:mail")
+    module.mail()
+    spanledger.plugin(name="parcel", price="2 USD")(module.mail)()
+    assert [(entry.plugin, entry.cost.nano_usd) for entry in house.entries] == [("post", 10**9), ("parcel", 2 * 10**9)]
+
+
+def test_every_kind_of_coroutine_is_timed_out(make_house: Any) -> None:
+    house = make_house()
+
+    class Tool:
+        async def __call__(self) -> None:
+            await asyncio.Event().wait()
+
+    tool = Tool()
+    for made in (tool, functools.partial(tool.__call__), functools.partial(tool)):
+        with pytest.raises(TimeoutError):
+            asyncio.run(spanledger.plugin(timeout=0.01)(made)())
+    assert [entry.error for entry in house.entries] == ["TimeoutError"] * 3
+
+
+def test_what_cannot_be_called_is_left_alone_and_told(make_house: Any, caplog: pytest.LogCaptureFixture) -> None:
+    house = make_house()
+
+    class Tool:
+        @spanledger.plugin
+        @property
+        def size(self) -> int:
+            return 3
+
+        @property
+        @spanledger.plugin
+        def weight(self) -> int:
+            return 4
+
+    assert (Tool().size, Tool().weight) == (3, 4)
+    assert [entry.plugin for entry in house.entries] == ["weight"]
+    assert "@plugin: a property cannot be called and is not recorded; put @plugin below what makes it one" in caplog.text

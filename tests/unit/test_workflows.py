@@ -188,3 +188,21 @@ def test_a_workflow_within_a_workflow_is_an_execution_of_its_own(make_house: Any
         assert outer.totals() == {}
     assert {entry.workflow for entry in house.entries} == {"inner"}
     assert len({entry.execution for entry in house.entries}) == 3
+
+
+@pytest.mark.parametrize("manager", [spanledger.workflow("job"), spanledger.step("job"), spanledger.scope(customer="acme")])
+def test_static_and_class_methods_stay_what_they_are_below_a_decorator(make_house: Any, manager: Any) -> None:
+    make_house()
+
+    class Jobs:
+        @manager
+        @staticmethod
+        def one(number: int) -> int:
+            return number
+
+        @manager
+        @classmethod
+        def two(cls, number: int) -> tuple[str, int]:
+            return cls.__name__, number
+
+    assert (Jobs.one(1), Jobs().one(2), Jobs.two(3), Jobs().two(4)) == (1, 2, ("Jobs", 3), ("Jobs", 4))

@@ -8,6 +8,7 @@ from spanledger.adapters._messages import blocks_output, finish, grow, grow_call
 from spanledger.adapters._openai_shape import error_of
 from spanledger.adapters._read import NOTHING, Counts, clamp, context, fields, items, known, text, told_cost
 from spanledger.model import State, Usage
+from spanledger.pricing.estimate import Called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,14 +20,17 @@ _WRITTEN = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delt
 _CONTEXT = ("service_tier", "speed", "inference_geo")
 _OUTSIDE = frozenset({"compaction", "advisor_message"})
 """Kinds of ``iterations`` that are billed, but left out of the totals of ``usage``."""
+_ATTEMPTS = frozenset({"message", "fallback_message"})
+_RESOLD = ("msg_bdrk_", "msg_vrtx_")
+"""Beginnings of ids of messages that others than Anthropic bill."""
 
 
 def usage_of(told: Mapping[str, Any]) -> Usage | None:
     """Usage from the fields of a ``usage`` object; None if there is no count in it.
 
     ``input_tokens`` leaves out what was read from or written to the cache, so the total is the sum of the three
-    (https://docs.claude.com/en/docs/build-with-claude/prompt-caching). Compactions and calls of an advisor are billed, but appear in
-    ``iterations`` only (https://docs.claude.com/en/docs/build-with-claude/compaction).
+    (https://docs.claude.com/en/docs/build-with-claude/prompt-caching). Compactions, calls of an advisor and attempts of models that
+    declined are billed, but appear in ``iterations`` only (https://docs.claude.com/en/docs/build-with-claude/compaction).
     """
     count = Counts()
     fresh, output = count(told.get("input_tokens")), count(told.get("output_tokens"))
@@ -35,8 +39,8 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
     usage = Usage(input=fresh, output=output)
     usage.reasoning = count(fields(told.get("output_tokens_details")).get("thinking_tokens"))
     _add_cache(usage, told, count)
-    for iteration in items(told.get("iterations")):
-        _add_iteration(usage, fields(iteration), count)
+    if told.get("iterations"):
+        _add_iterations(usage, [fields(iteration) for iteration in items(told["iterations"])], count)
     searches = count(fields(told.get("server_tool_use")).get("web_search_requests"))
     usage.tools = {"web_search": searches} if searches else None
     usage.clamped = count.odd
@@ -62,10 +66,27 @@ def _add_cache(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
     usage.cache_write = _plus(usage.cache_write, written)
 
 
+def _add_iterations(usage: Usage, told: list[Mapping[str, Any]], count: Counts) -> None:
+    declined = _declined([iteration for iteration in told if text(iteration.get("type")) in _ATTEMPTS])
+    for iteration in told:
+        if text(iteration.get("type")) in _OUTSIDE or text(iteration.get("model")) in declined:
+            _add_iteration(usage, iteration, count)
+
+
+def _declined(attempts: list[Mapping[str, Any]]) -> set[str]:
+    """Models that wrote something, and then declined to go on and left the answer to another.
+
+    The totals describe the last attempt only; of the others, those that wrote something are billed, each at the rate of its model
+    (https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback).
+    """
+    served = text(attempts[-1].get("model")) if attempts else None
+    if served is None:
+        return set()
+    return {model for attempt in attempts if attempt.get("output_tokens") and (model := text(attempt.get("model")))} - {served}
+
+
 def _add_iteration(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
-    """A sub-call billed on top. An advisor is another model with other prices, which makes the cost an estimate."""
-    if text(told.get("type")) not in _OUTSIDE:
-        return
+    """A sub-call billed on top. One of another model has other prices, which makes the cost an estimate."""
     usage.input = _plus(usage.input, count(told.get("input_tokens")))
     usage.output = _plus(usage.output, count(told.get("output_tokens")))
     _add_cache(usage, told, count)
@@ -156,6 +177,16 @@ def _finish(seen: Mapping[str, Any], into: Response) -> None:
     reason = text(seen.get("stop_reason"))
     if reason is not None:
         into.finish_reasons = [reason]
+        if reason == "refusal":
+            _refuse(into)
+
+
+def _refuse(into: Response) -> None:
+    """Anthropic bills nothing where a request was declined before anything was written, though its input is counted:
+    https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback."""
+    usage, ident = into.usage, into.id or ""
+    if usage is not None and usage.output == 0 and ident.startswith("msg_") and not ident.startswith(_RESOLD):
+        into.cost_nano_usd = 0
 
 
 def _delta(delta: Any, into: Response) -> None:
@@ -181,11 +212,13 @@ def _delta(delta: Any, into: Response) -> None:
 
 
 def _begin(block: Mapping[str, Any], into: Response) -> None:
-    """A new block; the name of a tool call is only told here."""
+    """A new block. Only here are told the name of a tool call, and the model that takes over when another declined to go on."""
+    if block.get("type") == "fallback":
+        into.model = text(fields(block.get("to")).get("model")) or into.model
     name = text(block.get("name"))
     if name is None:
         return
-    into.text.append(name)
+    into.text.append(Called(name))
     if into.output is not None:
         calls = sum(part["type"] == "tool_call" for message in into.output for part in message["parts"])
         grow_call(into.output, 0, calls, {"id": block.get("id"), "name": name})
@@ -193,7 +226,8 @@ def _begin(block: Mapping[str, Any], into: Response) -> None:
 
 def _written(block: Mapping[str, Any], into: Response) -> None:
     """What the model wrote in one block of a message without usage."""
-    written = (block.get("name"), block.get("text"), block.get("thinking"), _json(block.get("input")))
+    name = text(block.get("name"))
+    written = (None if name is None else Called(name), block.get("text"), block.get("thinking"), _json(block.get("input")))
     into.text.extend(piece for piece in written if isinstance(piece, str) and piece)
 
 

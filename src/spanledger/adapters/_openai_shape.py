@@ -9,6 +9,7 @@ from spanledger.adapters._openai_usage import take_usage
 from spanledger.adapters._read import Counts, fields, first, items, known, text
 from spanledger.engine.adapter import Wire
 from spanledger.model import Usage
+from spanledger.pricing.estimate import Called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -214,7 +215,9 @@ def _calls(calls: Any, into: Response, index: int | None) -> None:
 
 
 def _call(number: int, piece: Mapping[str, Any], into: Response, index: int | None) -> None:
-    written = (piece.get("name"), piece.get("arguments"), piece.get("input"))
+    name, written = piece.get("name"), (piece.get("arguments"), piece.get("input"))
+    if isinstance(name, str) and name:
+        into.text.append(Called(name))
     into.text.extend(item for item in written if isinstance(item, str) and item)
     if into.output is not None and index is not None:
         grow_call(into.output, index, number, piece)

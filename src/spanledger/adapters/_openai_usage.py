@@ -42,6 +42,8 @@ def plain_usage(told: Mapping[str, Any]) -> Usage | None:
     if inside is not None:
         part = fields(inside).get
         cached, stored, heard, seen = part("cached_tokens"), part("cache_write_tokens"), part("audio_tokens"), part("image_tokens")
+        if stored and part("cache_write_tokens_details") is not None:
+            return None
     if out is not None:
         part = fields(out).get
         reasoned, spoken, painted = part("reasoning_tokens"), part("audio_tokens"), part("image_tokens")
@@ -89,8 +91,17 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
         return None
     explained = usage.reasoning is not None or any(value is not None for value in out.values())
     _add_what_is_outside(usage, told, count, explained=explained)
+    _split_writes(usage, fields(details.get("cache_write_tokens_details")), count)
     usage.clamped = count.odd
     return clamp(usage)
+
+
+def _split_writes(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
+    """OpenAI keeps what is written to its cache for half an hour, or for 12 if asked to; the latter is what others' hour is."""
+    longer = count(told.get("ttl_12h_tokens"))
+    if longer and usage.cache_write is not None:
+        usage.cache_write_1h = min(longer, usage.cache_write)
+        usage.cache_write -= usage.cache_write_1h
 
 
 def _tools(told: Mapping[str, Any], count: Counts) -> dict[str, int] | None:

@@ -9,6 +9,7 @@ from spanledger.adapters._openai_shape import error_of, identify
 from spanledger.adapters._openai_usage import take_usage
 from spanledger.adapters._read import NOTHING, Counts, clamp, fields, items, known, text
 from spanledger.model import Delegated, Usage
+from spanledger.pricing.estimate import Called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +120,7 @@ def _begin(item: Mapping[str, Any], into: Response) -> None:
     name = text(item.get("name"))
     if name is None:
         return
-    into.text.append(name)
+    into.text.append(Called(name))
     if into.output is not None:
         calls = sum(part["type"] == "tool_call" for message in into.output for part in message["parts"])
         grow_call(into.output, 0, calls, {"id": item.get("call_id"), "name": name})
@@ -127,7 +128,8 @@ def _begin(item: Mapping[str, Any], into: Response) -> None:
 
 def _item(item: Mapping[str, Any], into: Response) -> None:
     """What the model wrote in one output item of a response without usage."""
-    written = [item.get("name"), item.get("arguments"), item.get("input"), item.get("code")]
+    name = text(item.get("name"))
+    written = [None if name is None else Called(name), item.get("arguments"), item.get("input"), item.get("code")]
     for part in (*items(item.get("content")), *items(item.get("summary"))):
         seen = fields(part)
         written += [seen.get("text"), seen.get("refusal")]

@@ -74,31 +74,44 @@ def decode(line: str | bytes) -> Record:
     record = json.loads(line)
     if "run" in record:
         return RunEnd(_to_execution(record["run"]))
-    return StepEnd(**record) if "step" in record else _to_settlement(record)
+    if "step" in record:
+        return StepEnd(*(record[name] for name in StepEnd._fields))
+    return _to_settlement(record)
+
+
+# A newer version may have written the line. What it knows of an entry beyond this one's fields, no ledger of this one could keep.
 
 
 def _to_execution(raw: dict[str, Any]) -> Execution:
-    totals = {activity: ActivityTotal(*numbers) for activity, numbers in raw["totals"].items()}
-    return Execution(**{**raw, "totals": totals})
+    totals = {activity: ActivityTotal(*numbers[: len(ActivityTotal._fields)]) for activity, numbers in raw["totals"].items()}
+    return Execution(**{**_known(Execution, raw), "totals": totals})
 
 
 def _to_settlement(record: dict[str, Any]) -> Settlement:
-    raw = record["entry"]
-    usage = Usage(**{**raw["usage"], "state": State(raw["usage"]["state"]), "delegated": None})  # which no ledger keeps
-    cost = Cost(**{**raw["cost"], "status": CostStatus(raw["cost"]["status"])})
-    entry = Entry(**{**raw, "activity": Activity(raw["activity"]), "usage": usage, "cost": cost})
-    return Settlement(entry, [_to_hold(*charge) for charge in record["charges"]])
+    raw, usage, cost = record["entry"], _known(Usage, record["entry"]["usage"]), _known(Cost, record["entry"]["cost"])
+    usage["state"], cost["status"] = State(usage["state"]), CostStatus(cost["status"])
+    known = {**_known(Entry, raw), "activity": Activity(raw["activity"]), "usage": Usage(**usage), "cost": Cost(**cost)}
+    return Settlement(Entry(**known), [_to_hold(*charge) for charge in record["charges"]])
 
 
 def _to_hold(account: str, budget: str, scope: str, unit: str, *more: Any) -> Hold:
-    return Hold(account, budget, scope, Unit(unit), *more)
+    return Hold(account, budget, scope, Unit(unit), *more[: len(fields(Hold)) - 4])
+
+
+def _known(kind: type[Any], raw: dict[str, Any]) -> dict[str, Any]:
+    return {name: raw[name] for name in _names(kind) if name in raw}
+
+
+def _names(kind: type[Any]) -> list[str]:
+    """The fields that are written: all but the one that no ledger keeps, which versions before it could not read either."""
+    return [field.name for field in fields(kind) if field.name != "delegated"]
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Hold):
         return astuple(value)
     if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+        return {name: getattr(value, name) for name in _names(type(value))}
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
@@ -146,11 +159,15 @@ class Folder:
         # The time keeps a later process with the same pid from replacing the file; the rename, a reader from seeing half of it.
         path = folder / f"{self._prefix}-{os.getpid()}-{time.time_ns()}.jsonl"
         unfinished = path.with_suffix(".tmp")
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.writelines(encode(record) + "\n" for record in records)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(path)
+        try:
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.writelines(encode(record) + "\n" for record in records)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)  # on a full disk it would lie there for ever, and nobody would read it
+            raise
 
 
 def write_to_log(records: Iterable[Record]) -> None:

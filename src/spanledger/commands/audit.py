@@ -10,6 +10,7 @@ import click
 from spanledger.commands.common import (
     Commands,
     books_to_read,
+    echo,
     json_option,
     ledger_option,
     open_books,
@@ -47,7 +48,7 @@ def serve(host: str, port: int, url: str | None) -> None:
         emitter = Emitter(settings)
         try:
             server = http.AuditServer(host, port, Receiver(ledger, emitter), settings.audit_token)
-            click.echo(f"Listening on {server.url}.")
+            echo(f"Listening on {server.url}.")
             http.serve(server, stop)
         finally:
             emitter.close()
@@ -91,7 +92,7 @@ def list_(since: str | None, url: str | None, as_json: bool) -> None:
     elif records:
         print_view(lambda _: views.records_view(records, settings.timezone))
     else:
-        click.echo("There are no audit records." if start is None else "No audit record was written since then.")
+        echo("There are no audit records." if start is None else "No audit record was written since then.")
 
 
 @audit.command()
@@ -109,5 +110,5 @@ def verify(noted: str | None, url: str | None, as_json: bool) -> None:
     if as_json:
         print_json(views.verdict_json(verdict))
     else:
-        click.echo(views.verdict_text(verdict))
+        echo(views.verdict_text(verdict))
     sys.exit(0 if verdict.whole else 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spanledger.commands.common import Commands, json_option, print_json
+from spanledger.commands.common import Commands, echo, json_option, print_json
 
 if TYPE_CHECKING:
     from spanledger.stack.validate import Check
@@ -29,7 +29,7 @@ def path(as_json: bool) -> None:
     if as_json:
         print_json(places)
     else:
-        click.echo("\n".join(places.values()))
+        echo("\n".join(places.values()))
 
 
 @collector.command()
@@ -44,7 +44,7 @@ def write(directory: Path, force: bool, as_json: bool) -> None:
     if as_json:
         print_json([str(file) for file in written])
     else:
-        click.echo(f"{len(written)} files written to {directory}. Use them by: spanledger stack up --config {directory}")
+        echo(f"{len(written)} files written to {directory}. Use them by: spanledger stack up --config {directory}")
 
 
 @collector.command()
@@ -74,11 +74,11 @@ def validate(given: Path | None, as_json: bool) -> None:
 
 def _tell(check: Check) -> None:
     if check.right is None:
-        click.echo(f"not checked  {check.file}: there is no {check.program}; get it by: spanledger stack build {check.program}")
+        echo(f"not checked  {check.file}: there is no {check.program}; get it by: spanledger stack build {check.program}")
         return
-    click.echo(f"{'right' if check.right else 'WRONG':11}  {check.file} ({check.program})")
+    echo(f"{'right' if check.right else 'WRONG':11}  {check.file} ({check.program})")
     if not check.right:
-        click.echo("\n".join(f"    {line}" for line in check.said))
+        echo("\n".join(f"    {line}" for line in check.said))
 
 
 def _row(check: Check) -> dict[str, Any]:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
-from contextlib import closing, contextmanager
+import sys
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from spanledger import settings as config
 from spanledger.errors import ConfigurationError, SpanledgerError
+from spanledger.ledger.open import understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from rich.console import RenderableType
 
     from spanledger.ledger.ledger import Ledger
     from spanledger.settings import Settings
 
-LEDGER = "SPANLEDGER_LEDGER"
+F = TypeVar("F", bound="Callable[..., Any]")
+
+LEDGER, _OPTION = "SPANLEDGER_LEDGER", "--ledger"
 _WIDE = 120
+_SIMPLER = str.maketrans({"█": "#", "▒": "+", "░": ".", "→": ">", "…": "..."})
+"""What we draw with, for terminals and files that have none of it."""
 
 
 class Failure(click.ClickException):
@@ -51,10 +59,36 @@ ledger_option = click.option("--ledger", "url", metavar="URL", help="The ledger 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def csv_option(sentence: str) -> Callable[[F], F]:
+    """``--csv FILE``, given to the command as ``csv_file``."""
+    return click.option("--csv", "csv_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=sentence)
+
+
+def write_private(path: Path, write: Callable[[IO[str]], None]) -> None:
+    """Writes a CSV file that its owner alone can read. Raises ConfigurationError if it cannot be written."""
+    try:
+        if path.is_file() and not path.is_symlink():  # such as /dev/stdout
+            path.unlink()  # it may be readable for others
+        with open(path, "w", encoding="utf-8", newline="", opener=_for_its_owner) as file:  # Path.open has no opener
+            write(file)
+    except OSError as error:
+        option = f"--csv {path}"
+        raise ConfigurationError(option, f"cannot be written ({error.strerror})", "a file in a directory that can be written") from error
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def settings_for(url: str | None) -> Settings:
-    """The settings in force, with the ledger that ``--ledger`` names."""
+    """The settings in force, with the ledger that ``--ledger`` names. Raises ConfigurationError if that is none."""
     settings = config.load()
-    return replace(settings, ledger=url, sources={**settings.sources, "ledger": "--ledger"}) if url else settings
+    if not url:
+        return settings
+    _, problem = understood(url, settings.default_ledger_url)
+    if problem is not None:
+        raise ConfigurationError(_OPTION, problem.problem, problem.expected)
+    return replace(settings, ledger=url, sources={**settings.sources, "ledger": _OPTION})
 
 
 def print_view(view: Callable[[int], RenderableType]) -> None:
@@ -62,12 +96,66 @@ def print_view(view: Callable[[int], RenderableType]) -> None:
     from rich.console import Console  # noqa: PLC0415  # rich takes 50 ms
 
     width = shutil.get_terminal_size((_WIDE, 24)).columns
-    Console(width=width, highlight=False).print(view(width))
+    console = Console(width=width, highlight=False)
+    shown = view(width)
+    with _written(), console.capture() as printed:
+        console.print(shown)
+    echo(printed.get(), nl=False)
 
 
 def print_json(value: Any) -> None:
     """Prints for a program."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    echo(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON with the characters as they are, or escaped where standard output has them not."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return text if _can_be_printed(text) else json.dumps(value, indent=indent)
+
+
+def echo(text: str, *, nl: bool = True) -> None:
+    """Prints on standard output, whatever its encoding is."""
+    with _written():
+        click.echo(_printable(text), nl=nl, color=True)  # who is not to see colours has been considered where they were made
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """A full disk behind standard output is one line on standard error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # click ends the program for it
+        _drop_what_is_buffered()
+        message = f"standard output cannot be written: {error.strerror}; what was printed is not complete"
+        raise Failure(message) from error
+
+
+def _printable(text: str) -> str:
+    """The text, or what comes near it in the encoding of standard output; never a failure."""
+    if _can_be_printed(text):
+        return text
+    return text.translate(_SIMPLER).encode(_encoding(), "backslashreplace").decode(_encoding())
+
+
+def _can_be_printed(text: str) -> bool:
+    try:
+        text.encode(_encoding())
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"  # no standard output, or one that is not the interpreter's
+
+
+def _drop_what_is_buffered() -> None:
+    """Python would write it once more when it ends, and fail with a stack of its own."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -88,7 +176,7 @@ def books_to_read(settings: Settings, *, must_exist: bool = False) -> Iterator[L
     elif is_there(path):
         with closing(SqliteLedger(path)) as ledger:
             yield ledger
-    elif must_exist or settings.sources["ledger"] == "--ledger":
+    elif must_exist or settings.sources["ledger"] == _OPTION:
         raise no_such_ledger(settings, path)
     else:
         yield MemoryLedger()
@@ -96,10 +184,12 @@ def books_to_read(settings: Settings, *, must_exist: bool = False) -> Iterator[L
 
 def no_such_ledger(settings: Settings, path: Path) -> ConfigurationError:
     """What to say of a ledger file that is not there, and of who named it."""
-    named_by = settings.sources["ledger"]
-    return ConfigurationError(
-        named_by if named_by == "--ledger" else LEDGER, f"there is no file {path}", "the ledger of a program that has run with Spanledger"
-    )
+    return ConfigurationError(named_by(settings), f"there is no file {path}", "the ledger of a program that has run with Spanledger")
+
+
+def named_by(settings: Settings) -> str:
+    """Where the ledger's URL comes from: the option, else the variable."""
+    return _OPTION if settings.sources["ledger"] == _OPTION else LEDGER
 
 
 @contextmanager
@@ -109,7 +199,7 @@ def open_books(settings: Settings) -> Iterator[Ledger]:
 
     if settings.ledger_url.startswith("memory:"):
         expected = "a ledger that outlives its process, such as sqlite:////var/lib/myapp/ledger.db"
-        raise ConfigurationError(LEDGER, "memory: belongs to one process, nobody else can read it", expected)
+        raise ConfigurationError(named_by(settings), "memory: belongs to one process, nobody else can read it", expected)
     ledger = open_ledger(settings.ledger_url)
     try:
         yield ledger

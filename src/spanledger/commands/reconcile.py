@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import re
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spanledger.commands.common import books_to_read, json_option, ledger_option, print_view, settings_for
+from spanledger.commands.common import books_to_read, csv_option, echo, json_option, ledger_option, print_view, settings_for, write_private
 from spanledger.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
@@ -56,9 +55,7 @@ def _share(_context: click.Context, _option: click.Parameter, text: str) -> floa
 @click.option(
     "--show", default=20, metavar="N", type=click.IntRange(min=0), help="How many entries to list; --json and --csv have all. Default: 20."
 )
-@click.option(
-    "--csv", "csv_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write all differences to this file."
-)
+@csv_option("Write all differences to this file.")
 @click.option(
     "--audit/--no-audit", default=None, help="Record a difference in the ledger's audit. Default: where the ledger can be written."
 )
@@ -98,9 +95,9 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
             if not agrees and audit is not False:
                 _record(settings, ledger, result, insist=audit is True)
             if csv_file is not None:
-                _write_csv(result, csv_file)
+                write_private(csv_file, lambda file: results.write_csv(result, file))
             if as_json:
-                results.write_json(result, tolerance, lambda text: click.echo(text, nl=False))
+                results.write_json(result, tolerance, lambda text: echo(text, nl=False))
             else:
                 print_view(lambda _: views.result_view(result, tolerance, show))
     sys.exit(0 if agrees else 1)
@@ -108,14 +105,12 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
 
 def _selection(settings: Settings, execution: str | None, since: str | None, until: str | None) -> Selection:
     from spanledger.reconcile.compare import Selection  # noqa: PLC0415
-    from spanledger.report.queries import moment  # noqa: PLC0415
+    from spanledger.report.queries import span_of_time  # noqa: PLC0415
 
     if execution and (since or until):
         option = "--execution"
         raise ConfigurationError(option, "a run is compared as a whole", "no --since or --until with it")
-    now = dt.datetime.now(dt.UTC)
-    start = moment("--since", since, settings.timezone, now) if since else None
-    end = moment("--until", until, settings.timezone, now) if until else None
+    start, end = span_of_time(since, until, settings.timezone)
     return Selection(start, end, execution)
 
 
@@ -165,18 +160,6 @@ def _record(settings: Settings, ledger: Ledger, result: Result, *, insist: bool)
         emitter.close()
     what = f"audit record {record.sequence} says so" if record else "these differences are in the audit already"
     click.echo(f"spanledger: {what}", err=True)
-
-
-def _write_csv(result: Result, path: Path) -> None:
-    from spanledger.reconcile.result import write_csv  # noqa: PLC0415
-
-    try:
-        path.unlink(missing_ok=True)  # an older one may be readable for others
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="") as file:
-            write_csv(result, file)
-    except OSError as error:
-        option = f"--csv {path}"
-        raise ConfigurationError(option, f"cannot be written ({error.strerror})", "a file in a directory that can be written") from error
 
 
 @contextmanager

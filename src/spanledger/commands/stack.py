@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spanledger.commands.common import Commands, Failure, json_option, print_json, print_view
+from spanledger.commands.common import Commands, Failure, echo, json_option, print_json, print_view
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,7 +53,7 @@ def build(names: tuple[str, ...], as_json: bool) -> None:
         return
     for row in rows:
         did = f"built in {row['seconds']} s" if row["built"] else f"found ({row['source']})"
-        click.echo(f"{row['name']}: {did}, version {row['version'] or 'unknown'}: {row['path']}")
+        echo(f"{row['name']}: {did}, version {row['version'] or 'unknown'}: {row['path']}")
 
 
 def _found_or_built(name: str) -> dict[str, Any]:
@@ -96,11 +96,11 @@ def up(  # noqa: PLR0913, PLR0917  # one parameter for each option
     if as_json:
         print_json({**_json(ours, states), "started": list(started), "seconds": seconds})
         return
-    click.echo(f"Started in {seconds} s: {', '.join(started)}." if started else "Everything runs already; nothing was changed.")
+    echo(f"Started in {seconds} s: {', '.join(started)}." if started else "Everything runs already; nothing was changed.")
     print_view(lambda _: _table(states))
-    click.echo(f"State and logs: {ours.layout.directory}\nFor the application:\n")
+    echo(f"State and logs: {ours.layout.directory}\nFor the application:\n")
     for name, value in ours.environment.items():
-        click.echo(f"    export {name}={value}")
+        echo(f"    export {name}={value}")
 
 
 @stack.command()
@@ -118,9 +118,9 @@ def down(directory: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"directory": str(ours.layout.directory), "stopped": list(stopped), "seconds": seconds})
     elif stopped:
-        click.echo(f"Stopped in {seconds} s: {', '.join(stopped)}. The state stays in {ours.layout.directory}.")
+        echo(f"Stopped in {seconds} s: {', '.join(stopped)}. The state stays in {ours.layout.directory}.")
     else:
-        click.echo("Nothing runs.")
+        echo("Nothing runs.")
 
 
 @stack.command()

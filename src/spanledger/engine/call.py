@@ -12,7 +12,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from spanledger import scopes
-from spanledger.engine import runs
+from spanledger.engine import fetched, runs
 from spanledger.engine.context import current, within
 from spanledger.engine.runtime import new_id
 from spanledger.errors import BudgetExceeded, LedgerBusy
@@ -254,7 +254,10 @@ class Call:
                 entry.cost = self._cost()
         finally:  # a failure or a time limit must not cost us the books, nor theirs the span, nor the span's the metrics
             try:
-                self._settle()
+                if entry.operation == s.FETCH_RESPONSE:
+                    fetched.settle(self, self._admission)
+                else:
+                    self.settle()
             finally:
                 self._tell(outcome)
 
@@ -319,28 +322,13 @@ class Call:
         part = {"type": "text", "content": "".join(self.response.text)}
         return [{"role": "assistant", "parts": [part], "finish_reason": self.entry.finish_reason or "error"}]
 
-    def _settle(self) -> None:
-        """Writes the books, unless this was another reading of a response that is in them already."""
-        entry, gate, admission = self.entry, self.runtime.gate, self._admission
-        if entry.operation == s.FETCH_RESPONSE and (known := self._fetched()) is not None:
-            if admission is not None:
-                gate.release(admission)
-            self.counted = known.usage.state is not State.EXACT and entry.usage.state is State.EXACT
-            if self.counted:  # it was made in the background, and only now tells what it used
-                self.completes, entry.activity = known, known.activity  # whatever else the step is for that fetches it
-                reason = entry.finish_reason or known.finish_reason
-                gate.settle_unreserved(replace(known, usage=entry.usage, cost=entry.cost, finish_reason=reason))
-            return
+    def settle(self) -> None:
+        """Writes the books."""
+        gate, admission = self.runtime.gate, self._admission
         if admission is not None:
-            gate.settle(entry, admission, wait=not self.is_async)
+            gate.settle(self.entry, admission, wait=not self.is_async)
         else:
-            gate.settle_unreserved(entry)
-
-    def _fetched(self) -> Entry | None:
-        if self.response.id is None:
-            return None
-        found: Entry | None = self.runtime.guard.run("find_response", self.runtime.ledger.find_response, self.response.id)
-        return found
+            gate.settle_unreserved(self.entry)
 
     # --- numbers
 

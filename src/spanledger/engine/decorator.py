@@ -93,6 +93,8 @@ class Managed:
         self.__exit__(kind, error, trace)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if isinstance(function, (staticmethod, classmethod)):
+            return cast("Callable[P, R]", type(function)(self(function.__func__)))
         for is_kind, decorated in _KINDS:
             if is_kind(function):
                 return cast("Callable[P, R]", functools.wraps(function)(decorated(self._fresh, function)))

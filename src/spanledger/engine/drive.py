@@ -36,8 +36,9 @@ _PLAIN = Kind.PLAIN  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 
 def wrap(function: Any, library: str, target: Target) -> Any:
     """Wraps a function as it stands in its class or module (static and class methods included)."""
-    plain = inspect.unwrap(function.__func__ if isinstance(function, (staticmethod, classmethod)) else function)
-    driver = _driver(plain, target)
+    plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+    # Of a client library it is known that its decorators leave a function's kind alone; an application's contextmanager does not.
+    driver = _driver(plain if target.plugin else inspect.unwrap(plain), target)
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Any:
         runtime, context = active(), current()

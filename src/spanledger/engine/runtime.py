@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from opentelemetry.trace import Tracer
 
     from spanledger.budgets.gate import Gate
@@ -39,6 +42,8 @@ class Runtime:
     capture_spans: bool = False
     capture_events: bool = False
     open_calls: dict[str, Call] = field(default_factory=dict)
+    fetching: AbstractContextManager[object] = field(default_factory=threading.RLock)
+    """Held by who settles a response that was fetched; by one thread twice where a signal handler fetches in the middle."""
 
 
 _active: Runtime | None = None
@@ -68,7 +73,10 @@ def _after_fork() -> None:
     global _random  # noqa: PLW0603  # a child must not go on with its parent's ids
     _random = random.Random(os.urandom(16))  # noqa: S311
     if _active is not None:
-        _active.open_calls = {}  # the parent ends its own calls
+        for call in _active.open_calls.values():
+            call.opened.clear()  # the parent ends its own calls; a stream that the child inherited must not end one
+        _active.open_calls = {}
+        _active.fetching = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

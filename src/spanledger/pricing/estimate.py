@@ -33,9 +33,10 @@ _UNREADABLE = 1_000
 """Tokens of what cannot be looked at without using it up (an iterator, an open file), and of what fails when looked at."""
 
 _ANSWER = {FAMILY_OPENAI: 1_500, FAMILY_CLAUDE: 2_500, FAMILY_CLAUDE_NEW: 3_000, FAMILY_GEMINI: 0, FAMILY_DEFAULT: 1_000}
-_FIRST_CALL = {FAMILY_OPENAI: 8_000, FAMILY_CLAUDE: 44_000, FAMILY_CLAUDE_NEW: 44_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 15_000}
-_NEXT_CALL = {FAMILY_OPENAI: 28_000, FAMILY_CLAUDE: 40_000, FAMILY_CLAUDE_NEW: 40_000, FAMILY_GEMINI: 8_000, FAMILY_DEFAULT: 20_000}
-"""Thousandths of tokens around an answer, and for the unseen name and frame of the first and every further tool call."""
+_FIRST_CALL = {FAMILY_OPENAI: 5_500, FAMILY_CLAUDE: 32_000, FAMILY_CLAUDE_NEW: 32_000, FAMILY_GEMINI: 4_000, FAMILY_DEFAULT: 12_000}
+_NEXT_CALL = {FAMILY_OPENAI: 25_000, FAMILY_CLAUDE: 19_000, FAMILY_CLAUDE_NEW: 19_000, FAMILY_GEMINI: 4_000, FAMILY_DEFAULT: 17_000}
+_ARGUMENT = {FAMILY_CLAUDE: 10_000, FAMILY_CLAUDE_NEW: 10_000}
+"""Thousandths of tokens around an answer, around the first and every further tool call, and around each argument of one."""
 
 _ESTIMATED = State.ESTIMATED  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 _FORMATS = frozenset(("output_format", "output_config", "outputConfig"))
@@ -151,30 +152,27 @@ def _plain_texts(arguments: Any) -> tuple[list[str], int] | None:
     return (texts, len(texts) - loose) if sum(map(len, texts)) <= _LONG else None
 
 
+class Called(str):
+    """The name of a tool that the model calls, among the pieces of what it wrote."""
+
+    __slots__ = ()
+
+
 def estimate_text(pieces: Sequence[str], provider: str, model: str | None) -> int:
     """Output tokens of an answer, from the pieces of it that were received: neither high nor low on average.
 
-    The names of called tools are not among the pieces; where a piece begins a JSON object, a call's usual overhead is added.
+    Around each ``Called``, and what it is called with, the usual frame is added.
     """
     family = family_of(provider, model)
     received = [piece for piece in pieces if isinstance(piece, str) and piece]
     if not received:
         return 0
-    milli = tokens.count("".join(received), family) + _ANSWER[family]
-    calls = _calls(received)
+    text = "".join(received)
+    milli = tokens.count(text, family) + _ANSWER[family]
+    calls = sum(type(piece) is Called for piece in received)
     if calls:
-        milli += _FIRST_CALL[family] + (calls - 1) * _NEXT_CALL[family]
+        milli += _FIRST_CALL[family] + (calls - 1) * _NEXT_CALL[family] + text.count('":') * _ARGUMENT.get(family, 0)
     return max(1, (milli + _MILLI // 2) // _MILLI)
-
-
-def _calls(pieces: Iterable[str]) -> int:
-    """How many pieces begin a JSON object where none can be under way: at the start, or after an object or a sentence."""
-    calls, before = 0, "."
-    for piece in pieces:
-        if piece[0] == "{" and before in "}.!?:\n":
-            calls += 1
-        before = piece.rstrip(" ")[-1:] or before
-    return calls
 
 
 class _Walk:

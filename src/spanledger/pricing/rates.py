@@ -54,7 +54,8 @@ class Rate(NamedTuple):
     """Femto-USD per token. ``input`` and ``output`` are None if the model has no such price; the parts are then 0 and unused.
 
     A part without a price of its own costs what its total costs, as genai-prices does. ``own_*`` tell whether audio (and generated
-    images) have one: they never cost what text costs, so billing them as text is not the whole truth.
+    images) have one: they never cost what text costs, so billing them as text is not the whole truth; and whether writing to a cache for
+    longer has one where writing has a price.
     """
 
     input: Amount | None
@@ -72,6 +73,7 @@ class Rate(NamedTuple):
     own_input_audio: bool
     own_output_audio: bool
     own_output_image: bool
+    own_cache_write_1h: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def rate(own: Mapping[str, Fraction]) -> Rate:
         own_input_audio="input_audio" in own,
         own_output_audio="output_audio" in own,
         own_output_image="output_image" in own,
+        own_cache_write_1h="cache_write_1h" in own or "cache_write" not in own,
     )
 
 
@@ -204,6 +207,8 @@ def _input(rate: Rate, usage: Usage) -> tuple[Amount | None, int]:
     fresh, flaw = total - read - write - hour, _EXACT
     if fresh < 0 or read < 0 or write < 0 or hour < 0:
         (fresh, hour, write, read), flaw = _fit(total, hour, write, read), _ESTIMATED
+    if hour and not rate.own_cache_write_1h:
+        flaw = _ESTIMATED
     amount = fresh * price + read * rate.cache_read + write * rate.cache_write + hour * rate.cache_write_1h
     if usage.input_audio or usage.input_image:
         extra, modal_flaw = _input_modalities(rate, usage, fresh, read)

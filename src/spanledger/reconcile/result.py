@@ -117,11 +117,11 @@ def _line_json(line: Line, one: str, other: str) -> dict[str, Any]:
 
 
 def write_json(result: Result, tolerance: float, write: Callable[[str], Any]) -> None:
-    """Everything as one JSON object, difference by difference: there may be a million."""
-    write(json.dumps(summary_json(result, tolerance), indent=2, ensure_ascii=False).removesuffix("\n}"))
+    """Everything as one JSON object in ASCII, difference by difference: there may be a million."""
+    write(json.dumps(summary_json(result, tolerance), indent=2).removesuffix("\n}"))
     write(',\n  "differences": [')
     for number, one in enumerate(result.comparison.differences.by_time()):
-        write(("," if number else "") + "\n    " + json.dumps(difference_json(one), ensure_ascii=False))
+        write(("," if number else "") + "\n    " + json.dumps(difference_json(one)))
     write("\n  ]\n}\n")
 
 

@@ -58,7 +58,7 @@ PLACES: tuple[Place, ...] = (
     Place(rf"-{_HEX}{_HEX}-{_HEX}{_HEX}-{_HEX}{_HEX}-", ("-",)),
     Place(r"\b[A-Za-z][A-Za-z][0-9][0-9][ \-]?[A-Za-z0-9]{4}", DIGITS),
     Place(rf"[0-9A-Za-z_\-]{{{_LONG},}}", ()),
-    Place("|".join(_STEMS), _STEMS, lower=True),
+    Place("|".join(_STEMS) + r"|_pat\b", (*_STEMS, "_pat"), lower=True),
     Place("-----BEGIN ", ("-----BEGIN ",)),
     Place("://", ("://",)),
     Place(r"[\[( ]dot[\]) ]", (" dot ", "[dot]", "(dot)"), lower=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from spanledger.interrupts import raised_by_handler
 from spanledger.redaction.text import among
 
 
@@ -21,7 +22,9 @@ def parse(text: str) -> Any:
     """``None`` for what is no JSON, and for objects with a key twice: a parser would hide the first of them from us."""
     try:
         return json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if raised_by_handler(error):
+            raise
         return None
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from spanledger.redaction.text import Digits, among
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_RUNS = re.compile("[A-Za-z]+")
 
 _ALONE = {
     "password": "PASSWORD", "passwd": "PASSWORD", "passwrd": "PASSWORD", "pwd": "PASSWORD", "pswd": "PASSWORD",
@@ -40,8 +41,10 @@ _TOGETHER = {
     "client address": "IP", "client ip": "IP", "remote addr": "IP", "forwarded for": "IP",
 }  # fmt: skip
 _ENDINGS = (("password", "PASSWORD"), ("passwd", "PASSWORD"), ("apikey", "API_KEY"), ("secret", "SECRET"), ("secretkey", "API_KEY"),
-            ("secrettoken", "API_KEY"), ("authtoken", "API_KEY"), ("apitoken", "API_KEY"))  # fmt: skip
-_MAYBE = {"token": "API_KEY", "auth": "API_KEY", "pass": "PASSWORD", "pin": "PASSWORD", "otp": "PASSWORD", "mobile": "PHONE"}
+            ("secrettoken", "API_KEY"), ("authtoken", "API_KEY"), ("apitoken", "API_KEY"), ("accesskey", "API_KEY"),
+            ("accesstoken", "API_KEY"), ("privatekey", "PRIVATE_KEY"), ("privatetoken", "API_KEY"))  # fmt: skip
+_MAYBE = {"token": "API_KEY", "auth": "API_KEY", "pat": "API_KEY", "pass": "PASSWORD", "pin": "PASSWORD", "otp": "PASSWORD",
+          "mobile": "PHONE"}  # fmt: skip
 """Words that name a secret or something harmless: only text is masked, and only without a word of ``_COUNTING`` beside them."""
 
 _COUNTING = among(
@@ -95,14 +98,14 @@ def label(name: str) -> str | None:
     for pair in pairs:
         if pair in _TOGETHER:
             return _TOGETHER[pair]
-    return next((_ALONE[word] for word in parts if word in _ALONE), None) or _run_together(parts)
+    return next((_ALONE[word] for word in parts if word in _ALONE), None) or _run_together(name)
 
 
-def _run_together(parts: list[str]) -> str | None:
-    """``fbapikey``, ``SECRETTOKEN``: words without a break, of which the end tells."""
-    for part in parts:
+def _run_together(name: str) -> str | None:
+    """``fbapikey``, ``SECRETTOKEN``, ``cloudPRIVATEkey``: words without a break, whose capitals tell nothing, but whose end does."""
+    for run in _RUNS.findall(name.lower()):
         for ending, meaning in _ENDINGS:
-            if part.endswith(ending):
+            if run.endswith(ending):
                 return meaning
     return None
 

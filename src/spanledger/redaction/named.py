@@ -37,6 +37,7 @@ _UUID = re.compile(r"(?:[0-9A-Za-z]{1,8}-)?[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-
 _SEGMENT = re.compile("[0-9A-Za-z]{16,}|[0-9A-Za-z+/]{22,}=")
 _SHUFFLED, _PIECES, _WORD = re.compile("[0-9A-Za-z_+=-]{20,512}"), re.compile("[_+=-]"), re.compile("[A-Z]?[a-z]{3,}")
 _TURN, _TURNS = re.compile("(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])"), 3
+_TURNING = re.compile("(?:[A-Za-z]{1,2}[0-9]{1,2}){5,}[A-Za-z]{0,2}|(?:[0-9]{1,2}[A-Za-z]{1,2}){5,}[0-9]{0,2}")
 _STRONG, _CONSTANT = re.compile("[!@#$%^&*]"), re.compile("[A-Z]+(?:_[A-Z]+)+")
 _SCHEME = re.compile(r"(?:bearer|ssws|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
 _REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")
@@ -45,6 +46,8 @@ _QUOTED_REST = re.compile(r"[^\"'`\n]*")
 _TOKEN = re.compile(r"(?:(?<= )|:? ) {0,2}([0-9A-Za-z._~+/=|\-]{8,})")
 _CREDENTIAL = re.compile(rf"(?!{OPAQUE})[^\s\"',;]{{6,}}")
 _USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']+)")
+_USER_BEFORE = re.compile(r"\b(?:uid|user(?: ?id|[_ ]?name)?) ?= ?[\"']?([^\s;\"'=\x19]{1,64})[\"']?;[; \"'&+$]{0,8}$")
+_FARTHEST_USER = 96
 _COOKIES = re.compile(r"[^\s=;\"']{1,256}=[^\"'\n\r]+")
 _ROLES = among(
     "cache partition primary foreign public idempotency sort routing lookup group dict dedup hash row index range object s unique "
@@ -54,12 +57,18 @@ _ROLES = among(
 """What a key can be that opens nothing; of ``s3`` the letter is a word."""
 _LOCKS = among("key keys login sig signature api access private")
 """What is a secret of whatever the word before names."""
+_KEY_AT_END = re.compile("(?<=[a-z]{2})key$")
+"""``tomtomkey``"""
 _SIGNED = among("sig signature csrf xsrf")
 """Names that need no word before."""
 _WORD_BEFORE = re.compile(r"([A-Za-z][0-9A-Za-z.]{1,40}) $")
 _FARTHEST_WORD = 44
 _NEXT_PARAMETER = re.compile(r"&[\w.%\[\]-]{1,64}=")
 _LONG = 24
+_UNBROKEN = re.compile("[a-z]{24,}|[A-Z]{24,}|[0-9]{24,}")
+"""Too long for a word or a number."""
+_JOINED = re.compile(r"(?:(?i:key|token))?[-.]([0-9A-Za-z]{24,}(?:[-_][0-9A-Za-z]+){0,8})")
+_CAPITALS = among("SECRET TOKEN KEY ACCESS PRIVATE")
 _SHORT_PASSWORD, _SHORT_SECRET, _SURE_SECRET = 3, 6, 12
 
 
@@ -79,18 +88,25 @@ def values(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
     """The values that belong to sensitive names around ``places``."""
     done = 0
     for start, end in places:
-        if start < done:
+        span = _joined(text, start, end)
+        if start < done and not span:
             continue
         stem = text.lower[start:end]
         if stem in _SPECIAL:
             span = _SPECIAL[stem](text, start, end)
-        else:
+        elif not span:
             assigned = _assignment(text, start, end)
             done = assigned.name_end if assigned else end
             span = _judge(text, assigned) if assigned else None
         if span:
             done = span.end
             yield span
+
+
+def _joined(text: Text, start: int, end: int) -> Span | None:
+    """``vendorSECRET-0123abcd...``: after a word in capitals, which ``vendor-key-0123abcd...`` has not."""
+    found = _JOINED.match(text.text, end) if text.text[start:end] in _CAPITALS else None
+    return Span(found.start(1), found.end(), "API_KEY") if found and _is_random_or_long(found[1]) else None
 
 
 def _scheme(text: Text, start: int, end: int) -> Span | None:
@@ -156,15 +172,27 @@ def _judge(text: Text, it: _Assigned) -> Span | None:
     if label == "AUTHORIZATION" or (label and it.sign and _SCHEME.match(text.text, it.first)):
         return _authorization(text, it) if it.sign else None
     if label:
-        return Span(it.first, _end(text, it), label) if label in _SECRETS and _is_value(text, it, label) else None
+        return _secret(text, it, label) if label in _SECRETS and _is_value(text, it, label) else None
     weak = keys.maybe(it.name) or _key_of(text, it)
     return Span(it.first, _end(text, it), weak) if weak and _is_weak_value(it, weak) else None
 
 
+def _secret(text: Text, it: _Assigned, label: str) -> Span:
+    """The value; with the user before a password in a connection string (``Uid=...;Pwd=...``), as in a URL."""
+    begin = it.name_end - len(it.name)
+    before = text.lower[max(0, begin - _FARTHEST_USER) : begin]
+    user = _USER_BEFORE.search(before) if label == "PASSWORD" and it.sign == "=" and ";" in before else None
+    if user:
+        return Span(begin - len(before) + user.start(1), _end(text, it), "URL_CREDS")
+    return Span(it.first, _end(text, it), label)
+
+
 def _is_weak_value(it: _Assigned, label: str) -> bool:
     """Whether this is a secret under a name that may be harmless: something random, or a password that looks like one."""
-    if _is_random(it.value):
+    if _is_random_or_long(it.value):
         return (bool(it.sign) or it.name.isupper() or len(it.value) >= _LONG) and not checks.is_stand_in(it.value)
+    if it.sign and _TURNING.fullmatch(it.value):  # "z9y8x7w6v5u"
+        return True
     return label == "PASSWORD" and bool(it.sign) and _is_odd(it.value) and bool(_STRONG.search(it.value))
 
 
@@ -182,7 +210,7 @@ def _end(text: Text, it: _Assigned) -> int:
 
 def _key_of(text: Text, it: _Assigned) -> str | None:
     """``tomtom_key`` and ``tomtom key`` name a secret, ``cache_key`` a place."""
-    parts = [part for part in keys.words(it.name) if not part.isdigit()]
+    parts = [part for part in keys.words(_KEY_AT_END.sub("_key", it.name)) if not part.isdigit()]
     if not parts or not _ROLES.isdisjoint(parts):
         return None
     if parts[-1] in _SIGNED:
@@ -218,7 +246,7 @@ def _is_value(text: Text, it: _Assigned, label: str) -> bool:
     if it.quoted and it.sign != ",":
         return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value)
     if not it.sign or it.sign == ",":
-        return _is_odd(it.value) and (password or _is_random(it.value) or _is_garbled(it.value))
+        return _is_random_or_long(it.value) or (_is_odd(it.value) and (password or _is_garbled(it.value)))
     return password or _is_odd(it.value) or len(it.value) >= _SURE_SECRET
 
 
@@ -238,6 +266,10 @@ def _is_random(value: str) -> bool:
     if _UUID.match(value):
         return True
     return bool(_SEGMENT.search(value) and "://" not in value) or _is_shuffled(value)
+
+
+def _is_random_or_long(value: str) -> bool:
+    return _is_random(value) or (_UNBROKEN.search(value) is not None and not checks.is_placeholder(value))
 
 
 def _is_garbled(value: str) -> bool:

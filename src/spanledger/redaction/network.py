@@ -6,6 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from spanledger.interrupts import raised_by_handler
 from spanledger.redaction import checks
 from spanledger.redaction.text import Span, Text, among
 from spanledger.redaction.view import LETTER, OPAQUE, SIGN
@@ -124,7 +125,9 @@ def _is_ipv6(value: str) -> bool:
         return False
     try:
         ip_address(value)
-    except ValueError:
+    except ValueError as error:
+        if raised_by_handler(error):
+            raise
         return False
     return True
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spanledger.interrupts import raised_by_handler
 from spanledger.redaction import checks, jsontext, keys
 from spanledger.redaction.labels import DROPPED, FAILED, MASK, TOO_MUCH, UNKNOWN_TYPE, Labels
 from spanledger.redaction.text import Budget, Digits, Exhausted
@@ -211,7 +211,9 @@ class Redactor:
         except Exhausted:
             self._report("budget", 1)
             return too_much
-        except Exception:  # noqa: BLE001  # the value must not leave, nor an exception that quotes it
+        except Exception as error:  # the value must not leave, nor an exception that quotes it
+            if raised_by_handler(error):
+                raise
             self._report("error", 1)
             return failed
         for label, count in job.found.items():
@@ -220,15 +222,18 @@ class Redactor:
 
     def _report(self, label: str, count: int) -> None:
         if self._on_redact is not None:
-            with suppress(Exception):  # a counter that fails must not undo the redaction
+            try:
                 self._on_redact(label, count)
+            except Exception as error:  # a counter that fails must not undo the redaction
+                if raised_by_handler(error):
+                    raise
 
     def _key(self, name: str, job: _Job) -> Key:
         name = _plain(name)
         known = self._keys.get(name)
         if known is None:
             shown = name if _PLAIN_NAME.fullmatch(name) else self._scan(name, job, Digits.SURE)
-            known = keys.known(name, shown)
+            known = keys.known(MASK.sub("", name) if "[" in name else name, shown)  # a mask in a name says nothing of its value
             if shown is name and len(name) <= _SHORT:
                 self._remember_key(name, known)
         return known

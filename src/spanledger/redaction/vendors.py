@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 _MODELS = r"""
     sk-(?:ant|proj|svcacct|admin|or|lf|None)?-?WORD{20,} (?:sess|pplx|xai|nvapi|tvly|csk|fc)-WORD{16,} sk_[0-9a-f]{40,}
     (?:hf|gsk|r8|jina|e2b|fw|pcsk|hfp)_[0-9A-Za-z_]{20,} api_org_[0-9A-Za-z]{20,}
-    lsv2_(?:pt|sk)_[0-9a-z_]{24,} pylf_v[0-9]_[0-9A-Za-z_]{20,}
+    lsv2_(?:pt|sk)_[0-9a-z_]{24,} pylf_v[0-9]_[0-9A-Za-z_]{20,} tgp_v1_WORD{40,} wandb_v1_WORD{40,} nk-MIXEDWORD{43}END key_[0-9a-f]{64}END
+    sk_MIXEDWORD{40,} a[ks]-MIXED[0-9A-Za-z]{22}END ALTAK-[0-9A-Za-z]{21}(?:/[0-9a-f]{40})?
 """
 _CLOUDS = r"""
     (?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA|A3T[0-9A-Z])[0-9A-Z]{16}END AIzaWORD{30,} GOCSPX-WORD{20,} LTAI[0-9A-Za-z]{16,24}
@@ -22,29 +23,38 @@ _CLOUDS = r"""
     pscale_(?:tkn|pw|oauth)_WORD{20,} cf(?:ut|at|k)_[0-9A-Za-z]{32,} vc[apkri]_[0-9A-Za-z]{20,} sb[ap]_[0-9a-z]{40} fm[12]_[0-9A-Za-z_+/-]{20,}={0,2}
     ABSK[0-9A-Za-z+/]{30,}={0,2} [0-9A-Za-z]{52}JQQJ99[0-9A-Za-z]{26} [0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4} sb_secret_WORD{20,}
     pa-(?=[0-9a-z_-]{0,30}[A-Z])(?=[A-Za-z_-]{0,30}[0-9])WORD{43}END tfp_[0-9A-Za-z]{40,} [ps]ub-c-UUID NF-[0-9]{32}END
-    mdb_sa_sk_WORD{30,} pul-[0-9a-f]{40} NR(?:AK|II|JS|RA)-[0-9A-Za-z-]{19,}
+    mdb_sa_sk_WORD{30,} pul-[0-9a-f]{40} NR(?:AK|II|JS|RA)-[0-9A-Za-z-]{19,} AKLT[0-9A-Za-z]{40,} SCW[0-9A-Z]{17}END YCMIXEDWORD{38}END
+    (?:IQoJb3JpZ2lu|FwoGZXIvYXdz)[0-9A-Za-z%+/]{80,}={0,2} 4b1dMIXED[0-9A-Za-z]{38}END
+    rnd_MIXED[0-9A-Za-z]{28,} napi_[0-9a-z]{60,} tk-us-MIXEDWORD{48} dnkey-[0-9a-z_=-]{26}-[0-9a-z]{52} dd[pw]_[0-9A-Za-z]{36}END jca_[0-9A-Za-z]{36}END
 """
 _CODE = r"""
     gh[pousr]_[0-9A-Za-z]{20,} github_pat_[0-9A-Za-z_]{22,} gl(?:pat|dt|rt|rtr|cbt|ptt|ft|soat|imt|agent|oas|ffct|wt)-WORD{16,}ROUTED
     GR1348941WORD{20,} npm_[0-9A-Za-z]{30,} pypi-WORD{32,} rubygems_[0-9a-f]{32,} dckr_(?:pat|oat)_WORD{20,} oy2[0-9a-z]{43}
+    AKCp[0-9A-Za-z]{60,} cmVmdGtu[0-9A-Za-z]{56} sq[apu]_[0-9a-f]{40} cioMIXED[0-9A-Za-z]{32}END slk_[0-9a-f]{64} PMAT-[0-9A-Z]{26} waka_UUID
+    API-(?=[A-Z]{0,25}[0-9])[0-9A-Z]{26}END s-s4t2(?:ud|af)-[0-9a-f]{64} ico-MIXED[0-9A-Za-z]{32}END sm_[aps]at_[0-9A-Za-z]{16}END
     CLOJARS_[0-9A-Za-z]{40,} AT(?:ATT|CTT)3WORD{20,} ATBB[0-9A-Za-z]{24,} bkua_[0-9a-f]{32,} CCI(?:PAT|PRJ)_WORD{20,} sgp_WORD{32,}
     lin_(?:api|oauth)_[0-9A-Za-z]{32,} django-insecure-[^\s"'<>]{20,} PMAK-[0-9A-Za-z-]{40,} pnu_[0-9A-Za-z]{36} rdme_[0-9a-z]{60,}
 """
 _SERVICES = r"""
     xox[abcdeprs]-WORD{10,} xapp-[0-9]-WORD{16,} (?:sk|rk|pk)_(?:live|test|prod)_[0-9A-Za-z]{10,} whsec_[0-9A-Za-z+/]{20,}
-    (?:SK|AC)[0-9a-f]{32}END key-[0-9a-zA-Z]{32}END [0-9a-f]{32}-us[0-9]{1,2}END shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}
+    (?:SK|AC)[0-9a-f]{32}END (?<![_-])key-[0-9a-zA-Z]{32}END [0-9a-f]{32}-us[0-9]{1,2}END shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}
     sq0[a-z]{3}-WORD{20,} EAA[0-9A-Za-z]{30,}
     gl(?:sa|c)_WORD{20,} sntry[su]_WORD{30,} ph[cxsr]_WORD{32,} figd_WORD{30,} ntn_[0-9A-Za-z]{40,} duffel_(?:test|live)_WORD{20,}
     FLW(?:PUB|SEC)K(?:_TEST)?-[0-9A-Za-z]{12,} EZ[AT]K[0-9A-Za-z]{40,} CFPAT-WORD{40,} aio_[0-9A-Za-z]{28} fio-u-WORD{40,} ops_eyJWORD{50,}
     AGE-SECRET-KEY-1[0-9A-Z]{50,} apify_api_[0-9A-Za-z]{30,} shippo_(?:live|test)_[0-9a-fA-F]{40} pk_[0-9]{6,}_[0-9A-Z]{20,}
     [0-9]{1,4}-(?=[0-9a-z]{0,40}[A-Z])(?=[0-9A-Z]{0,40}[a-z])[0-9A-Za-z]{64}END
-    (?:sdk|mob|api)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
+    (?:sdk|mob|api|pat-(?:na|eu|ap)[0-9]|access-(?:sandbox|development|production))-UUID x(?:key|smtp)sib-[0-9a-f]{64}-[0-9A-Za-z]{16}
+    p8e-[0-9a-z]{32}END db-MIXED[0-9A-Za-z]{29}END [0-9A-Za-z]{6}_[0-9A-Za-z]{29}_mmk re_MIXED[0-9A-Za-z]{8}_[0-9A-Za-z]{20,} rzp_(?:live|test)_[0-9A-Za-z]{14,}
+    [0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}END (?:live|test)_(?:pub_)?[0-9a-f]{31,} live_MIXEDWORD{40}END 6L[c-f]MIXEDWORD{37}END eyJrIjoi[0-9A-Za-z]{60,}={0,3}
+    A{21}[0-9A-Za-z%]{60,}
 """
 _UNNAMED = r"""
     [0-9A-Za-z]{2,16}[_-](?:live|prod|pat|secret|tok|token|apikey|api[_-]key|sk)[_-](?=[0-9A-Za-z]{0,30}[0-9])[0-9A-Za-z]{24,}
     (?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_(?:[A-Za-z]{0,40}[0-9]){2})[a-z]{2,10}_[0-9A-Za-z]{32,}
 """
 """Of no vendor we know: what calls itself a key, and a prefix before 32 letters of both cases and digits, not only one as in ``V2``."""
+_MIXED = "(?=[0-9a-z_-]{0,40}[A-Z])(?=[A-Za-z_-]{0,40}[0-9])"
+"""Ahead of what prefixes of two or three letters begin, which words have, too."""
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # Published by the vendors for scanners: https://docs.github.com/code-security/secret-scanning/introduction/supported-secret-scanning-patterns
 _KEY = re.compile(
@@ -52,6 +62,7 @@ _KEY = re.compile(
     + "|".join((_MODELS + _CLOUDS + _CODE + _SERVICES + _UNNAMED).split())
     .replace("ROUTED", r"(?:\.[0-9a-z]{2}\.[0-9a-z]{9})?")
     .replace("UUID", _UUID)
+    .replace("MIXED", _MIXED)
     .replace("WORD", "[0-9A-Za-z_-]")
     .replace("END", "(?![0-9A-Za-z])")
     + ")"
@@ -68,7 +79,10 @@ _DOTTED_KEYS = re.compile(
     r"pat[0-9A-Za-z]{14}\.[0-9a-f]{64}|[MNO][0-9A-Za-z_-]{23,27}\.[0-9A-Za-z_-]{6}\.[0-9A-Za-z_-]{25,}|[0-9A-Za-z]{14}\.atlasv1\.[\w-]{60,}|"
     r"VF\.(?:DM|WS)\.[0-9a-f]{24}\.\w{16}|tkn\.v1_[0-9A-Za-z+/=]{60,}|1000\.[0-9a-f]{32}\.[0-9a-f]{32}|"
     r"dt0[a-z][0-9]{2}\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}|[psta]k\.eyJ[\w-]{10,}(?:\.[\w-]{10,})?|xoxe\.xox[a-z]-[\w-]{16,}|"
-    r"00D[0-9A-Za-z]{12,15}![0-9A-Za-z._]{60,}",
+    r"00D[0-9A-Za-z]{12,15}![0-9A-Za-z._]{60,}|v1\.0-[0-9a-f]{24}-[0-9a-f]{99,}|sl\.(?:u\.)?[\w-]{100,}|[ps]at\.[\w-]{22}\.[0-9a-f]{24}\.[0-9A-Za-z]{20}|hawk\.[\w-]{20}\.[\w-]{20}|"
+    r"t1\.[\w-]{20,}={0,2}\.[\w-]{80,}={0,2}|v[1-4]\.(?:local|public)\.[\w-]{40,}|[0-2]/[0-9]{13,16}(?:/[0-9]{13,16})?:[0-9a-f]{32}|"
+    r"(?:sc|ext|scauth|authress)_[0-9a-z]{5,30}\.[0-9a-z]{4,6}\.acc[_-][0-9a-z-]{10,32}\.[\w+/=-]{30,}|sha256~MIXED[\w-]{43}|"
+    r"[0-9]{1,17}\|MIXED[\w-]{27,48}(?![\w-])|[0-9a-f]{32}\.MIXED[0-9A-Za-z]{16}(?![\w.])".replace("MIXED", _MIXED),
     re.ASCII,
 )
 _JWT = re.compile(r"eyJ[0-9A-Za-z_-]{8,}\.{1,2}[0-9A-Za-z_-]{2,}(?:\.[0-9A-Za-z_-]*){0,3}")
@@ -93,7 +107,7 @@ def _in_word(text: Text, start: int, end: int) -> Iterator[Span]:
     if token:
         yield Span(start, token.end(), "JWT")
         return
-    if text.char(start - 1) in ".:!" or text.text.endswith("1//", 0, start):
+    if text.char(start - 1) in ".:!~|" or text.char(end) == "." or text.text.endswith("1//", 0, start):
         yield from _led_by_sign(text, start)
     word = text.lower[start:end]
     if any(stem in word for stem in _STEMS):
@@ -117,10 +131,10 @@ def _is_made_up(key: str) -> bool:
 def _led_by_sign(text: Text, start: int) -> Iterator[Span]:
     """A key whose prefix ends in a sign that words do not have; the long word is its middle."""
     left = text.text[max(0, start - _LONGEST_LEAD) : start]
-    lead = start - len(left) + len(left.rstrip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-:/!"))
+    lead = start - len(left) + len(left.rstrip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-:/!~|"))
     for pattern in (_DOTTED_KEYS, _TELEGRAM):
         for found in pattern.finditer(text.text, lead, start + _ENOUGH):
-            whole = pattern.match(text.text, found.start()) if found.start() < start else None
+            whole = pattern.match(text.text, found.start()) if found.start() <= start else None
             if whole and not _is_none(whole[0]):
                 yield Span(whole.start(), whole.end(), "API_KEY")
 

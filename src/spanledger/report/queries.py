@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from spanledger.errors import ConfigurationError
 from spanledger.ledger.ledger import GROUPS
@@ -84,9 +85,40 @@ def total_json(total: Total) -> dict[str, Any]:
     }
 
 
+def write_csv(found: Report, file: IO[str]) -> None:
+    """One line for each group, without a line for all of them, which would be added to the others; empty where nothing is known."""
+    writer = csv.writer(file)
+    writer.writerow([*found.by, *_columns(Total({}))])
+    for row in found.rows:
+        writer.writerow([*(_harmless(row.group.get(name)) for name in found.by), *_columns(row).values()])
+
+
+def _columns(total: Total) -> dict[str, Any]:
+    """The numbers of ``total_json`` in one line, ``consumed_`` and ``billable_`` before those that there are two of."""
+    nested = total_json(total)
+    both = {f"{kind}_{name}": value for kind in ("consumed", "billable") for name, value in nested[kind].items()}
+    return {**both, **{name: value for name, value in nested.items() if name not in {"group", "consumed", "billable"}}}
+
+
+def _harmless(name: str | None) -> str | None:
+    """A name that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    return f"'{name}" if name and name.lstrip().startswith(("=", "+", "-", "@")) else name
+
+
 def money_json(nano: int | None) -> dict[str, Any]:
     """An amount of money, exact in both forms."""
     return {"nano_usd": nano, "usd": None if nano is None else words.decimal(nano).replace(",", "")}
+
+
+def span_of_time(since: str | None, until: str | None, zone: dt.tzinfo) -> tuple[float | None, float | None]:
+    """What ``--since`` and ``--until`` say, in seconds since the epoch. Raises ConfigurationError."""
+    now = dt.datetime.now(dt.UTC)
+    start = moment("--since", since, zone, now) if since else None
+    end = moment("--until", until, zone, now) if until else None
+    if start is not None and end is not None and start >= end:
+        option = "--until"
+        raise ConfigurationError(option, f"{until!r} is not after --since {since!r}", "a later point in time")
+    return start, end
 
 
 def moment(option: str, text: str, zone: dt.tzinfo, now: dt.datetime) -> float:

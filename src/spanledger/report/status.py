@@ -46,6 +46,8 @@ class Status:
     checks: list[Check]
     libraries: Sequence[Mapping[str, Any]]
     settings: list[dict[str, Any]]
+    installed: bool = True
+    """Whether libraries were patched to try it; without that nothing is known of them."""
 
     @property
     def ok(self) -> bool:
@@ -54,7 +56,7 @@ class Status:
 
 
 def gather(settings: Settings, installed: Mapping[str, Any], now: float) -> Status:
-    """Looks at everything once. Nothing is changed.
+    """Looks at everything once. Nothing is changed, but that a ledger of an older version is brought up to date.
 
     Args:
         settings: what is in force.
@@ -64,17 +66,43 @@ def gather(settings: Settings, installed: Mapping[str, Any], now: float) -> Stat
     known = [*settings.problems, *parse_all(settings.budgets)[1]]
     others = [text for text in installed["problems"] if text not in {str(problem) for problem in known}]
     checks = [
+        *_turned_off(settings, installed),
         *(_problem(problem) for problem in settings.problems),
-        *(Check("settings", ok=False, text=text, fix="see what was expected") for text in others),
+        *map(_told, others),
         *_budgets(settings),
         _ledger(settings, now),
         *_prices(settings),
     ]
-    return Status(version("spanledger"), checks, installed["libraries"], _in_force(settings))
+    return Status(version("spanledger"), checks, installed["libraries"], _in_force(settings), installed["installed"])
+
+
+def _turned_off(settings: Settings, installed: Mapping[str, Any]) -> list[Check]:
+    """What keeps all of it from working, whatever the other checks say."""
+    if not settings.enabled:
+        return [Check("SPANLEDGER_ENABLED", ok=True, text=f"false, so all of Spanledger is off here: {_OFF}")]
+    if not installed["installed"]:
+        return [
+            Check("spanledger", ok=False, text=f"could not be installed: {_OFF}", fix="run a program with SPANLEDGER_DEBUG=true to see why")
+        ]
+    if {"spanledger", "*"}.intersection(settings.disabled):
+        text = f"leaves out Spanledger, with opentelemetry-instrument and with spanledger run: {_OFF}"
+        return [Check(_DISABLED, ok=False, text=text, fix="take spanledger, or *, out of it")]
+    return []
+
+
+_OFF = "no call is in the books, and no budget holds"
+_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
 def _problem(problem: ConfigurationError) -> Check:
     return Check(problem.where, ok=False, text=problem.problem, fix=f"expected {problem.expected}")
+
+
+def _told(text: str) -> Check:
+    """A ``ConfigurationError`` of which there is only the text left."""
+    where, _, rest = text.partition(": ")
+    problem, _, expected = rest.rpartition("; expected ")
+    return Check(where, ok=False, text=problem, fix=f"expected {expected}")
 
 
 def _budgets(settings: Settings) -> list[Check]:
@@ -87,21 +115,26 @@ def _budgets(settings: Settings) -> list[Check]:
 
 
 def _ledger(settings: Settings, now: float) -> Check:
-    url = without_password(settings.ledger_url)
-    problems: list[str] = []
     try:
         path = sqlite_path(settings.ledger_url)
         if path is not None and not is_there(path):
             return _no_ledger_yet(settings, path)
-        ledger = open_ledger(settings.ledger_url, on_problem=problems.append)
+        ledger = open_ledger(settings.ledger_url)
         accounts, leases = len(ledger.balances(now)), ledger.open_leases()
         calls = sum(total.calls for total in ledger.totals())
         ledger.close()
-    except (LedgerError, ConfigurationError) as error:
-        problems.append(str(error))
-    if problems:
-        return Check("ledger", ok=False, text=f"{url}: {problems[0]}", fix=_LEDGER_FIX)
-    return Check("ledger", ok=True, text=f"{url}: {calls:,} calls in the books, {accounts:,} budget accounts, {leases:,} calls under way")
+    except ConfigurationError as error:
+        return _problem(error)
+    except LedgerError as error:
+        instead = _REFUSED if settings.on_ledger_error == "block" else _IN_MEMORY
+        return Check("ledger", ok=False, text=f"{error}; {instead}", fix=_LEDGER_FIX)
+    if path is None:
+        return Check("ledger", ok=True, text=_EACH_ITS_OWN)
+    return Check(
+        "ledger",
+        ok=True,
+        text=f"{settings.ledger_url}: {calls:,} calls in the books, {accounts:,} budget accounts, {leases:,} calls under way",
+    )
 
 
 def _no_ledger_yet(settings: Settings, path: Path) -> Check:
@@ -113,6 +146,9 @@ def _no_ledger_yet(settings: Settings, path: Path) -> Check:
     return Check("ledger", ok=True, text=f"{path}: not there yet; the first program that runs with Spanledger creates it")
 
 
+_EACH_ITS_OWN = "memory: every process has books and budgets of its own, which no command can read and which end with it"
+_IN_MEMORY = "until then every process keeps its books in memory: others do not see its budgets, and reports do not see its calls"
+_REFUSED = "until then every call is refused, because SPANLEDGER_ON_LEDGER_ERROR is block"
 _LEDGER_FIX = "set SPANLEDGER_LEDGER to a place that can be written, as in sqlite:////var/lib/myapp/ledger.db"
 
 
@@ -142,6 +178,8 @@ def _shown(field: str, secret: bool, settings: Settings) -> str | None:
         return "(set, not shown)"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
     return ", ".join(value) if isinstance(value, tuple) else without_password(str(value))
 
 
@@ -167,7 +205,7 @@ def status_view(status: Status) -> RenderableType:
         Text(f"Spanledger {status.version}\n", style="bold"),
         *(part for check in status.checks for part in _check(check)),
         Text("\nLibraries", style="bold"),
-        _libraries(status.libraries),
+        _libraries(status.libraries) if status.installed else Text("not looked at: Spanledger is not installed into them"),
         Text("\nSettings", style="bold"),
         _settings(status.settings),
     )
@@ -175,7 +213,8 @@ def status_view(status: Status) -> RenderableType:
 
 def _check(check: Check) -> list[RenderableType]:
     mark = Text("ok      ", style="green") if check.ok else Text("broken  ", style="bold red")
-    line = Text.assemble(mark, (check.name, "bold"), f"  {check.text}")
+    line = Table.grid(padding=0)
+    line.add_row(mark, Text.assemble((check.name, "bold"), f"  {check.text}", overflow="fold"))
     return [line] if check.ok else [line, Padding(Text(f"to mend it: {check.fix}", style="yellow"), (0, 0, 0, 8))]
 
 

@@ -107,9 +107,8 @@ class CuttingLogProcessor(RedactingLogProcessor):
         super().__init__(redactor, **more)
         self._length = length
 
-    def on_emit(self, log_record: Any) -> None:
-        """Redacts the record, then cuts."""
-        super().on_emit(log_record)
+    def _replace(self, log_record: Any) -> None:
+        super()._replace(log_record)
         record = log_record.log_record
         record.attributes = _short(record.attributes, self._length, immutable=False)
 

@@ -64,9 +64,28 @@ def redact_metrics(provider: Any, redactor: Redactor, on_error: Callable[[BaseEx
 
 def _lead_all(consumer: Any, redactor: Redactor, on_error: Callable[[BaseException], None]) -> None:
     for storage in consumer._reader_storages.values():  # noqa: SLF001  # see the module
-        if not isinstance(storage.consume_measurement, RedactingStorage):
-            storage.consume_measurement = RedactingStorage(storage.consume_measurement)
-        storage.consume_measurement.redactor, storage.consume_measurement.on_error = redactor, on_error
+        _lead(storage, redactor, on_error)
+
+
+def _lead(storage: Any, redactor: Redactor, on_error: Callable[[BaseException], None]) -> None:
+    if not isinstance(storage.consume_measurement, RedactingStorage):
+        storage.consume_measurement = RedactingStorage(storage.consume_measurement)
+    storage.consume_measurement.redactor, storage.consume_measurement.on_error = redactor, on_error
+
+
+MEASURED = ("opentelemetry.sdk.metrics._internal.metric_reader_storage", "MetricReaderStorage.consume_measurement")
+"""What is measured with a provider that we do not know arrives here."""
+
+
+def is_led(storage: Any) -> bool:
+    """Whether what this storage is given is redacted."""
+    return type(vars(storage).get("consume_measurement")) is RedactingStorage
+
+
+def redact_storage(storage: Any, redactor: Redactor, on_error: Callable[[BaseException], None]) -> None:
+    """``redact_metrics`` for one reader of a provider that we do not know."""
+    _lead(storage, redactor, on_error)
+    _redact_resource(storage, redactor)
 
 
 def _lead_later_ones(consumer: Any, redactor: Redactor, on_error: Callable[[BaseException], None]) -> None:

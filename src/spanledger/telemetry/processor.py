@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,11 @@ from opentelemetry.sdk.trace import Event, SpanProcessor
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import DEFAULT_TRACE_STATE, Link, SpanContext, Status, TraceFlags, TraceState
 
+from spanledger.interrupts import raised_by_handler
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry.identities import Identities
 from spanledger.telemetry.late import STORES, LateAttributes, plain
+from spanledger.telemetry.watched import WatchedAttributes, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -182,7 +185,10 @@ class RedactingSpanProcessor(SpanProcessor):
         if not all(hasattr(span, field) for field in _FIELDS):
             self._warn("this version of opentelemetry-sdk keeps spans in other fields than we know; spans are not exported")
             flags = TraceFlags(TraceFlags.DEFAULT)  # processors export what is sampled
-        span._context = SpanContext(context.trace_id, context.span_id, context.is_remote, flags)  # noqa: SLF001  # without trace state
+        span._context = _bare(context, flags)  # noqa: SLF001
+        parent = getattr(span, "_parent", None)
+        if parent is not None:
+            span._parent = _bare(parent, parent.trace_flags)  # noqa: SLF001
         shown = kept(getattr(span, "_attributes", None))
         span._name = shown.get(s.OPERATION) or span.kind.name.lower()  # noqa: SLF001
         span._attributes = BoundedAttributes(attributes=shown)  # noqa: SLF001
@@ -190,6 +196,7 @@ class RedactingSpanProcessor(SpanProcessor):
         span._links = BoundedList(0)  # noqa: SLF001
         status = getattr(span, "_status", None)
         span._status = Status(status.status_code) if status is not None else Status()  # noqa: SLF001
+        span._resource = self._resources.shown(getattr(span, "_resource", None))  # noqa: SLF001
 
     def _warn(self, message: str) -> None:
         if not self._warned:
@@ -198,7 +205,10 @@ class RedactingSpanProcessor(SpanProcessor):
 
 
 class RedactingLogProcessor(LogRecordProcessor):
-    """Replaces private values in log records, in place: body, attributes and event name. Must be the first processor of its provider."""
+    """Replaces private values in log records, in place: body, attributes and event name. Must be the first processor of its provider.
+
+    What processors behind it write into a record is redacted when it is handed to an exporter, see ``finish``.
+    """
 
     led = False
     """Whether ``leading`` put it where it is."""
@@ -212,6 +222,19 @@ class RedactingLogProcessor(LogRecordProcessor):
 
     def on_emit(self, log_record: Any) -> None:
         """Redacts the record; on an error of ours only its severity, time and trace remain."""
+        self._replace(log_record)
+        if not self._redactor.off:
+            watch(log_record.log_record.attributes, self._redactor)
+            with suppress(AttributeError):  # a record that takes no further fields is redacted twice
+                log_record.redacted = _state(log_record)
+
+    def finish(self, log_record: Any) -> None:
+        """Redacts a record that leaves, if it was not, or if somebody wrote into it since."""
+        is_watched = type(log_record.log_record.attributes) is WatchedAttributes
+        if not is_watched or getattr(log_record, "redacted", None) != _state(log_record):
+            self.on_emit(log_record)
+
+    def _replace(self, log_record: Any) -> None:
         if self._redactor.off:
             return
         record = log_record.log_record
@@ -220,6 +243,7 @@ class RedactingLogProcessor(LogRecordProcessor):
         except Exception as error:  # noqa: BLE001  # see the module
             record.body, record.event_name, record.severity_text = None, None, None
             record.attributes = BoundedAttributes(immutable=False)
+            log_record.resource = self._resources.shown(log_record.resource)
             if self._on_error is not None:
                 self._on_error(error)
 
@@ -249,6 +273,13 @@ class RedactingLogProcessor(LogRecordProcessor):
         return True
 
 
+def _state(log_record: Any) -> tuple[Any, ...]:
+    """What a log record says outside of its attributes. A body that is no text may have been changed in place, so it equals nothing."""
+    record = log_record.log_record
+    body = record.body if record.body is None or isinstance(record.body, str) else object()
+    return body, record.event_name, record.severity_text, log_record.resource
+
+
 class _Resources:
     """Resources are few and shared by all spans of a provider; each is redacted once."""
 
@@ -267,6 +298,15 @@ class _Resources:
             return None
         self._last = known = self._known.get(id(resource)) or self._remembered(resource)
         return known[1]
+
+    def shown(self, resource: Resource | None) -> Resource:
+        """The resource as it can be shown; an empty one if it cannot be redacted."""
+        try:
+            return self.redacted(resource) or resource or Resource({})
+        except Exception as error:  # of the first of its kind is told already
+            if raised_by_handler(error):
+                raise
+            return Resource({})
 
     def _remembered(self, resource: Resource) -> tuple[Resource, Resource | None]:
         attributes = self._redactor.attributes(resource.attributes)
@@ -313,6 +353,11 @@ def _link(redactor: Redactor, link: Any) -> Any:
     if attributes is None and context is None:
         return link
     return Link(context or link.context, link.attributes if attributes is None else attributes)
+
+
+def _bare(context: SpanContext, flags: TraceFlags) -> SpanContext:
+    """Without trace state."""
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, flags)
 
 
 def _contexts(redactor: Redactor, span: Any) -> list[tuple[str, SpanContext]]:
