@@ -115,10 +115,16 @@ def wrap(function: Any, name: str, price: Price | None = None) -> Any:
     """The function, recorded as a plugin. Static and class methods are taken as they stand in their class.
 
     One that is a plugin already stays as it is, so that its calls are counted once.
+
+    Raises:
+        AttributeError: it is no function.
     """
     plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
     if _is_plugin(plain):
         return function
+    if not callable(plain):
+        message = f"{name} is no function"
+        raise AttributeError(message)
     wrapped = drive.wrap(function, "plugin", Target("", name, PluginReader(name, plain, price).reader(), plugin=True))
     wrapped._self_plugin = name
     return wrapped

@@ -20,10 +20,12 @@ from spanledger.engine.wire import decode
 from spanledger.model import Response, Usage
 
 COUNT = st.one_of(st.none(), st.integers(0, 12), st.sampled_from([-1, True, 3.0, "7", []]))
-DETAILS = st.none() | st.dictionaries(
+COUNTS = st.dictionaries(
     st.sampled_from(["cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens", "reasoning_tokens", "rejected_prediction_tokens"]),
     COUNT,
 )  # fmt: skip
+LIFETIMES = st.fixed_dictionaries({"cache_write_tokens_details": st.none() | st.fixed_dictionaries({"ttl_12h_tokens": COUNT})})
+DETAILS = st.none() | COUNTS | st.builds(dict.__or__, COUNTS, LIFETIMES)
 OTHERS = st.dictionaries(
     st.sampled_from(["cached_tokens", "citation_tokens", "cost", "num_cached_tokens", "service_tier"]), COUNT, max_size=1
 )

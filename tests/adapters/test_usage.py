@@ -246,6 +246,17 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
         ),
         Usage(1, 1, tools={"image_generation": 1, "code_interpreter_call": 2}),
     ),
+    "shells of responses: only in a container of the provider's": (
+        "responses",
+        response(
+            {"input_tokens": 1, "output_tokens": 1},
+            [
+                {"type": "shell_call", "id": str(number), "call_id": "c", "status": "completed", "action": {"commands": ["ls"]}, "environment": environment}
+                for number, environment in enumerate(({"type": "container_reference", "container_id": "c"}, {"type": "local"}, None))
+            ],
+        ),
+        Usage(1, 1, tools={"shell_call": 1}),
+    ),
     "anthropic without cache": ("messages", message({"input_tokens": 25, "output_tokens": 4}), Usage(25, 4)),
     "anthropic: cache outside": (
         "messages",
@@ -311,10 +322,12 @@ def test_usage(ask: Any, name: str) -> None:
     assert told.text == []  # nothing to estimate
 
 
-@pytest.mark.parametrize("kind", ["image_generation_call", "code_interpreter_call"])
+@pytest.mark.parametrize("kind", ["image_generation_call", "code_interpreter_call", "shell_call"])
 def test_images_and_code_of_responses_make_the_cost_partial(ask: Any, kind: str) -> None:
     """No amount is made up for them: not even where an execution of code has a price."""
     item = {"type": kind, "id": "1", "status": "completed", "result": None, "code": None, "container_id": "c", "outputs": None}
+    if kind == "shell_call":
+        item |= {"call_id": "2", "action": {"commands": ["ls"]}, "environment": {"type": "container_reference", "container_id": "c"}}
     told = ask.whole("responses", response({"input_tokens": 1000, "output_tokens": 0, "total_tokens": 1000}, [item]))
     prices = {"web_searches": FEMTO, "code_executions": FEMTO}
     rates = Rates(rate({"input": Fraction(1, 10**6), "output": Fraction(1, 10**6)}), per_request=prices)

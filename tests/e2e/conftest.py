@@ -12,10 +12,15 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spanledger.ledger.ledger import Ledger
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path[:0] = [str(ROOT / "examples"), str(Path(__file__).parent)]
 
 from local_provider import LocalProvider  # noqa: E402  # importable only now
+
+from spanledger.ledger.open import open_ledger  # noqa: E402
+from spanledger.ledger.spans import SpanStore  # noqa: E402
 
 
 @pytest.fixture
@@ -33,6 +38,16 @@ def root() -> Path:
 @pytest.fixture
 def ledger_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Ledger:
+    return open_ledger(ledger_url)
+
+
+@pytest.fixture
+def spans(tmp_path: Path) -> SpanStore:
+    return SpanStore(tmp_path / "ledger.db")
 
 
 @pytest.fixture(autouse=True)

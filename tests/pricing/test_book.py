@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanledger.model import Cost, CostStatus, Usage
+from spanledger.model import Cost, CostStatus, State, Usage
 from spanledger.pricing import book as book_module
 from spanledger.pricing.book import PriceBook
 from spanledger.pricing.rates import charge
@@ -179,3 +179,11 @@ def test_a_book_imports_nothing_slow_until_it_is_used(tmp_path):
         "print(sorted({'genai_prices', 'pydantic', 'yaml', 'opentelemetry'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-search-preview", "gpt-4o-mini-search-preview-2025-03-11", "gpt-5-search-api"])
+def test_searches_of_models_that_always_search_have_no_price(book, now, model):
+    for state in State:
+        cost = book.price("openai", model, Usage(1000, 10, state=state), when=now)
+        assert cost.nano_usd > 0
+        assert cost.status is CostStatus.PARTIAL

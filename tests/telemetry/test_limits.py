@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 from opentelemetry._logs import LogRecord
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordLimits
+from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler, LogRecordLimits
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
@@ -88,6 +89,18 @@ def test_attributes_of_log_records_too(text: str, limit: int) -> None:
     expected = clean(text)[:limit]
     assert dict(done.log_record.attributes or {}) == {"note": expected, "nested": {"a": expected}}
     assert done.log_record.body == clean(text), "which the SDK does not limit"
+
+
+@pytest.mark.filterwarnings("ignore:`LoggingHandler`:DeprecationWarning")
+def test_cutting_is_not_logged_to_be_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK logs each value that it cuts; where what is logged is exported, under a limit, that never ends."""
+    loggers = LoggerProvider(log_record_limits=LogRecordLimits(max_log_record_attribute_length=8), shutdown_on_exit=False)
+    exporter = InMemoryLogRecordExporter()
+    loggers.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    monkeypatch.setattr(logging.getLogger("opentelemetry.attributes"), "handlers", [LoggingHandler(logger_provider=loggers)])
+    loggers.get_logger("app").emit(LogRecord(body="x", attributes={"note": "x" * 20, "nested": [{"a": ("y" * 20, b"z" * 20)}]}))
+    (done,) = exporter.get_finished_logs()
+    assert dict(done.log_record.attributes or {}) == {"note": "x" * 8, "nested": ({"a": ("y" * 8, b"z" * 20)},)}
 
 
 def test_each_limit_is_for_its_own() -> None:

@@ -286,3 +286,21 @@ def test_what_cannot_be_called_is_left_alone_and_told(make_house: Any, caplog: p
     assert (Tool().size, Tool().weight) == (3, 4)
     assert [entry.plugin for entry in house.entries] == ["weight"]
     assert "@plugin: a property cannot be called and is not recorded; put @plugin below what makes it one" in caplog.text
+
+
+def test_what_is_named_and_is_no_function_stays_what_it_is(make_house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Box:
+        @property
+        def size(self) -> int:
+            return 3
+
+    module = types.ModuleType("shelf")
+    module.Box, module.LIMIT = Box, 5  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "shelf", module)
+    make_house(SPANLEDGER_PLUGINS="shelf:LIMIT, shelf:Box.size")
+    from spanledger import install
+
+    assert (type(module.LIMIT), Box().size) == (int, 3)
+    problems = " ".join(install.status()["problems"])
+    assert "module shelf has no LIMIT; expected the name of a function in it" in problems
+    assert "module shelf has no Box.size" in problems

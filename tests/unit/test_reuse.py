@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 import spanledger
 from spanledger import scopes
 from spanledger.engine import runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @spanledger.plugin(name="tool", price="10 tokens")
@@ -210,3 +213,22 @@ def test_recursion_of_a_decorated_function(make_house: Any) -> None:
     again(2)
     assert len({entry.execution for entry in house.entries}) == 3
     assert scopes.current() is scopes.NOBODY
+
+
+@given(st.permutations("abc"))
+def test_overlapping_uses_leave_nothing_behind_in_whatever_order_they_are_left(order: list[str]) -> None:
+    before = scopes.current()
+
+    def reading(name: str) -> Iterator[None]:
+        with spanledger.scope(customer=name):
+            yield
+
+    readers = {name: reading(name) for name in "abc"}
+    for reader in readers.values():
+        next(reader)
+    still_open = list(readers)
+    for name in order:
+        readers[name].close()
+        still_open.remove(name)
+        expected = {"customer": still_open[-1]} if still_open else before.keys
+        assert scopes.current().keys == expected

@@ -99,7 +99,7 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
 def _split_writes(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
     """OpenAI keeps what is written to its cache for half an hour, or for 12 if asked to; the latter is what others' hour is."""
     longer = count(told.get("ttl_12h_tokens"))
-    if longer and usage.cache_write is not None:
+    if longer and usage.cache_write:
         usage.cache_write_1h = min(longer, usage.cache_write)
         usage.cache_write -= usage.cache_write_1h
 

@@ -43,6 +43,7 @@ _BILLED_CALLS = {
     "file_search_call": "file_search",
     "image_generation_call": "image_generation",
     "code_interpreter_call": "code_interpreter_call",
+    "shell_call": "shell_call",
 }
 
 
@@ -142,9 +143,15 @@ def _count_tools(output: list[Any] | tuple[Any, ...], usage: Usage) -> None:
     for item in output:
         seen = fields(item)
         name = _BILLED_CALLS.get(str(seen.get("type")))
-        if name is not None and fields(seen.get("action")).get("type", "search") == "search":
+        if name is not None and _is_billed(name, seen):
             usage.tools = usage.tools or {}
             usage.tools[name] = usage.tools.get(name, 0) + 1
+
+
+def _is_billed(name: str, call: Mapping[str, Any]) -> bool:
+    if name == "shell_call":  # else it runs where the application does
+        return bool(fields(call.get("environment")).get("type") == "container_reference")
+    return bool(fields(call.get("action")).get("type", "search") == "search")
 
 
 def _take_tool_usage(told: Mapping[str, Any], tools: Any, usage: Usage) -> None:

@@ -74,9 +74,12 @@ class Managed:
         return use
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
-        use = next((use for use in reversed(_still_open()) if id(use) in self._uses), None)
+        here = _still_open()
+        use = next((use for use in reversed(here) if id(use) in self._uses), None)
         left = self._uses.pop(id(use), None) if use is not None else self._entered_elsewhere()
         if left is not None:
+            if use is not None and use is not here[-1]:
+                _bequeath(use, here[here.index(use) + 1])
             left._end(error)
             _entered_here.set(_still_open())
 
@@ -144,6 +147,12 @@ class Managed:
 def _still_open() -> tuple[Managed, ...]:
     """Without those that were left in another thread or task."""
     return tuple(use for use in _entered_here.get() if use._open)
+
+
+def _bequeath(left: Managed, later: Managed) -> None:
+    """Of two that overlap (two generators read by turns) the one entered first is left first: the later stays in force until it is left,
+    and gives back what was in force before both."""
+    later._token, left._token = left._token, None
 
 
 def _coroutine_function(fresh: Callable[[], Managed], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -79,17 +79,23 @@ class Run:
             return attempt
 
     def end_attempt(self, step: str, attempt: int, *, ok: bool) -> dict[Group, Replaced]:
-        """An attempt ended: what that replaces, which is the attempt that counted until now, or this one. Nothing is replaced twice."""
+        """An attempt ended: what that replaces, which is the attempt that counted until now, or this one.
+
+        One that is run again under the number it had ends again, as it does in the ledger.
+        """
         with self._lock:
             ended = self._ended[step]
-            if attempt in ended:
-                return {}
-            before = winner(ended.items()) if ended else None
+            replaced_before = _replaced(ended)
             ended[attempt] = ok
-            loser = attempt if winner(ended.items()) != attempt else before
-            replaced = dict(self._used[step, loser]) if loser is not None else {}
+            replaced: dict[Group, Replaced] = {}
+            for loser in _replaced(ended) - replaced_before:  # one at most
+                replaced = dict(self._used[step, loser])
         self.sums.add_replaced(replaced)
         return replaced
+
+
+def _replaced(ended: dict[int, bool]) -> set[int]:
+    return set(ended) - {winner(ended.items())} if ended else set()
 
 
 outside = Run()

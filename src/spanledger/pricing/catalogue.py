@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import math
+import re
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -46,6 +47,10 @@ _FIELDS = {
     "cache_image_read_mtok": "cache_read_image",
 }
 """genai-prices' price keys (USD per million tokens) -> fields of ``Usage``."""
+
+_SEARCHES = re.compile(r"gpt-.*-search-(preview|api)")
+"""Models that search the web before each answer, which is billed per call and told nowhere in their usage:
+https://platform.openai.com/docs/guides/tools-web-search, https://platform.openai.com/docs/pricing."""
 
 
 def import_package() -> None:
@@ -87,7 +92,9 @@ class Catalogue:
         for candidate in candidates:
             found = self._find(candidate)
             if found:
-                return self._compile(found, context, when)
+                rates = self._compile(found, context, when)
+                searches = rates.per_call is None and _SEARCHES.search(candidate.model) is not None
+                return replace(rates, partial=searches)
             if names.is_free(candidate.model):
                 return Rates(FREE, SOURCE, self.version, f"{candidate.provider}/{candidate.model}")
         return None

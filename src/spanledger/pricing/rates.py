@@ -107,6 +107,8 @@ class Rates:
     per_request: Mapping[str, Amount] = field(default_factory=dict)
     """Femto-USD per unit of what is not tokens: ``web_searches``, ``audio_seconds``, ``input_document_pages`` ..."""
     per_call: Amount | None = None
+    partial: bool = False
+    """Each call costs something on top, for which there is no price."""
     since: float = float("-inf")
     until: float = float("inf")
     flat: Flat | None = None
@@ -171,7 +173,7 @@ def charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
 def flatten(rates: Rates) -> Rates:
     """The same rates with ``flat`` set, unless a side has no price, prices depend on the size, or a call as such costs something."""
     rate = rates.rate
-    if rate.input is None or rate.output is None or rates.tiers or rates.per_call is not None:
+    if rate.input is None or rate.output is None or rates.tiers or rates.per_call is not None or rates.partial:
         return rates
     status = CostStatus.EXACT if rates.exact else CostStatus.ESTIMATED
     return replace(rates, flat=Flat(rate.input, rate.output, rate.cache_read - rate.input, rate.reasoning - rate.output, status))
@@ -190,8 +192,8 @@ def _charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
     if input_amount is None and output_amount is None and tools_amount is None:
         return None, CostStatus.UNPRICED
     total = (input_amount or 0) + (output_amount or 0) + (tools_amount or 0)
-    if input_flaw or output_flaw or tools_flaw:
-        flaw = max(flaw, input_flaw, output_flaw, tools_flaw)
+    if input_flaw or output_flaw or tools_flaw or rates.partial:
+        flaw = _PARTIAL if rates.partial else max(flaw, input_flaw, output_flaw, tools_flaw)
     return (total + _HALF) // _NANO, _STATUS[flaw]
 
 

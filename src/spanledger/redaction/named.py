@@ -174,7 +174,14 @@ def _judge(text: Text, it: _Assigned) -> Span | None:
     if label:
         return _secret(text, it, label) if label in _SECRETS and _is_value(text, it, label) else None
     weak = keys.maybe(it.name) or _key_of(text, it)
-    return Span(it.first, _end(text, it), weak) if weak and _is_weak_value(it, weak) else None
+    if weak and (_is_weak_value(it, weak) or (_is_parameter(text, it) and _is_odd(it.value) and not _is_none(it.value))):
+        return Span(it.first, _end(text, it), weak)
+    return None
+
+
+def _is_parameter(text: Text, it: _Assigned) -> bool:
+    """``?token=...`` and ``&pin=...`` in a URL name what opens something, not something that is told."""
+    return it.sign == "=" and text.char(it.name_end - len(it.name) - 1) in "?&"
 
 
 def _secret(text: Text, it: _Assigned, label: str) -> Span:

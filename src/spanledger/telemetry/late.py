@@ -32,6 +32,10 @@ class LateAttributes(BoundedAttributes):
         return made
 
 
+class CheckedAttributes(LateAttributes):
+    """The same of a span that processors of other makes can still write into: all else of it is looked at again when it is exported."""
+
+
 STORES = frozenset({BoundedAttributes, LateAttributes})
 """What spans keep their attributes in. ``isinstance`` takes ten times as long: they are mappings, which anything may call itself."""
 

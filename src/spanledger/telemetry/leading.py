@@ -11,6 +11,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from spanledger.telemetry.late import CheckedAttributes
 from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor
 
 if TYPE_CHECKING:
@@ -25,7 +26,20 @@ def lead_spans(provider: Any, processor: RedactingSpanProcessor) -> bool:
     Returns:
         Whether everything this provider exports is redacted; spans are in any position. If not, record no content.
     """
-    return _put_first(provider, "_active_span_processor", "_span_processors", processor, "add_span_processor") is not None
+    led = _put_first(provider, "_active_span_processor", "_span_processors", processor, "add_span_processor")
+    owner = getattr(provider, "_active_span_processor", None)
+    if any(_may_write(other) for other in getattr(owner, "_span_processors", ())):
+        processor.late = CheckedAttributes
+    return led is not None
+
+
+def _may_write(other: Any) -> bool:
+    """Whether a processor does something with an ending span that is neither ours nor the SDK's."""
+    methods = (getattr(type(other), name, None) for name in ("_on_ending", "on_end"))
+    return not all((getattr(method, "__module__", None) or "").startswith(_KNOWN) for method in methods)
+
+
+_KNOWN = ("opentelemetry.sdk.", "spanledger.")
 
 
 def lead_logs(provider: Any, processor: RedactingLogProcessor) -> bool:

@@ -14,7 +14,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link
 
-from spanledger.telemetry.late import STORES, LateAttributes, plain
+from spanledger.telemetry.late import STORES, CheckedAttributes, plain
 from spanledger.telemetry.processor import RedactingLogProcessor, RedactingSpanProcessor, each
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class CuttingSpanProcessor(RedactingSpanProcessor):
     def _cut(self, span: Any) -> None:
         attributes, others = span._attributes, self._lengths.of_others  # noqa: SLF001  # see processor.py
         if self._lengths.of_spans is not None:
-            late = type(attributes) in STORES
-            span._attributes = LateAttributes(attributes, self._short) if late else _short(attributes, self._lengths.of_spans)  # noqa: SLF001
+            late = type(attributes) in STORES or type(attributes) is CheckedAttributes
+            span._attributes = self.late(attributes, self._short) if late else _short(attributes, self._lengths.of_spans)  # noqa: SLF001
         if others is not None:
             events = each(span._events, lambda event: Event(event.name, _short(event.attributes, others), event.timestamp))  # noqa: SLF001
             links = each(span._links, lambda link: Link(link.context, _short(link.attributes, others)))  # noqa: SLF001
@@ -114,7 +114,20 @@ class CuttingLogProcessor(RedactingLogProcessor):
 
 
 def _short(attributes: Any, length: int | None, *, immutable: bool = True) -> BoundedAttributes:
-    """The same attributes, cut by the SDK."""
-    short = BoundedAttributes(getattr(attributes, "maxlen", None), attributes, immutable=immutable, max_value_len=length)
+    """The same attributes, cut as the SDK does.
+
+    Not by the SDK, which logs each cut: a handler that makes log records of that, with attributes that are cut, too, would never end.
+    """
+    cut = {key: _cut(value, length) for key, value in (attributes or {}).items()}
+    short = BoundedAttributes(getattr(attributes, "maxlen", None), cut, immutable=immutable)
+    short.max_value_len = length  # for what is written later
     short.dropped = getattr(attributes, "dropped", 0)
     return short
+
+
+def _cut(value: Any, length: int | None) -> Any:
+    if isinstance(value, str):
+        return value[:length]
+    if isinstance(value, (tuple, list)):
+        return tuple(_cut(item, length) for item in value)
+    return {key: _cut(item, length) for key, item in value.items()} if isinstance(value, dict) else value

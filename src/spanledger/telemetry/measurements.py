@@ -10,9 +10,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.resources import Resource
-
-from spanledger.telemetry.processor import kept
+from spanledger.telemetry.processor import kept, redacted_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +99,4 @@ def _lead_later_ones(consumer: Any, redactor: Redactor, on_error: Callable[[Base
 
 def _redact_resource(consumer: Any, redactor: Redactor) -> None:
     config = consumer._sdk_config  # noqa: SLF001  # see the module
-    attributes = redactor.attributes(config.resource.attributes)
-    if attributes is not None:
-        config.resource = Resource(attributes, config.resource.schema_url)
+    config.resource = redacted_resource(redactor, config.resource) or config.resource

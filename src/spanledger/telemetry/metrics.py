@@ -123,7 +123,9 @@ class Metrics:
         self._tokens = _tokens(meter, names.token_usage) if names.token_usage else None
         self._sides = {side: _tokens(meter, name) for side, name in names.operation_tokens.items()}
         self._counters = {field: _counter(meter, name, "{token}", "Tokens used.") for field, name in names.usage_counters.items()}
-        self.cost = _counter(meter, s.METRIC_COST, "{nano_usd}", "Cost of calls in nano-USD (1e-9 USD).")
+        self.cost = _counter(
+            meter, s.METRIC_COST, "{nano_usd}", "Cost of calls in nano-USD (1e-9 USD), without background responses until they are fetched."
+        )
         self.calls = _counter(meter, s.METRIC_CALLS, "{call}", "Calls in the books.")
         self.unpriced = _counter(
             meter, s.METRIC_UNPRICED, "{call}", "Calls without a cost: the model has no price, or the usage is unknown."

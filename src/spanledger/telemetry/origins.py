@@ -19,9 +19,10 @@ _MAKERS = ("_tracers", "_active_loggers", "_meters")
 
 
 def redact(scope: Any, redactor: Redactor) -> None:
-    """Redacts the name and the attributes of one scope."""
+    """Redacts all that one scope says."""
     name, attributes = redactor.text(scope.name), redactor.attributes(scope.attributes)
-    scope._name = name  # noqa: SLF001  # there is no other way
+    version, schema = redactor.value("version", scope.version), redactor.value(None, scope.schema_url)
+    scope._name, scope._version, scope._schema_url = name, version, schema  # noqa: SLF001  # there is no other way
     if attributes is not None:
         scope._attributes = BoundedAttributes(attributes=attributes)  # noqa: SLF001
 

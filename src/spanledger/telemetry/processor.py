@@ -27,7 +27,7 @@ from opentelemetry.trace import DEFAULT_TRACE_STATE, Link, SpanContext, Status, 
 from spanledger.interrupts import raised_by_handler
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry.identities import Identities
-from spanledger.telemetry.late import STORES, LateAttributes, plain
+from spanledger.telemetry.late import STORES, CheckedAttributes, LateAttributes, plain
 from spanledger.telemetry.watched import WatchedAttributes, watch
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class RedactingSpanProcessor(SpanProcessor):
         self._resources = _Resources(redactor)
         self._called = False
         self._warned = False
+        self.late = LateAttributes
+        """What keeps the attributes of spans; ``leading`` chooses another where other processors may write into them."""
         self._bare: Status | None = None
         """A status without a description, seen last: the SDK gives all spans that have none of their own the same."""
 
@@ -143,7 +145,7 @@ class RedactingSpanProcessor(SpanProcessor):
         name = redactor.text(span._name)  # noqa: SLF001  # see the module
         attributes = span._attributes  # noqa: SLF001
         # Redacted when they are read. Doing it here would take the application's time, and a long text takes much of it.
-        attributes = LateAttributes(attributes, self._redacted) if type(attributes) in STORES else _attributes(redactor, attributes)
+        attributes = self.late(attributes, self._redacted) if type(attributes) in STORES else self._others(attributes)
         events = each(span._events, partial(_event, redactor)) if span._events else None  # noqa: SLF001
         links = each(span._links, partial(_link, redactor)) if span._links else None  # noqa: SLF001
         status = None if span._status is self._bare else self._status(span._status)  # noqa: SLF001
@@ -170,6 +172,10 @@ class RedactingSpanProcessor(SpanProcessor):
         except Exception as error:  # noqa: BLE001  # see the module
             self._tell(error)
             return kept(attributes)
+
+    def _others(self, attributes: Any) -> BoundedAttributes | None:
+        """Attributes in a store that is not the SDK's; those that were redacted before stay."""
+        return None if type(attributes) is CheckedAttributes else _attributes(self._redactor, attributes)
 
     def _status(self, status: Status) -> Status | None:
         if not status.description:
@@ -280,6 +286,14 @@ def _state(log_record: Any) -> tuple[Any, ...]:
     return body, record.event_name, record.severity_text, log_record.resource
 
 
+def redacted_resource(redactor: Redactor, resource: Resource) -> Resource | None:
+    """``None`` if nothing changes."""
+    attributes, schema = redactor.attributes(resource.attributes), redactor.value(None, resource.schema_url)
+    if attributes is None and schema == resource.schema_url:
+        return None
+    return Resource(resource.attributes if attributes is None else attributes, schema)
+
+
 class _Resources:
     """Resources are few and shared by all spans of a provider; each is redacted once."""
 
@@ -309,8 +323,7 @@ class _Resources:
             return Resource({})
 
     def _remembered(self, resource: Resource) -> tuple[Resource, Resource | None]:
-        attributes = self._redactor.attributes(resource.attributes)
-        shown = Resource(attributes, resource.schema_url) if attributes is not None else None
+        shown = redacted_resource(self._redactor, resource)
         if len(self._known) >= _RESOURCES:
             self._known = {}  # not cleared: another thread may be reading it
         if shown is not None:
