@@ -94,4 +94,7 @@ class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications ca
 
 
 def _amount(value: int, unit: Unit) -> str:
-    return f"{value / 1e9:.6f} USD" if unit == "usd" else f"{value} {unit}"
+    if unit != "usd":
+        return f"{value} {unit}"
+    digits = 9 if 0 < abs(value) < 1_000 else 6  # six would show it as nothing
+    return f"{value / 1e9:.{digits}f} USD"

@@ -161,7 +161,7 @@ def plugin(
 
 
 def _decorate(function: Any, *, name: str | None, price: str | None, timeout: float | None) -> Any:
-    tool = name or str(getattr(function, "__name__", type(function).__name__))
+    tool = str(name or getattr(function, "__name__", type(function).__name__))
     if _is_plugin(function):  # the outermost name and price are those that are meant
         function = function.__wrapped__
     if not callable(function) and not isinstance(function, classmethod):

@@ -124,15 +124,10 @@ class _Protection:
         self._guard.run("processors", measurements.redact_storage, storage, self._redactor, self._on_error)
         return measurements.is_led(storage)
 
-    def before_cut(self, log_record: Any) -> None:
-        """Redacts the attributes of a log record that is being made and will be cut: one that comes from no logger that we lead."""
-        if getattr(log_record.limits, "max_log_record_attribute_length", None) is not None:
-            self._guard.run("processors", self._redact_attributes, log_record.log_record)
-
-    def _redact_attributes(self, record: Any) -> None:
-        safe = self._redactor.attributes(record.attributes)
-        if safe is not None:
-            record.attributes = safe
+    def lift(self, log_record: Any) -> None:
+        """Keeps whole what a log record is made with that comes from no logger of ours; it is cut on its way out."""
+        if not self._redactor.off:
+            self._guard.run("processors", limits.lift_record, log_record)
 
     def set_globally(self, signal: _Signal, provider: Any, led: bool) -> None:
         """Tells of a provider that was to become the process's own, if it did: the API takes the first one only."""
@@ -161,7 +156,7 @@ _EXPORTING = (
     ("opentelemetry.sdk._logs._internal.export", "SimpleLogRecordProcessor.on_emit", _LOGS),
 )
 """What hands spans and log records to exporters."""
-_CUTTING = ("opentelemetry.sdk._logs._internal", "ReadWriteLogRecord.__post_init__")
+_MADE = ("opentelemetry.sdk._logs._internal", "ReadWriteLogRecord.__post_init__")
 
 _led = {signal.sdk: Identities() for signal in _SIGNALS}
 """By signal, so that a later protection can replace an earlier one's processors."""
@@ -224,7 +219,7 @@ def _watch() -> None:
     patching.when_imported(module, partial(_patch, name, _after_named))
     for module, name, signal in _EXPORTING:
         patching.when_imported(module, partial(_patch, name, partial(_before_export, signal)))
-    for (module, name), wrap in ((_CUTTING, _before_cut), (measurements.MEASURED, _before_measured)):
+    for (module, name), wrap in ((_MADE, _before_made), (measurements.MEASURED, _before_measured)):
         patching.when_imported(module, partial(_patch, name, wrap))
 
 
@@ -275,12 +270,12 @@ def _before_export(signal: _Signal, original: Callable[..., Any]) -> Callable[..
     return export
 
 
-def _before_cut(original: Callable[..., Any]) -> Callable[..., Any]:
+def _before_made(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def made(log_record: Any) -> None:
         current = _current
         if current is not None:
-            current.before_cut(log_record)
+            current.lift(log_record)
         original(log_record)
 
     return made

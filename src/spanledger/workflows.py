@@ -45,6 +45,11 @@ class _Traced(Managed):
         return trace.set_span_in_context(span, context)
 
 
+def _text(value: object) -> str:
+    """Names and ids may come as numbers, UUIDs or members of an enumeration; ledgers and telemetry take text."""
+    return value if isinstance(value, str) else str(value)
+
+
 def _text_keys(keys: dict[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in keys.items() if value is not None}
 
@@ -92,8 +97,9 @@ class workflow(_Traced):  # noqa: N801
 
     def __init__(self, name: str, execution_id: str | None = None, **keys: Any) -> None:
         super().__init__()
-        self.name, self._given, self._keys = name, execution_id, _text_keys(keys)
-        self.execution_id = execution_id or new_id()
+        self.name, self._keys = _text(name), _text_keys(keys)
+        self._given = None if execution_id is None else _text(execution_id)
+        self.execution_id = self._given or new_id()
         self._run, self._started = runs.Run(), 0.0
 
     def _fresh(self) -> workflow:
@@ -188,9 +194,9 @@ class step(_Traced):  # noqa: N801
 
     def __init__(self, name: str, activity: str | Activity | None = None, attempt: int | None = None) -> None:
         super().__init__()
-        self.name, self._given = name, attempt
+        self.name, self._given = _text(name), _number(attempt)
         self.activity = _activity(activity)
-        self.attempt = attempt or 1
+        self.attempt = self._given or 1
         self._execution: str | None = None
         self._run: runs.Run | None = None
 
@@ -234,6 +240,17 @@ class step(_Traced):  # noqa: N801
             self._span.set_attribute(s.ERROR_TYPE, error_type(error))
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
+
+
+def _number(attempt: object) -> int | None:
+    """The number of an attempt, which may come as text from a header or a queue. A wrong one must not stop the application."""
+    if attempt is None or isinstance(attempt, int):
+        return attempt
+    try:
+        return int(str(attempt))
+    except ValueError:
+        log.warning("step: attempt %r is no number; the attempts of this run are counted", attempt)
+        return None
 
 
 def _activity(name: str | Activity | None) -> Activity | None:

@@ -55,6 +55,16 @@ def test_attempts_of_models_that_declined_are_billed_if_they_wrote_something(ask
     assert asdict(ask.whole("messages", message(usage(*attempts))).usage) == asdict(want)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "written", "state"),
+    [("redeemed", 30, State.ESTIMATED), ("redeemed", 0, State.EXACT), ("not_applied", 30, State.EXACT)],
+)
+def test_a_credit_for_what_is_written_to_the_cache_anew_makes_it_an_estimate(ask: Any, outcome: str, written: int, state: State) -> None:
+    status = {"type": outcome} if outcome == "redeemed" else {"type": outcome, "reason": "expired"}
+    told = {"input_tokens": 5, "output_tokens": 9, "cache_creation_input_tokens": written, "fallback_credit": {"status": status}}
+    assert asdict(ask.whole("messages", message(told)).usage) == asdict(Usage(5 + written, 9, None, written, state=state))
+
+
 def test_a_stream_is_of_the_model_that_took_over(ask: Any) -> None:
     begun = {"model": "claude-fable-5", "stop_reason": None, "usage": {"input_tokens": 408, "output_tokens": 1}}
     seam = {"type": "fallback", "from": {"model": "claude-fable-5"}, "to": {"model": "claude-opus-4-8"}}

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from spanledger.adapters import _hosts
 from spanledger.model import Activity
+from spanledger.pricing.estimate import estimate_input
 
 CHAT = ("openai", "Completions.create")
 CALLS = st.dictionaries(
@@ -126,6 +127,28 @@ def test_embeddings_and_legacy_completions(reader: Any, openai_client: openai.Op
     assert legacy(openai_client.completions, (), {"prompt": "a"}).operation == "text_completion"
 
 
+SCHEMA = {"type": "json_schema", "schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"output_config": {"format": SCHEMA}},
+        {"output_format": SCHEMA},
+        {"output_config": {"effort": "low", "format": SCHEMA}, "output_format": anthropic.NOT_GIVEN},
+    ],
+)
+def test_an_output_format_costs_more_input_than_its_schema(reader: Any, asked: dict[str, Any]) -> None:
+    request = reader("anthropic", "Messages.create").request
+    messages = [{"role": "user", "content": "hi"}]
+
+    def estimated(**more: Any) -> int:
+        return estimate_input(request(None, (), {"messages": messages, **more}).content, "anthropic", "claude-sonnet-4-6")
+
+    assert estimated(**asked) > estimated() + 150
+    assert estimated(output_config={"effort": "low"}) == estimated()
+
+
 def test_messages(reader: Any, anthropic_client: anthropic.Anthropic) -> None:
     arguments = {
         "model": "claude-x", "messages": [{"role": "user", "content": "hi"}], "system": "be brief", "max_tokens": 9, "top_k": 3, "stop_sequences": ("a", "b"),
@@ -141,7 +164,7 @@ def test_messages(reader: Any, anthropic_client: anthropic.Anthropic) -> None:
         "spanledger.request.service_tier": "auto",
     }
     assert read.context == {"speed": "fast", "inference_geo": "us", "service_tier": "auto"}
-    assert read.content == (arguments["messages"], "be brief", arguments["output_config"])
+    assert read.content == (arguments["messages"], "be brief", {"output_format": {"type": "json_schema"}})
     assert reader("anthropic", "Messages.stream").request(anthropic_client.messages, (), {}).stream
 
 

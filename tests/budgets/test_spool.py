@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import signal
+import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from spanledger.budgets import spill
 from spanledger.budgets import spool as spools
 from spanledger.budgets.spool import Spool
 from spanledger.ledger.memory import MemoryLedger
-from spanledger.model import Entry, Hold, State, Unit, Usage
+from spanledger.model import Entry, Execution, Hold, State, Unit, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,3 +246,37 @@ def test_an_inbox_of_another_class_is_exchanged_before_the_thread_waits_in_it(mo
     assert waiting.wait(10)
     assert type(spool.inbox) is Greens
     spool.close(5)
+
+
+def test_what_cannot_be_stored_at_all_does_not_look_like_a_ledger_that_is_away(
+    file_ledger: Any, open_spool: Callable[..., Spool], entry: NewEntry, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool, one = open_spool(), entry()
+    nameless: Any = None  # the table takes no such workflow
+    with pytest.raises(sqlite3.IntegrityError):
+        spool.end(spill.RunEnd(Execution("run", nameless, 1.0, 2.0, "completed")))
+    spool.put(one, charge())
+    assert spool.flush(5.0)
+    assert written(file_ledger) == [one.id]
+    assert 'not in the ledger: {"run":{"id":"run"' in caplog.text
+    assert "cannot be reached" not in caplog.text
+
+
+def test_a_call_that_outlives_its_installation_leaves_no_thread_and_is_in_the_books(
+    file_ledger: Any, entry: NewEntry, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(file_ledger, {"N": "100 calls per day"})
+    desk.gate.spool.close(5.0)
+    desk.call(entry())
+    assert desk.gate.spool._worker is None
+    late = entry()
+    admission = desk.admit(late)
+    file_ledger.reachable.clear()
+    desk.finish(late, admission, used=1)
+    worker = desk.gate.spool._worker
+    assert worker is not None, "what could not be written waits for its turn"
+    file_ledger.reachable.set()
+    assert desk.gate.spool.flush(5.0)
+    assert len(written(file_ledger)) == 2
+    worker.join(5.0)
+    assert desk.gate.spool._worker is None

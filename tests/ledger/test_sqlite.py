@@ -6,6 +6,7 @@ import collections
 import signal
 import sqlite3
 import threading
+import uuid
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from spanledger.errors import LedgerBusy, LedgerError
 from spanledger.ledger import database, rows
 from spanledger.ledger.sqlite import SqliteLedger
-from spanledger.model import Activity, Cost, CostStatus, Entry, State, Usage
+from spanledger.model import Activity, Cost, CostStatus, Entry, Execution, State, Usage
 
 LATER = 2_000_000_000.0
 
@@ -235,3 +236,15 @@ def test_any_entry_comes_back_from_its_row_with_absurd_numbers_cut(usage, nano_u
         setattr(usage, name, value if value is None else min(value, most))
     entry.cost.nano_usd = nano_usd if nano_usd is None else min(nano_usd, most)
     assert rows.to_entry(row) == entry
+
+
+def test_values_of_other_kinds_are_stored_as_text(tmp_path, make_entry, make_hold):
+    ledger, id_ = SqliteLedger(tmp_path / "ledger.db"), uuid.uuid4()
+    entry = make_entry(execution=id_, step=7)
+    assert ledger.reserve(entry, [make_hold(5)], 2e9) is None
+    ledger.settle(entry, [make_hold(5)])
+    ledger.end_step(id_, 7, 1, ok=True)
+    ledger.end_execution(Execution(id_, "flow", 1.0, 2.0, "completed"))
+    assert [(one.execution, one.step) for one in ledger.entries()] == [(str(id_), "7")]
+    assert [one.id for one in ledger.executions()] == [str(id_)]
+    ledger.close()

@@ -32,13 +32,18 @@ FOUND = [
     ("vendor_token = {}", "z9y8x7w6v5u", "API_KEY"),
     ("VENDOR_PAT = {}", HEX, "API_KEY"),
     ("cache: {}", "AKCp" + "aB3dE5gH7jK9mN1pQ2sT4vW6yZ8xC0bF" * 2, "API_KEY"),
+    ("GET https://x.com/a?b=c&token={} HTTP/1.1", "hunter2zz99aa", "API_KEY"),
+    ("POST {}", "http://thingsboard.cloud/api/v1/354u1g321kcqc1oad3w7/telemetry", "URL_CREDS"),
+    ("POST {}", "https://acme.tines.com/webhook/" + HEX, "URL_CREDS"),
+    ("POST {}", "https://events.pagerduty.com/integration/" + HEX + "/enqueue", "URL_CREDS"),
+    ("token={}", "xoxo-23984754" + "863-2348975623113", "API_KEY"),
     ("Server=a;Uid={};", "somebody;Pwd=hunter2", "URL_CREDS"),
     ('$user = "{};', 'somebody"; $password = hunter2', "URL_CREDS"),
 ]
 KEPT = [
     f"cache-key-{HEX}", f"CACHE_KEY={HEX}", f"idempotencykey = {HEX}", f"partitionkey={HEX}", "const ourToken = '" + "a" * 32 + "'",
     f"GSSAPI-{RUN.upper()}", f"KEY-{HEX[:16]}", "the secret internationalization", "token: a1b2", "file_path=/srv/a1b2c3d4e5f6", "a_pattern = z9y8x7w6v5u",
-    "MAX_TOKENS-4096", "user=somebody; host=db1", "Uid=1000;Gid=1000", "monkey = banana", "max_token = 123456789", "TOKEN-COUNT-12",
+    "https://x.com/?page_token=abc123def", "https://x.com/?a=b&token=yes", "https://x.com/?token=12345", "MAX_TOKENS-4096", "user=somebody; host=db1", "Uid=1000;Gid=1000", "monkey = banana", "max_token = 123456789", "TOKEN-COUNT-12",
 ]  # fmt: skip
 
 

@@ -142,6 +142,22 @@ def test_a_record_that_the_application_makes_is_redacted_before_it_is_cut(make_h
     assert dict(told.log_record.attributes or {}) == {"who": Redactor().text(text)[:limit]}
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("mode", ["mask", "off"])
+def test_so_is_what_its_exception_says(make_house: Any, known: bool, mode: str) -> None:
+    limits, exporter = LogRecordLimits(max_log_record_attribute_length=24), Sending()
+    provider = LoggerProvider(log_record_limits=limits, shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    make_house(SPANLEDGER_REDACTION=mode)
+    if known:
+        provider.add_log_record_processor(SimpleLogRecordProcessor(Sending()))
+    for make in (lambda record: ReadWriteLogRecord(record, limits=limits), lambda record: record):
+        provider.get_logger("app").emit(make(LogRecord(body="x", attributes={"who": "x" * 99}, exception=ValueError(f"for user {SECRET}"))))
+        attributes = dict(exporter.get_finished_logs()[-1].log_record.attributes or {})
+        assert attributes["exception.message"] == ("for user [EMAIL]" if mode == "mask" else f"for user {SECRET}"[:24])
+        assert attributes["who"] == "x" * 24
+
+
 def test_what_others_write_is_redacted_before_it_is_cut(make_house: Any) -> None:
     make_house()
     provider = LoggerProvider(log_record_limits=LogRecordLimits(max_log_record_attribute_length=12), shutdown_on_exit=False)

@@ -109,3 +109,16 @@ def test_stand_ins_of_spans_pass_as_they_are(make_house: Any) -> None:
     exporter, span = mock.Mock(), mock.Mock(spec=ReadableSpan)
     SimpleSpanProcessor(exporter).on_end(span)
     exporter.export.assert_called_once_with((span,))
+
+
+def test_addresses_of_schemas_and_versions_are_redacted_too(make_house: Any) -> None:
+    make_house()
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource({"a": "b"}, f"https://{SECRET}/1"), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    for version in (f"1.0 {SECRET}", "10.20.30.40"):
+        provider.get_tracer("app", version, schema_url=f"https://x/{SECRET}").start_span("work").end()
+    first, second = exporter.get_finished_spans()
+    assert SECRET not in f"{first.instrumentation_scope!r} {first.resource.schema_url}"
+    assert second.instrumentation_scope.version == "10.20.30.40"  # type: ignore[union-attr]  # there is one
+    assert dict(first.resource.attributes) == {"a": "b"}

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import pickle
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -206,3 +207,14 @@ def test_static_and_class_methods_stay_what_they_are_below_a_decorator(make_hous
             return cls.__name__, number
 
     assert (Jobs.one(1), Jobs().one(2), Jobs.two(3), Jobs().two(4)) == (1, 2, ("Jobs", 3), ("Jobs", 4))
+
+
+def test_names_and_ids_may_be_more_than_text(make_house: Any, caplog: Any) -> None:
+    house, id_ = make_house(SPANLEDGER_BUDGET_FLOW="100 calls per workflow for workflow=7"), uuid.uuid4()
+    with spanledger.workflow(7, execution_id=id_), spanledger.step(8, attempt="2"), spanledger.step(9, attempt="later"):  # type: ignore[arg-type]
+        spanledger.plugin(name=10)(lambda: None)()  # type: ignore[call-overload]
+    (entry,), (run,) = house.entries, house.runtime.ledger.executions()
+    assert (entry.workflow, entry.execution, entry.step, entry.attempt, entry.plugin) == ("7", str(id_), "9", 1, "10")
+    assert run.id == str(id_)
+    assert [one.spent for one in house.runtime.ledger.balances(0.0)] == [1]
+    assert "step: attempt 'later' is no number; the attempts of this run are counted" in caplog.text

@@ -39,6 +39,8 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
     usage = Usage(input=fresh, output=output)
     usage.reasoning = count(fields(told.get("output_tokens_details")).get("thinking_tokens"))
     _add_cache(usage, told, count)
+    if told.get("fallback_credit") is not None:
+        _take_credit(usage, fields(told["fallback_credit"]))
     if told.get("iterations"):
         _add_iterations(usage, [fields(iteration) for iteration in items(told["iterations"])], count)
     searches = count(fields(told.get("server_tool_use")).get("web_search_requests"))
@@ -64,6 +66,13 @@ def _add_cache(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
         usage.cache_write_1h = _plus(usage.cache_write_1h, min(hour, written))
         written -= min(hour, written)
     usage.cache_write = _plus(usage.cache_write, written)
+
+
+def _take_credit(usage: Usage, told: Mapping[str, Any]) -> None:
+    """What was written to the cache may be billed as if read from it, after another model declined; which part is not said:
+    https://platform.claude.com/docs/en/build-with-claude/fallback-credit."""
+    if text(fields(told.get("status")).get("type")) == "redeemed" and (usage.cache_write or usage.cache_write_1h):
+        usage.state = State.ESTIMATED
 
 
 def _add_iterations(usage: Usage, told: list[Mapping[str, Any]], count: Counts) -> None:

@@ -16,7 +16,7 @@ from spanledger.model import Activity, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CONTENT = ("messages", "system", "tools", "output_config", "output_format")
+_CONTENT = ("messages", "system", "tools")
 
 
 def _output_type(value: Any) -> str | None:
@@ -43,6 +43,8 @@ def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *
     if config is not None:
         found |= params({"output_config": config}, _CONFIG) | params(fields(config), _EFFORT)
     content = contents(sent, _CONTENT)
+    if sent.get("output_format") is not None or config is not None:
+        content += _formats(sent)
     if mark is not None and fields(mark).get("type"):  # a mark on the request stands for one on its last block
         content = ({"cache_control": mark}, *content)
     return Request(  # by position, which takes half the time
@@ -59,6 +61,12 @@ def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *
         content,
         context(sent, _CONTEXT),
     )
+
+
+def _formats(sent: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The format of the answer, by its name: for one, Claude is told more than its schema."""
+    form = fields(sent.get("output_config")).get("format") or next(iter(contents(sent, ("output_format",))), None)
+    return () if form is None else ({"output_format": form},)
 
 
 def _prepare(kwargs: dict[str, Any], _ask_usage: bool) -> dict[str, Any]:

@@ -198,23 +198,27 @@ class Gate:
         if entry.usage.state is not _UNKNOWN or _has_numbers(entry):
             charges = _with_use(charges, entry)
         if not admission.reserved or self._look_again:
-            self.spool.put(entry, charges)
+            self._settle_later(entry, charges)
             return
         try:
             standings = self._ledger.settle(entry, charges, wait=wait)
         except LedgerBusy:
-            self.spool.put(entry, charges)
+            self._settle_later(entry, charges)
         except LedgerError as error:
             self._is_away(error)
-            self.spool.put(entry, charges)
+            self._settle_later(entry, charges)
         except BaseException as error:  # whatever the ledger's trouble is, the entry must not be lost
-            self.spool.put(entry, charges)
+            self._settle_later(entry, charges)
             if not isinstance(error, Exception) or interrupts.raised_by_handler(error):
                 raise
             log.exception("the ledger did not take an entry; it is tried again")
         else:
             self.spool.untrack(entry.id)
             self._teller.settled(entry, standings)
+
+    def _settle_later(self, entry: Entry, charges: Sequence[Hold]) -> None:
+        self.spool.put(entry, charges)
+        self.spool.start()  # for the call that outlived its installation
 
     def settle_unreserved(self, entry: Entry, *, wait: bool = True) -> None:
         """Settles a call that is seen only now: it is charged to its budgets as they match the entry. Never raises."""

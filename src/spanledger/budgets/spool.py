@@ -64,6 +64,8 @@ class Spool:
         self.spills = spill.Folder(state_dir if ledger.shared else None, ledger_url)
         self.settled: Callable[[Entry, Sequence[Standing]], None] = lambda _entry, _standings: None
         """Told of each settlement that the thread made; set by the gate."""
+        self.closed = False
+        """Nobody will close it again: what outlived its installation has a thread only while there is something to write."""
         self.forget()
         _spools.add(self)
 
@@ -105,7 +107,7 @@ class Spool:
     def track(self, entry_id: str) -> None:
         """Renews this call's lease until ``untrack``; starts the thread."""
         self.leases.add(entry_id)
-        if self._worker is None:
+        if self._worker is None and not self.closed:
             self.start()
 
     def untrack(self, entry_id: str) -> None:
@@ -128,6 +130,14 @@ class Spool:
         finally:
             self._starting.release()
 
+    def retire(self, worker: _Worker) -> bool:
+        """Whether the thread of a closed spool may end: nothing is left to write."""
+        with self._starting:
+            is_idle = not worker.waiting and self.inbox.empty()
+            if is_idle and self._worker is worker:
+                self._worker = None
+            return is_idle
+
     def flush(self, timeout: float) -> bool:
         """Waits until all that was queued before is written, trying at once; False if that took longer than ``timeout`` seconds."""
         if self._worker is None and self.inbox.empty():
@@ -135,14 +145,15 @@ class Spool:
         done = threading.Event()
         self.inbox.put(done)
         self.start()
-        return self._worker is not None and done.wait(timeout)
+        return (self._worker is not None and done.wait(timeout)) or done.is_set()
 
     def close(self, timeout: float) -> None:
         """Writes what is queued; what the ledger has not taken after ``timeout`` seconds goes to a spill file, else to the log.
 
-        Leases of calls under way are no longer renewed. A closed spool can be used again; it starts anew.
+        Leases of calls under way are no longer renewed. A closed spool can be used again; it starts anew when it is given something.
         """
         ends = time.monotonic() + timeout
+        self.closed = True
         self.flush(timeout)
         with self._starting:
             worker, self._worker = self._worker, None
@@ -193,6 +204,8 @@ class _Worker(threading.Thread):
             if not self.stopping and time.monotonic() >= tend_at:
                 self._tend()
                 tend_at = time.monotonic() + round_seconds
+            if self._spool.closed and self._spool.retire(self):
+                return
 
     def _receive(self, seconds: float) -> bool:
         """Takes what was put, waiting for the first; True if somebody waits for a flush."""

@@ -71,6 +71,7 @@ class Database:
         Raises:
             LedgerBusy: another thread or process is writing and ``wait`` is false, or what a signal handler interrupted to come here.
             LedgerError: the file cannot be read or written, or others held it for longer than ``WAIT_SECONDS``.
+            sqlite3.Error: a value is not of a kind that can be stored.
         """
         self._acquire(wait=wait)
         try:
@@ -84,6 +85,8 @@ class Database:
                 raise
             return result
         except sqlite3.Error as error:
+            if _is_about_a_value(error):
+                raise
             raise self._explained(error) from error
         finally:
             self._lock.release()
@@ -95,6 +98,8 @@ class Database:
             db = self._open()
             return self._insist(work, db, wait=True)
         except sqlite3.Error as error:
+            if _is_about_a_value(error):
+                raise
             raise self._explained(error) from error
         finally:
             self._lock.release()
@@ -216,6 +221,12 @@ class Database:
         if code in _REOPEN_AFTER:
             self._disconnect()
         return LedgerError(f"the ledger {self.path} cannot be used: {_REASONS.get(code, error)}")
+
+
+def _is_about_a_value(error: sqlite3.Error) -> bool:
+    """Whether it is what was to be written that cannot be stored: trying again would be in vain."""
+    unknown_kind = isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError))
+    return unknown_kind or _code(error) in {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG}
 
 
 def _code(error: sqlite3.Error) -> int:

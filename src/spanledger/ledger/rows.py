@@ -139,14 +139,14 @@ def marks(count: int) -> str:
     return ",".join("?" * count)
 
 
-def sound(text: str) -> str:
+def sound(text: object) -> str:
     """Text that can be stored: JSON and the environment may bring in lone surrogates, which have no UTF-8."""
-    return text.encode("utf-8", "replace").decode()
+    return str(text).encode("utf-8", "replace").decode()
 
 
 def sound_row(row: Row) -> Row:
-    """The row in storable text."""
-    return tuple(sound(value) if isinstance(value, str) else value for value in row)
+    """The row in storable text and numbers."""
+    return tuple(value if value is None or isinstance(value, (int, float)) else sound(value) for value in row)
 
 
 def sound_holds(holds: Iterable[Hold]) -> list[Hold]:

@@ -6,6 +6,7 @@ killed process loses nothing; a power cut may lose the last moments, but never d
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,7 +19,6 @@ from spanledger.ledger.stored import StoredAccounts
 from spanledger.model import AuditRecord, State
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from spanledger.ledger.ledger import Standing
@@ -164,10 +164,10 @@ class SqliteLedger:
     def _write(
         self, work: Callable[[sqlite3.Connection, rows.Row, Sequence[Hold]], T], row: rows.Row, holds: Sequence[Hold], *, wait: bool
     ) -> T:
-        """Text is cleaned only once it has proved not to be storable: looking at all of it beforehand would cost every call."""
+        """Values are cleaned only once they have proved not to be storable: looking at all of them beforehand would cost every call."""
         try:
             return self._writer.write(work, row, holds, wait=wait)
-        except UnicodeEncodeError:
+        except (UnicodeEncodeError, sqlite3.ProgrammingError):
             row, holds = rows.sound_row(row), rows.sound_holds(holds)
             return self._writer.write(work, row, holds, wait=wait)
 

@@ -140,6 +140,7 @@ def _plain_texts(arguments: Any) -> tuple[list[str], int] | None:
         items = [argument] if type(argument) is str else argument
         if type(items) is not list or len(items) > _MOST_ITEMS:
             return None
+        loose -= items is not argument  # a text by itself is a message
         for item in reversed(items):
             if type(item) is dict and len(item) == 2 and "role" in item:
                 text = item.get("content")
@@ -220,6 +221,7 @@ class _Walk:
             before = (self.milli, len(self.pieces), self.messages, self.extra, self.tools)
             self.values = self.characters = 0
             self.opened.clear()
+            self.messages += type(argument) is str  # a text by itself is a message
             self.stack.append((argument, False))
             self._visit()
             if self.stack:

@@ -175,7 +175,9 @@ _ODD_CREDENTIALS = re.compile(rf"""{_USER}(?![0-9]+[/?])(?P<password>[^\s/?@"'<>
 """With ``/`` or ``?`` as they are in the password, where they should be escaped; digits before them are a port."""
 _WEBHOOK = re.compile(
     r"(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)|(?:[0-9A-Za-z-]+\.)?(?:webhook\.)?office(?:365)?\.com/webhook[0-9A-Za-z]*|"
-    r"(?:ptb\.|canary\.)?discord(?:app)?\.com/api/webhooks|chat\.googleapis\.com/v1/spaces|api\.telegram\.org/bot|hooks\.zapier\.com/hooks/catch)"
+    r"(?:ptb\.|canary\.)?discord(?:app)?\.com/api/webhooks|chat\.googleapis\.com/v1/spaces|api\.telegram\.org/bot|hooks\.zapier\.com/hooks/catch|"
+    r"[0-9A-Za-z-]+\.tines\.(?:com|io)/webhook|(?:[a-z]{1,10}\.)?thingsboard\.(?:cloud|io)/api/v1|hook\.[a-z]{2}[0-9]\.make\.com|"
+    r"maker\.ifttt\.com/trigger|events\.pagerduty\.com/integration|webhook\.site)"
     r"/?([^\s\"'<>\\]{8,1000})"
 )
 

@@ -36,7 +36,7 @@ _CODE = r"""
     lin_(?:api|oauth)_[0-9A-Za-z]{32,} django-insecure-[^\s"'<>]{20,} PMAK-[0-9A-Za-z-]{40,} pnu_[0-9A-Za-z]{36} rdme_[0-9a-z]{60,}
 """
 _SERVICES = r"""
-    xox[abcdeprs]-WORD{10,} xapp-[0-9]-WORD{16,} (?:sk|rk|pk)_(?:live|test|prod)_[0-9A-Za-z]{10,} whsec_[0-9A-Za-z+/]{20,}
+    xox[abcdeprs]-WORD{10,} xoxo-[0-9]{8,}-WORD{8,} xapp-[0-9]-WORD{16,} (?:sk|rk|pk)_(?:live|test|prod)_[0-9A-Za-z]{10,} whsec_[0-9A-Za-z+/]{20,}
     (?:SK|AC)[0-9a-f]{32}END (?<![_-])key-[0-9a-zA-Z]{32}END [0-9a-f]{32}-us[0-9]{1,2}END shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}
     sq0[a-z]{3}-WORD{20,} EAA[0-9A-Za-z]{30,}
     gl(?:sa|c)_WORD{20,} sntry[su]_WORD{30,} ph[cxsr]_WORD{32,} figd_WORD{30,} ntn_[0-9A-Za-z]{40,} duffel_(?:test|live)_WORD{20,}

@@ -61,6 +61,13 @@ def lift_loggers(provider: Any, length: int) -> None:
         logger._log_record_limits = lifted  # noqa: SLF001
 
 
+def lift_record(log_record: Any) -> None:
+    """The same for one log record, before its attributes are stored."""
+    length = getattr(log_record.limits, "max_log_record_attribute_length", None)
+    if length is not None:
+        log_record.limits = _lifted(log_record.limits, length, "max_log_record_attribute_length")
+
+
 def _lifted(limits: Any, asked: Any, *names: str) -> Any:
     """A copy, as the application may give one object to several providers."""
     lifted = copy.copy(limits)
@@ -106,6 +113,12 @@ class CuttingLogProcessor(RedactingLogProcessor):
     def __init__(self, length: int, redactor: Redactor, **more: Any) -> None:
         super().__init__(redactor, **more)
         self._length = length
+
+    def finish(self, log_record: Any) -> None:
+        """Redacts a record that leaves where that is needed, and cuts one that the processors of its provider did not cut."""
+        super().finish(log_record)
+        if getattr(log_record.log_record.attributes, "max_value_len", None) != self._length:
+            self.on_emit(log_record)
 
     def _replace(self, log_record: Any) -> None:
         super()._replace(log_record)

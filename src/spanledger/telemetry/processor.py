@@ -288,7 +288,7 @@ def _state(log_record: Any) -> tuple[Any, ...]:
 
 def redacted_resource(redactor: Redactor, resource: Resource) -> Resource | None:
     """``None`` if nothing changes."""
-    attributes, schema = redactor.attributes(resource.attributes), redactor.value(None, resource.schema_url)
+    attributes, schema = redactor.attributes(resource.attributes), resource.schema_url and redactor.text(resource.schema_url)
     if attributes is None and schema == resource.schema_url:
         return None
     return Resource(resource.attributes if attributes is None else attributes, schema)
