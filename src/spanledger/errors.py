@@ -87,13 +87,14 @@ class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications ca
         whom = f" for {self.scope}" if self.scope else ""
         until = f"; it starts anew at {self.window_end:%Y-%m-%d %H:%M:%S} UTC" if self.window_end else ""
         return (
-            f"budget {self.budget}{whom} refused this call: limit {_amount(self.limit, self.unit)}, "
-            f"spent {_amount(self.spent, self.unit)}, reserved {_amount(self.reserved, self.unit)}, "
-            f"asked {_amount(self.asked, self.unit)}{until}"
+            f"budget {self.budget}{whom} refused this call: limit {amount(self.limit, self.unit)}, "
+            f"spent {amount(self.spent, self.unit)}, reserved {amount(self.reserved, self.unit)}, "
+            f"asked {amount(self.asked, self.unit)}{until}"
         )
 
 
-def _amount(value: int, unit: Unit) -> str:
+def amount(value: int, unit: Unit) -> str:
+    """For people: ``0.000310 USD`` (of nano-USD), ``300 tokens``."""
     if unit != "usd":
         return f"{value} {unit}"
     digits = 9 if 0 < abs(value) < 1_000 else 6  # six would show it as nothing

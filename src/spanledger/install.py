@@ -22,7 +22,7 @@ from spanledger.engine.call import current_call
 from spanledger.engine.guard import Guard, log
 from spanledger.engine.reaper import Reaper
 from spanledger.engine.runtime import Runtime, activate, active
-from spanledger.errors import ConfigurationError
+from spanledger.errors import ConfigurationError, amount
 from spanledger.ledger.open import open_ledger, understood
 from spanledger.libraries import Library
 from spanledger.pricing import catalogue
@@ -208,7 +208,7 @@ def _notify(notice: Notice) -> None:
         inside.span.add_event(semconv.EVENT_PREFIX + notice.kind, attributes)
     named = f"{notice.budget} for {notice.scope}" if notice.scope else notice.budget
     if notice.kind == semconv.EVENT_BUDGET_THRESHOLD:  # a refusal reaches the caller as an exception with all of this in its message
-        log.warning("budget %s: %s %% of %s %s spent", named, notice.percent, notice.limit, notice.unit)
+        log.warning("budget %s: %s %% of %s spent", named, notice.percent, amount(notice.limit, notice.unit))
     else:
         log.warning("budget %s refused a call", named)
     runtime.events.emit(notice.kind, attributes)

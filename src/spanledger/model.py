@@ -54,8 +54,8 @@ class Usage:
     """Tokens of one call, in the sense of the GenAI conventions: ``input`` and ``output`` are inclusive totals.
 
     The parts are disjoint among themselves within one side except audio and image, which are modalities of the total:
-    ``cache_read``, ``cache_write`` (default lifetime, 5 minutes at Anthropic) and ``cache_write_1h`` are parts of
-    ``input``; ``reasoning`` is a part of ``output``; ``input_audio``/``input_image``/``output_audio``/``output_image``
+    ``cache_read``, ``cache_write`` (default lifetime, 5 minutes at Anthropic) and ``cache_write_1h`` (the longer one,
+    12 hours at OpenAI) are parts of ``input``; ``reasoning`` is a part of ``output``; ``input_audio``/``input_image``/``output_audio``/``output_image``
     are parts of their totals, ``cache_read_audio``/``cache_read_image`` parts of ``cache_read``.
     ``tools`` counts what is billed per request (``{"web_search": 2}``). ``clamped`` is set when the provider's numbers were
     impossible (a part larger than its total) and were cut to fit. ``delegated`` says, for a tool of ``tools`` that worked with another

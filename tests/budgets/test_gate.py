@@ -48,8 +48,8 @@ def test_what_would_exceed_is_refused_and_nothing_stays_reserved(ledger: Ledger,
     assert (error.budget, error.scope, error.unit) == ("DAY", "customer=acme", Unit.USD)
     assert (error.limit, error.spent, error.reserved, error.asked) == (1000, 700, 0, 310)
     assert str(error) == (
-        "budget DAY for customer=acme refused this call: limit 0.000001 USD, spent 0.000001 USD, reserved 0.000000 USD, "
-        "asked 0.000000 USD; it starts anew at 2026-11-22 00:00:00 UTC"
+        "budget DAY for customer=acme refused this call: limit 0.000001 USD, spent 0.000000700 USD, reserved 0.000000 USD, "
+        "asked 0.000000310 USD; it starts anew at 2026-11-22 00:00:00 UTC"
     )
     assert (desk.balance("TOK"), desk.balance("DAY", "customer=acme"), ledger.open_leases()) == ((70, 0), (700, 0), 0)
     notice = desk.notices[-1]

@@ -111,6 +111,13 @@ def test_a_threshold_reaches_span_log_record_subscriber_and_logger(make_house: A
     assert "budget DAY for customer=acme: 50 % of 4 calls spent" in caplog.text
 
 
+def test_the_log_tells_money_as_people_do(make_house: Any, caplog: Any) -> None:
+    make_house(SPANLEDGER_BUDGET_DAY="0.001 USD per day, warn at 1%")
+    with caplog.at_level(logging.WARNING, "spanledger"):
+        client()()
+    assert "budget DAY: 1 % of 0.001000 USD spent" in caplog.text
+
+
 def test_a_refusal_reaches_span_log_record_and_subscriber(make_house: Any) -> None:
     house = make_house(SPANLEDGER_BUDGET_DAY="1 calls per day")
     seen: list[Any] = []
