@@ -55,8 +55,9 @@ class Usage:
 
     The parts are disjoint among themselves within one side except audio and image, which are modalities of the total:
     ``cache_read``, ``cache_write`` (default lifetime, 5 minutes at Anthropic) and ``cache_write_1h`` (the longer one,
-    12 hours at OpenAI) are parts of ``input``; ``reasoning`` is a part of ``output``; ``input_audio``/``input_image``/``output_audio``/``output_image``
-    are parts of their totals, ``cache_read_audio``/``cache_read_image`` parts of ``cache_read``.
+    12 hours at OpenAI) are parts of ``input``; ``reasoning`` is a part of ``output``;
+    ``input_audio``/``input_image``/``output_audio``/``output_image`` are parts of their totals,
+    ``cache_read_audio``/``cache_read_image`` parts of ``cache_read``.
     ``tools`` counts what is billed per request (``{"web_search": 2}``). ``clamped`` is set when the provider's numbers were
     impossible (a part larger than its total) and were cut to fit. ``delegated`` says, for a tool of ``tools`` that worked with another
     model, what it used of that; it is no part of ``input`` and ``output``, goes into the cost only; ledgers need not keep it.
