@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
-from spanledger import __version__, plugins, protection, settings
+from spanledger import __version__, plugins, protection, settings, workers
 from spanledger import adapters as known_adapters
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
@@ -47,6 +47,8 @@ class Installation:
     runtime: Runtime
     spool: Spool
     libraries: list[Library]
+    providers: tuple[Any, Any, Any]
+    """Of spans, metrics and logs; None for the global one."""
     patches: list[patching.Patch] = field(default_factory=list)
     problems: list[ConfigurationError] = field(default_factory=list)
 
@@ -99,6 +101,7 @@ def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], ad
     _patch_adapters(_installation)
     _patch_plugins(_installation)
     atexit.register(_at_exit)
+    workers.at_their_end(_flush)
 
 
 _NO_CONTENT = "content is not recorded: what these providers export cannot be redacted"
@@ -177,7 +180,8 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     runtime.reaper.start()
     for problem in [*problems, *book.problems]:
         log.warning("%s", problem)
-    return Installation(runtime, spool, [Library(name) for name in known_adapters.KNOWN], problems=problems)
+    providers = (tracer_provider, meter_provider, logger_provider)
+    return Installation(runtime, spool, [Library(name) for name in known_adapters.KNOWN], providers, problems=problems)
 
 
 def _refuse_all(config: Settings, broken_rules: Sequence[ConfigurationError], unusable_ledger: Sequence[str]) -> str:
@@ -315,6 +319,19 @@ def _plugin_patcher(installation: Installation, name: str) -> Any:
 def _at_exit() -> None:
     if _installation is not None:
         _shut_down(_installation, "exit")
+
+
+def _flush() -> None:
+    """Lets out all that waits in this process. The ledger stays open, and so do calls: a worker's threads may go on for a moment."""
+    if _installation is None:
+        return
+    guard, everybody = _installation.runtime.guard, (trace.get_tracer_provider, metrics.get_meter_provider, _logs.get_logger_provider)
+    guard.run("reaper", _installation.runtime.reaper.drain)
+    guard.run("spool", _installation.spool.close, 5.0)
+    for own, everybodys in zip(_installation.providers, everybody, strict=True):
+        flush = getattr(everybodys() if own is None else own, "force_flush", None)
+        if flush is not None:
+            guard.run("flush", flush, 5_000)  # milliseconds
 
 
 def _shut_down(installation: Installation, outcome: str) -> None:
