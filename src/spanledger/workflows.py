@@ -184,10 +184,10 @@ def _status(error: BaseException | None) -> str:
 
 class step(_Traced):  # noqa: N801
     """One attempt of a named step of the workflow. A step that runs again with the same name in one execution is a retry:
-    earlier attempts are superseded (consumed, but not billable).
+    earlier attempts are superseded (consumed, but not billable). So parallel branches and the turns of a loop need names of their own.
 
     Args:
-        name: the step's id within its workflow.
+        name: the step's id within its workflow, such as ``f"summarise {document}"`` where there are many.
         activity: what calls inside are booked as, if not what they are: memory, classification, ...
         attempt: its number, from 1; counted within the run if not given (give it where retries run in other processes).
     """
