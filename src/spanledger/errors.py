@@ -67,12 +67,15 @@ class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications ca
         unit: ``usd``, ``tokens`` or ``calls``.
         limit, spent, reserved, asked: the limit, what is settled, what calls under way hold, and what this call needs.
         window_end: when the budget starts anew (UTC), ``None`` if it never does.
+        reason: why, where it is not that the amount does not fit: a model without a price, a ledger that cannot be reached. Then the
+            amounts say nothing, and ``budget`` is empty where it was no budget's decision. Empty otherwise.
     """
 
     def __init__(self, refusal: Refusal) -> None:
         hold: Hold = refusal.hold
         self.budget, self.scope, self.unit = hold.budget, hold.scope, hold.unit
         self.limit, self.spent, self.reserved, self.asked = hold.limit, refusal.spent, refusal.reserved, hold.amount
+        self.reason = refusal.reason
         self.window_end = dt.datetime.fromtimestamp(hold.ends, dt.UTC) if hold.ends is not None else None
         super().__init__(self._sentence())
 
@@ -81,13 +84,16 @@ class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications ca
 
         ends = self.window_end.timestamp() if self.window_end else None
         hold = Hold("", self.budget, self.scope, self.unit, self.limit, self.asked, ends)
-        return (BudgetExceeded, (Refusal(hold, self.spent, self.reserved),))
+        return (BudgetExceeded, (Refusal(hold, self.spent, self.reserved, self.reason),))
 
     def _sentence(self) -> str:
         whom = f" for {self.scope}" if self.scope else ""
+        refused = f"budget {self.budget}{whom} refused this call" if self.budget else "this call was refused"
+        if self.reason:
+            return f"{refused}: {self.reason}"
         until = f"; it starts anew at {self.window_end:%Y-%m-%d %H:%M:%S} UTC" if self.window_end else ""
         return (
-            f"budget {self.budget}{whom} refused this call: limit {amount(self.limit, self.unit)}, "
+            f"{refused}: limit {amount(self.limit, self.unit)}, "
             f"spent {amount(self.spent, self.unit)}, reserved {amount(self.reserved, self.unit)}, "
             f"asked {amount(self.asked, self.unit)}{until}"
         )

@@ -192,6 +192,8 @@ class Refusal(NamedTuple):
     hold: Hold
     spent: int
     reserved: int
+    reason: str = ""
+    """What it was, where not that the amount does not fit."""
 
 
 class Balance(NamedTuple):

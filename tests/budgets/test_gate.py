@@ -241,7 +241,10 @@ def test_an_unpriced_model_may_be_blocked(ledger: Ledger, entry: NewEntry, open_
     desk = open_desk(ledger, budgets, on_unpriced="block")
     with pytest.raises(BudgetExceeded) as caught:
         desk.admit(entry("mystery", customer="acme"))
-    assert (caught.value.budget, caught.value.scope) == ("USD", "customer=acme (no price for acme/mystery)")
+    assert str(caught.value) == (
+        "budget USD for customer=acme refused this call: there is no price for acme/mystery and SPANLEDGER_ON_UNPRICED is block"
+    )
+    assert desk.notices[-1].reason == caught.value.reason
     assert desk.told == [("budget_refused", "USD", 0)]
     desk.call(entry("mystery"))  # only budgets in tokens, and one that never blocks
     assert (ledger.open_leases(), desk.balance("TOK")) == (0, (100, 0))
@@ -301,7 +304,7 @@ def test_strict_refuses_everything_while_a_budget_cannot_be_understood(ledger: L
     problem = ConfigurationError("SPANLEDGER_BUDGET_TEAM", "cannot read it", "better")
     desk = open_desk(ledger, {}, refuse_all=f"{problem.where} cannot be understood and SPANLEDGER_STRICT is set")
     with pytest.raises(
-        BudgetExceeded, match=r"budget \(SPANLEDGER_BUDGET_TEAM cannot be understood and SPANLEDGER_STRICT is set\) refused"
+        BudgetExceeded, match=r"^this call was refused: SPANLEDGER_BUDGET_TEAM cannot be understood and SPANLEDGER_STRICT is set$"
     ):
         desk.admit(entry())
     assert ledger.open_leases() == 0

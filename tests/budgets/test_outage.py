@@ -104,7 +104,9 @@ def test_calls_are_refused_while_it_is_away_if_so_configured(
     desk = open_desk(file_ledger, TOKENS, on_ledger_error="block")
     lock.take()
     for _ in range(3):
-        with pytest.raises(BudgetExceeded, match=r"budget \(ledger unreachable\) refused this call"):
+        with pytest.raises(
+            BudgetExceeded, match="this call was refused: the ledger cannot be reached and SPANLEDGER_ON_LEDGER_ERROR is block"
+        ):
             desk.admit(entry())
     assert file_ledger.asked == 1
     monkeypatch.setattr(gates, "_PAUSE", 0.0)

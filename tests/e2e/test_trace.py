@@ -81,6 +81,18 @@ def test_a_refused_call_and_captured_content_are_shown(spans: SpanStore) -> None
     assert "arguments: no json" in shown
 
 
+@pytest.mark.parametrize(("name", "whom"), [("DAY", "budget DAY refused it"), ("", "it was refused")])
+def test_a_refusal_for_another_reason_is_shown_without_amounts(spans: SpanStore, name: str, whom: str) -> None:
+    refusal = {s.BUDGET_NAME: name, s.BUDGET_UNIT: "calls", s.BUDGET_LIMIT: 0, s.BUDGET_REASON: "the ledger cannot be reached"}
+    event = {"name": s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED, "attributes": refusal}
+    spans.save([span("chat opus", "b" * 16, status="error", events=[event], attributes={s.ERROR_TYPE: "BudgetExceeded"})])
+
+    shown = spanledger("trace").stdout
+
+    assert f"{whom}, nothing was sent: the ledger cannot be reached" in " ".join(shown.split())
+    assert "limit" not in shown
+
+
 def test_the_newest_traces_are_shown_newest_last(spans: SpanStore) -> None:
     spans.save([span(f"span {number}", f"{number:016x}", trace=f"{number:032x}", start_ns=10**18 + number) for number in (1, 2, 3)])
 

@@ -138,6 +138,18 @@ def test_a_refusal_reaches_span_log_record_and_subscriber(make_house: Any) -> No
     assert len(house.entries) == 1
 
 
+def test_a_refusal_for_another_reason_says_which(make_house: Any, caplog: Any) -> None:
+    house = make_house(SPANLEDGER_BUDGET_DAY="five dollars", SPANLEDGER_STRICT="true")
+    reason = "SPANLEDGER_BUDGET_DAY cannot be understood and SPANLEDGER_STRICT is set"
+    with pytest.raises(spanledger.BudgetExceeded), caplog.at_level(logging.WARNING, "spanledger"):
+        client()()
+    (event,) = house.call_spans[0].events
+    assert event.attributes["spanledger.budget.reason"] == reason
+    assert f"spanledger refused a call: {reason}" in caplog.text
+    ((labels, _),) = values(house, "spanledger.budget.refusals")
+    assert labels["spanledger.budget.name"] == reason
+
+
 def test_enforcement_does_not_depend_on_sampling(make_house: Any) -> None:
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 

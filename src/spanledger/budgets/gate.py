@@ -110,7 +110,7 @@ class Gate:
             LedgerBusy: only with ``wait=False``; nothing is reserved, and the call may be admitted again.
         """
         if self._refuse_all:
-            self._refuse(_refusal(f"({self._refuse_all})"), draft)
+            self._refuse(_refusal(self._refuse_all), draft)
         holds = []
         needs_estimate = self._ledger.shared
         for matcher in self._matchers:
@@ -143,8 +143,8 @@ class Gate:
     def _refuse_unpriced(self, draft: Entry, holds: Sequence[Hold]) -> None:
         for hold in holds:
             if hold.unit is Unit.USD and hold.blocking:
-                why = f"(no price for {draft.provider}/{draft.model})"
-                self._refuse(Refusal(replace(hold, scope=f"{hold.scope} {why}".strip()), 0, 0), draft)
+                why = f"there is no price for {draft.provider}/{draft.model} and SPANLEDGER_ON_UNPRICED is block"
+                self._refuse(Refusal(hold, 0, 0, why), draft)
 
     def _reserve(self, draft: Entry, holds: list[Hold], *, wait: bool) -> Admission:
         away = self._look_again
@@ -178,7 +178,7 @@ class Gate:
 
     def _without_ledger(self, draft: Entry, holds: list[Hold]) -> Admission:
         if self._block_without_ledger:
-            self._refuse(_refusal("(ledger unreachable)"), draft)
+            self._refuse(_refusal("the ledger cannot be reached and SPANLEDGER_ON_LEDGER_ERROR is block"), draft)
         self.spool.start()
         return Admission(draft.id, holds, reserved=False)
 
@@ -244,7 +244,7 @@ class Gate:
 
 def _refusal(why: str) -> Refusal:
     """A refusal for a reason that is no budget's."""
-    return Refusal(Hold("", why, "", Unit.CALLS, 0, 1), 0, 0)
+    return Refusal(Hold("", "", "", Unit.CALLS, 0, 1), 0, 0, why)
 
 
 def _is_unpriced(draft: Entry) -> bool:

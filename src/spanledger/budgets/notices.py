@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from spanledger import interrupts
 from spanledger.ledger.rules import window_end
+from spanledger.model import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from spanledger.ledger.ledger import Standing
-    from spanledger.model import Entry, Refusal, Unit
+    from spanledger.model import Entry, Unit
 
 log = logging.getLogger("spanledger")
 _REMEMBERED = 10_000
@@ -39,6 +40,8 @@ class Notice:
     window_end: float | None
     execution: str | None
     entry_id: str
+    reason: str = ""
+    """See ``Refusal``."""
 
 
 class Teller:
@@ -61,11 +64,11 @@ class Teller:
                 if spent * 100 < percent * hold.limit:
                     break
                 if spent and self._is_first(hold.account, percent):
-                    self._tell(_notice("budget_threshold", (hold, spent, reserved), None, percent, entry))
+                    self._tell(_notice("budget_threshold", Refusal(hold, spent, reserved), None, percent, entry))
 
     def refused(self, refusal: Refusal, draft: Entry) -> None:
         """Tells a refusal."""
-        hold, spent, reserved = refusal
+        hold, spent, reserved, _ = refusal
         percent = (spent + reserved) * 100 // hold.limit if hold.limit else None
         self._tell(_notice("budget_refused", refusal, hold.amount, percent, draft))
 
@@ -87,7 +90,7 @@ class Teller:
                 log.exception("a budget notice could not be delivered")
 
 
-def _notice(kind: _Kind, standing: Standing | Refusal, asked: int | None, percent: int | None, entry: Entry) -> Notice:
-    hold, spent, reserved = standing
-    ends = window_end(hold.ends)
-    return Notice(kind, hold.budget, hold.scope, hold.unit, hold.limit, spent, reserved, asked, percent, ends, entry.execution, entry.id)
+def _notice(kind: _Kind, why: Refusal, asked: int | None, percent: int | None, entry: Entry) -> Notice:
+    hold, spent, reserved, reason = why
+    ends, run = window_end(hold.ends), entry.execution
+    return Notice(kind, hold.budget, hold.scope, hold.unit, hold.limit, spent, reserved, asked, percent, ends, run, entry.id, reason)

@@ -175,11 +175,15 @@ def _details(node: Node) -> Iterator[Text]:
 
 def _refusal(attributes: dict[str, Any]) -> str:
     """The refusal in one sentence; the call was never sent."""
+    name, reason = attributes.get(s.BUDGET_NAME), attributes.get(s.BUDGET_REASON)
+    whom = f" for {attributes[s.BUDGET_SCOPE]}" if attributes.get(s.BUDGET_SCOPE) else ""
+    refused = f"budget {name}{whom} refused it" if name else "it was refused"
+    if reason:
+        return f"{refused}, nothing was sent: {reason}"
     unit = Unit(attributes.get(s.BUDGET_UNIT, Unit.CALLS))
     amounts = {"limit": s.BUDGET_LIMIT, "spent": s.BUDGET_SPENT, "reserved": s.BUDGET_RESERVED, "asked": s.BUDGET_ASKED}
     told = ", ".join(f"{name} {words.amount(attributes[key], unit)}" for name, key in amounts.items() if key in attributes)
-    whom = f" for {attributes[s.BUDGET_SCOPE]}" if attributes.get(s.BUDGET_SCOPE) else ""
-    return f"budget {attributes.get(s.BUDGET_NAME)}{whom} refused it, nothing was sent: {told}"
+    return f"{refused}, nothing was sent: {told}"
 
 
 def readable(content: Any) -> str:

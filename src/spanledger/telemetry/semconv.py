@@ -124,6 +124,7 @@ BUDGET_RESERVED = "spanledger.budget.reserved"
 BUDGET_ASKED = "spanledger.budget.asked"
 BUDGET_PERCENT = "spanledger.budget.percent"
 BUDGET_WINDOW_END = "spanledger.budget.window_end"
+BUDGET_REASON = "spanledger.budget.reason"
 
 # --- events (span events and log records; also what ``subscribe`` gets, without the prefix)
 EVENT_PREFIX = "spanledger."

@@ -244,6 +244,8 @@ def _refusal(refusal: BudgetExceeded) -> dict[str, Any]:
     }  # fmt: skip
     if refusal.window_end is not None:
         attributes[s.BUDGET_WINDOW_END] = refusal.window_end.isoformat()
+    if refusal.reason:
+        attributes[s.BUDGET_REASON] = refusal.reason
     return attributes
 
 
