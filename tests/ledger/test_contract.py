@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from spanledger.ledger.rules import IDLE_ACCOUNTS_KEPT, IDLE_ACCOUNTS_SHOWN, idle_after
-from spanledger.model import Activity, Cost, CostStatus, State, Usage
+from spanledger.model import Activity, Cost, CostStatus, Refusal, State, Usage
 
 LATER = 2_000_000_000.0
 
@@ -22,7 +22,7 @@ class TestReserve:
         assert ledger.reserve(make_entry("a"), [make_hold(60)], LATER) is None
         assert ledger.reserve(make_entry("b"), [make_hold(40)], LATER) is None
         refusal = ledger.reserve(make_entry("c"), [make_hold(1)], LATER)
-        assert refusal == (make_hold(1), 0, 100)
+        assert refusal == Refusal(make_hold(1), 0, 100)
         assert balance(ledger) == (0, 100)
 
     def test_spent_counts_like_reserved(self, ledger, make_entry, make_hold):
