@@ -14,8 +14,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from spanledger.figures import amount
+
 if TYPE_CHECKING:
-    from spanledger.model import Hold, Refusal, Unit
+    from spanledger.model import Hold, Refusal
 
 
 class SpanledgerError(Exception):
@@ -97,11 +99,3 @@ class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications ca
             f"spent {amount(self.spent, self.unit)}, reserved {amount(self.reserved, self.unit)}, "
             f"asked {amount(self.asked, self.unit)}{until}"
         )
-
-
-def amount(value: int, unit: Unit) -> str:
-    """For people: ``0.000310 USD`` (of nano-USD), ``300 tokens``."""
-    if unit != "usd":
-        return f"{value} {unit}"
-    digits = 9 if 0 < abs(value) < 1_000 else 6  # six would show it as nothing
-    return f"{value / 1e9:.{digits}f} USD"

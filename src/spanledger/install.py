@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
-from spanledger import __version__, plugins, protection, settings, workers
+from spanledger import __version__, figures, plugins, protection, settings, workers
 from spanledger import adapters as known_adapters
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
@@ -22,7 +22,7 @@ from spanledger.engine.call import current_call
 from spanledger.engine.guard import Guard, log
 from spanledger.engine.reaper import Reaper
 from spanledger.engine.runtime import Runtime, activate, active
-from spanledger.errors import ConfigurationError, amount
+from spanledger.errors import ConfigurationError
 from spanledger.ledger.open import open_ledger, understood
 from spanledger.libraries import Library
 from spanledger.pricing import catalogue
@@ -212,7 +212,7 @@ def _notify(notice: Notice) -> None:
         inside.span.add_event(semconv.EVENT_PREFIX + notice.kind, attributes)
     named = f"{notice.budget} for {notice.scope}" if notice.scope else notice.budget
     if notice.kind == semconv.EVENT_BUDGET_THRESHOLD:  # a refusal reaches the caller as an exception with all of this in its message
-        log.warning("budget %s: %s %% of %s spent", named, notice.percent, amount(notice.limit, notice.unit))
+        log.warning("budget %s: %s %% of %s spent", named, notice.percent, figures.amount(notice.limit, notice.unit))
     else:
         log.warning("%s refused a call%s", f"budget {named}" if named else "spanledger", f": {notice.reason}" if notice.reason else "")
     runtime.events.emit(notice.kind, attributes)
@@ -325,11 +325,11 @@ def _flush() -> None:
     """Lets out all that waits in this process. The ledger stays open, and so do calls: a worker's threads may go on for a moment."""
     if _installation is None:
         return
-    guard, everybody = _installation.runtime.guard, (trace.get_tracer_provider, metrics.get_meter_provider, _logs.get_logger_provider)
+    guard, global_ones = _installation.runtime.guard, (trace.get_tracer_provider, metrics.get_meter_provider, _logs.get_logger_provider)
     guard.run("reaper", _installation.runtime.reaper.drain)
     guard.run("spool", _installation.spool.close, 5.0)
-    for own, everybodys in zip(_installation.providers, everybody, strict=True):
-        flush = getattr(everybodys() if own is None else own, "force_flush", None)
+    for given, global_one in zip(_installation.providers, global_ones, strict=True):
+        flush = getattr(global_one() if given is None else given, "force_flush", None)
         if flush is not None:
             guard.run("flush", flush, 5_000)  # milliseconds
 

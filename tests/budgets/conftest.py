@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -22,9 +24,10 @@ from spanledger.model import Activity, Cost, CostStatus, Entry, Request, State, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from spanledger.ledger.ledger import Ledger
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what several of these tests share
 
 UTC = ZoneInfo("UTC")
 NOW = 1_795_262_400.0  # 2026-11-21 12:00 UTC

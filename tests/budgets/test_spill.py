@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spooled import Logged, NewEntry, charge, spill_files, written
 
 from spanledger.budgets import spill
 from spanledger.budgets.spool import Spool
@@ -22,22 +23,6 @@ from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Delegate
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    NewEntry = Callable[..., Entry]
-    OpenDesk = Callable[..., Any]
-    Logged = Callable[[], list[spill.Settlement]]
-
-
-def charge(amount: int = 10) -> list[Hold]:
-    return [Hold("A", "BUDGET", "", Unit.TOKENS, 1000, amount)]
-
-
-def written(ledger: Any) -> list[str]:
-    return [entry.id for entry in ledger.entries()]
-
-
-def spill_files(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "state").glob("*"))
 
 
 def test_at_the_end_what_is_left_goes_to_a_private_file_and_is_settled_at_the_next_start(

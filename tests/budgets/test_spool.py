@@ -12,33 +12,18 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from spooled import Logged, NewEntry, OpenDesk, charge, spill_files, written
 
 from spanledger import queues
 from spanledger.budgets import spill
 from spanledger.budgets import spool as spools
 from spanledger.budgets.spool import Spool
 from spanledger.ledger.memory import MemoryLedger
-from spanledger.model import Entry, Execution, Hold, State, Unit, Usage
+from spanledger.model import Execution, State, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    NewEntry = Callable[..., Entry]
-    OpenDesk = Callable[..., Any]
-    Logged = Callable[[], list[spill.Settlement]]
-
-
-def charge(amount: int = 10) -> list[Hold]:
-    return [Hold("A", "BUDGET", "", Unit.TOKENS, 1000, amount)]
-
-
-def written(ledger: Any) -> list[str]:
-    return [entry.id for entry in ledger.entries()]
-
-
-def spill_files(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "state").glob("*"))
 
 
 def test_settles_in_order_and_says_so(file_ledger: Any, open_spool: Callable[..., Spool], entry: NewEntry) -> None:

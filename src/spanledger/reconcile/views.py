@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
+from spanledger.figures import decimal
 from spanledger.model import State
 from spanledger.reconcile.difference import HARMLESS, Kind, moment
 from spanledger.reconcile.sums import TOKENS
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from spanledger.reconcile.reading import Reading
     from spanledger.reconcile.result import Result
     from spanledger.reconcile.sums import Line
-
-_NANO = 1_000_000_000
 
 
 def result_view(result: Result, tolerance: float, show: int) -> RenderableType:
@@ -95,13 +94,7 @@ def _quantity(line: Line) -> str:
 def _amount(line: Line, number: int) -> str:
     if line.quantity != "nano_usd":
         return f"{number:,}"
-    return _usd(number)
-
-
-def _usd(nano: int) -> str:
-    """An exact decimal."""
-    whole, part = divmod(abs(nano), _NANO)
-    return f"{'-' if nano < 0 else ''}{whole:,}.{part:09d}"
+    return decimal(number)
 
 
 def _difference(line: Line) -> tuple[str, str]:
@@ -145,7 +138,7 @@ def _brief(fact: Fact, *, by_type: bool) -> str:
         return f"{fact.activity} of unknown usage"
     types = {name: getattr(fact, name) for name in TOKENS}
     tokens = ", ".join(f"{count:,} {name}" for name, count in types.items() if count) if by_type else f"{sum(types.values()):,}"
-    cost = "no price" if fact.nano_usd is None else f"{_usd(fact.nano_usd)} USD"
+    cost = "no price" if fact.nano_usd is None else f"{decimal(fact.nano_usd)} USD"
     return f"{fact.activity} {fact.state}: {tokens or 'no'} tokens, {cost}"
 
 

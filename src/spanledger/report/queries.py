@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from spanledger import figures
 from spanledger.errors import ConfigurationError
 from spanledger.ledger.ledger import GROUPS
 from spanledger.model import Total
@@ -107,7 +108,7 @@ def _harmless(name: str | None) -> str | None:
 
 def money_json(nano: int | None) -> dict[str, Any]:
     """An amount of money, exact in both forms."""
-    return {"nano_usd": nano, "usd": None if nano is None else words.decimal(nano).replace(",", "")}
+    return {"nano_usd": nano, "usd": None if nano is None else figures.decimal(nano).replace(",", "")}
 
 
 def span_of_time(since: str | None, until: str | None, zone: dt.tzinfo) -> tuple[float | None, float | None]:

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
+from spanledger import figures
 from spanledger.errors import ConfigurationError
 from spanledger.ledger.sums import add_entry
 from spanledger.model import Activity, State, Total, Unit
@@ -137,17 +138,17 @@ def _headline(node: Node) -> Text:
 def _figures(entry: Entry) -> Iterator[str]:
     usage = entry.usage
     if entry.activity is Activity.PLUGIN:  # has a price in one of two units
-        yield f"{words.count(usage.total)} tokens" if usage.total else words.usd(entry.cost.nano_usd)
+        yield f"{figures.count(usage.total)} tokens" if usage.total else figures.usd(entry.cost.nano_usd)
         return
     if usage.output is None and usage.state is State.EXACT:  # embeddings have no output
-        yield f"{words.count(usage.input)} tokens"
+        yield f"{figures.count(usage.input)} tokens"
     elif usage.input is not None or usage.output is not None:
-        yield f"{words.count(usage.input)} → {words.count(usage.output)} tokens"
+        yield f"{figures.count(usage.input)} → {figures.count(usage.output)} tokens"
     if usage.cache_read:
-        yield f"{words.count(usage.cache_read)} from cache"
+        yield f"{figures.count(usage.cache_read)} from cache"
     if usage.reasoning:
-        yield f"{words.count(usage.reasoning)} reasoning"
-    yield words.usd(entry.cost.nano_usd)
+        yield f"{figures.count(usage.reasoning)} reasoning"
+    yield figures.usd(entry.cost.nano_usd)
 
 
 def _doubts(entry: Entry) -> str:
@@ -182,7 +183,7 @@ def _refusal(attributes: dict[str, Any]) -> str:
         return f"{refused}, nothing was sent: {reason}"
     unit = Unit(attributes.get(s.BUDGET_UNIT, Unit.CALLS))
     amounts = {"limit": s.BUDGET_LIMIT, "spent": s.BUDGET_SPENT, "reserved": s.BUDGET_RESERVED, "asked": s.BUDGET_ASKED}
-    told = ", ".join(f"{name} {words.amount(attributes[key], unit)}" for name, key in amounts.items() if key in attributes)
+    told = ", ".join(f"{name} {figures.amount(attributes[key], unit)}" for name, key in amounts.items() if key in attributes)
     return f"{refused}, nothing was sent: {told}"
 
 

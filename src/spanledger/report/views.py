@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from spanledger import figures
 from spanledger.budgets.rule import Window
 from spanledger.ledger.ledger import GROUPS
 from spanledger.report import words
@@ -78,11 +79,11 @@ def _group(found: Report, row: Total) -> Sequence[str]:
 
 def _numbers(total: Total) -> tuple[str, str, str, str, str]:
     return (
-        words.count(total.calls),
-        words.count(total.input_tokens),
-        words.count(total.output_tokens),
-        words.usd(words.consumed(total)),
-        words.usd(words.billable(total)),
+        figures.count(total.calls),
+        figures.count(total.input_tokens),
+        figures.count(total.output_tokens),
+        figures.usd(words.consumed(total)),
+        figures.usd(words.billable(total)),
     )
 
 
@@ -130,7 +131,7 @@ def _account(balance: Balance, period: str) -> Iterator[Text]:
     percent = round(100 * balance.spent / balance.limit) if balance.limit else 100
     yield Text.assemble("  ", _bar(balance), f"  {percent}%", f"  {words.plain(balance.scope)}" if balance.scope else "")
     amounts = {"spent": balance.spent, "reserved": balance.reserved, "left": max(0, left(balance)), "of": balance.limit}
-    sentence = ", ".join(f"{name} {words.amount(value, balance.unit)}" for name, value in amounts.items())
+    sentence = ", ".join(f"{name} {figures.amount(value, balance.unit)}" for name, value in amounts.items())
     yield Text(f"  {sentence.replace(', of', ' of')}", style="" if left(balance) > 0 else "red")
     yield Text(f"  {period}{'' if balance.blocking else '; warns, does not block'}", style="dim")
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them: money, tokens, durations, times. What is not known is said to be unknown, never shown as zero."""
+"""What reports say: durations, times, doubts. Money and tokens are in ``figures``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING
 
-from spanledger.model import Unit
+from spanledger import figures
 
 if TYPE_CHECKING:
     from spanledger.model import Total
 
-UNKNOWN = "unknown"
 PARTIAL, ESTIMATED = "cost partial", "cost estimated"
 """Of costs, where ``estimated`` alone is said of usage."""
-_NANO = 1_000_000_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
 """What moves the cursor, commands the terminal, turns the direction of writing, or is no character."""
 
@@ -24,36 +22,10 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def usd(nano: int | None) -> str:
-    """Nano-USD as a decimal: six digits after the point, nine where six would show a cost as nothing."""
-    if nano is None:
-        return UNKNOWN
-    digits = 9 if 0 < abs(nano) < 1_000 else 6  # 1,000 nano-USD are 0.000001 USD
-    return f"{decimal(nano, digits)} USD"
-
-
-def decimal(nano: int, digits: int = 9) -> str:
-    """Nano-USD as an exact decimal, rounded half up to ``digits`` after the point; no float on the way."""
-    step: int = 10 ** (9 - digits)
-    units = (abs(nano) + step // 2) // step
-    whole, part = divmod(units, 10**digits)
-    return f"{'-' if nano < 0 else ''}{whole:,}.{part:0{digits}d}"
-
-
-def count(number: int | None) -> str:
-    """Tokens or calls with thousands separators."""
-    return UNKNOWN if number is None else f"{number:,}"
-
-
-def amount(value: int, unit: Unit) -> str:
-    """An amount of a budget in its own unit."""
-    return usd(value) if unit is Unit.USD else f"{count(value)} {unit.value}"
-
-
 def seconds(value: float | None) -> str:
     """A duration in the unit that suits it."""
     if value is None:
-        return UNKNOWN
+        return figures.UNKNOWN
     if value < 1:
         return f"{value * 1000:.0f} ms"
     if value < 120:  # two minutes
