@@ -138,6 +138,12 @@ class Request:
     """We asked the provider for a usage chunk that the application did not ask for; it must not see it."""
 
 
+class Called(str):
+    """The name of a tool that the model calls, among the pieces of what it wrote."""
+
+    __slots__ = ()
+
+
 @dataclass(init=False, slots=True)
 class Response:
     """What came back, folded from one result or from the chunks of a stream."""

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from spanledger.model import Called
 from spanledger.pricing import tokens
-from spanledger.pricing.estimate import Called, estimate_input, estimate_text
+from spanledger.pricing.estimate import estimate_input, estimate_text
 from spanledger.pricing.names import FAMILY_OPENAI
 
 GPT = ("openai", "gpt-4o")

@@ -9,8 +9,8 @@ import pytest
 
 from spanledger.adapters import load
 from spanledger.engine.adapter import Wire
-from spanledger.model import Response
-from spanledger.pricing.estimate import Called, estimate_input, estimate_text
+from spanledger.model import Called, Response
+from spanledger.pricing.estimate import estimate_input, estimate_text
 
 PROVIDERS = {
     "openai": "openai",

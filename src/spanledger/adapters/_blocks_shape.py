@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spanledger.adapters._messages import blocks_output, finish, grow, grow_call
 from spanledger.adapters._openai_shape import error_of
 from spanledger.adapters._read import NOTHING, Counts, clamp, context, fields, items, known, text, told_cost
-from spanledger.model import State, Usage
-from spanledger.pricing.estimate import Called
+from spanledger.model import Called, State, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

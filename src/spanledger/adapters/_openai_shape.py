@@ -8,8 +8,7 @@ from spanledger.adapters._messages import chat_choice, finish, grow, grow_call
 from spanledger.adapters._openai_usage import take_usage
 from spanledger.adapters._read import Counts, fields, first, items, known, text
 from spanledger.engine.adapter import Wire
-from spanledger.model import Usage
-from spanledger.pricing.estimate import Called
+from spanledger.model import Called, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

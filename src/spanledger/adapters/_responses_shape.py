@@ -8,8 +8,7 @@ from spanledger.adapters._messages import grow, grow_call, responses_output
 from spanledger.adapters._openai_shape import error_of, identify
 from spanledger.adapters._openai_usage import take_usage
 from spanledger.adapters._read import NOTHING, Counts, clamp, fields, items, known, text
-from spanledger.model import Delegated, Usage
-from spanledger.pricing.estimate import Called
+from spanledger.model import Called, Delegated, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

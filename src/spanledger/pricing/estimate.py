@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
-from spanledger.model import State, Usage
+from spanledger.model import Called, State, Usage
 from spanledger.pricing import media, tokens
 from spanledger.pricing.extras import MARK, add_searches, after_last_mark, lifetime
 from spanledger.pricing.habits import Habits, family_of, habits_of
@@ -151,12 +151,6 @@ def _plain_texts(arguments: Any) -> tuple[list[str], int] | None:
                 return None
             texts.append(text)
     return (texts, len(texts) - loose) if sum(map(len, texts)) <= _LONG else None
-
-
-class Called(str):
-    """The name of a tool that the model calls, among the pieces of what it wrote."""
-
-    __slots__ = ()
 
 
 def estimate_text(pieces: Sequence[str], provider: str, model: str | None) -> int:
