@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
-from spanledger import __version__, figures, plugins, protection, settings, workers
+from spanledger import __version__, figures, plugins, process_end, protection, settings
 from spanledger import adapters as known_adapters
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
@@ -101,7 +101,8 @@ def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], ad
     _patch_adapters(_installation)
     _patch_plugins(_installation)
     atexit.register(_at_exit)
-    workers.at_their_end(_flush)
+    process_end.of_workers(_flush)
+    _installation.patches.append(process_end.by_own_signal(_flush))
 
 
 _NO_CONTENT = "content is not recorded: what these providers export cannot be redacted"

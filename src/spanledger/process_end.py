@@ -1,0 +1,62 @@
+"""Ends of a process that ``atexit`` does not see; see docs/decisions/0017-ends-past-atexit.md."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spanledger.engine import patching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+_LAST = -1_000
+"""A finalizer with a lower priority runs later; multiprocessing's own reach down to -100."""
+_known: set[tuple[Any, Any]] = set()
+"""What has been registered, and how."""
+
+
+def of_workers(action: Callable[[], None]) -> None:
+    """Runs ``action``, which must not raise, in each worker of multiprocessing and Celery that ends by itself; not in one that is killed.
+
+    Once for all: there is no way back, and another call with the same action changes nothing.
+    """
+    patching.when_imported("multiprocessing.util", partial(_once, _in_multiprocessing, action))
+    patching.when_imported("celery.signals", partial(_once, _in_celery, action))
+
+
+def _once(register: Callable[..., None], action: Callable[[], None], module: ModuleType) -> None:
+    if (register, action) not in _known:
+        _known.add((register, action))
+        register(action, module)
+
+
+def _in_multiprocessing(action: Callable[[], None], util: ModuleType) -> None:
+    # A worker forgets its parent's finalizers before it does what is registered here.
+    util.register_after_fork(action, lambda _: util.Finalize(None, action, exitpriority=_LAST))
+
+
+def _in_celery(action: Callable[[], None], signals: ModuleType) -> None:
+    # weak=False: nobody else holds the receiver. https://docs.celeryq.dev/en/stable/userguide/signals.html#worker-process-shutdown
+    signals.worker_process_shutdown.connect(lambda **_: action(), weak=False)
+
+
+def by_own_signal(action: Callable[[], None]) -> patching.Patch:
+    """Runs ``action``, which must not raise, before the process sends itself a signal that it has no handler for.
+
+    That is how uvicorn ends: it stops its server, puts back the handlers it had found, and raises the signal that stopped it once more.
+    """
+    return patching.patch(signal, "raise_signal", partial(_before_dying, action))
+
+
+def _before_dying(action: Callable[[], None], original: Callable[[int], None]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def raise_signal(signalnum: int, /) -> None:
+        if signal.getsignal(signalnum) is signal.SIG_DFL:
+            action()
+        original(signalnum)
+
+    return raise_signal

@@ -1,0 +1,158 @@
+"""Processes that end without what ``atexit`` knows: workers, and servers that die by their own signal. Their telemetry must get out nevertheless."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+import sqlite3
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import spanledger
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from conftest import Application
+
+WORKERS = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+
+import openai
+
+
+def ask(number):
+    openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": str(number)}])
+
+
+def in_a_process(context):
+    process = context.Process(target=ask, args=(0,))
+    process.start()
+    process.join()
+
+
+def in_a_pool(context):
+    pool = context.Pool(1)
+    pool.map(ask, range(3))
+    pool.close()
+    pool.join()
+
+
+def in_an_executor(context):
+    with ProcessPoolExecutor(1, context) as executor:
+        list(executor.map(ask, range(3)))
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](multiprocessing.get_context(sys.argv[2]))
+"""
+
+
+SERVER = """
+import os, signal, threading, time, urllib.request
+
+import openai, uvicorn
+
+
+async def app(scope, receive, send):
+    await openai.AsyncOpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hello"}])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"said"})
+
+
+def ask_and_stop():
+    while not server.started:
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off"))
+threading.Thread(target=ask_and_stop).start()
+server.run()
+"""
+
+CELERY = """
+import os, signal, sqlite3, sys, threading, time
+from pathlib import Path
+
+import openai
+from celery import Celery
+
+ledger, folder = sys.argv[1:]
+Path(folder).mkdir()
+app = Celery("tasks", broker="filesystem://")
+app.conf.broker_transport_options = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": folder}
+
+
+@app.task(name="ask")
+def ask(number):
+    openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": str(number)}])
+
+
+def stop_when_all_is_done():
+    while sqlite3.connect(ledger).execute("SELECT count(*) FROM entry").fetchone() != (3,):
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+for number in range(3):
+    ask.delay(number)
+threading.Thread(target=stop_when_all_is_done, daemon=True).start()
+app.worker_main(["worker", "--concurrency", "1", "--pool", "prefork", "--without-gossip", "--without-mingle", "--without-heartbeat"])
+"""
+
+
+def run(application: Application, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program whose telemetry leaves it only if somebody flushes."""
+    file = application.home / "program.py"
+    file.write_text(program)
+    slow = {"OTEL_BSP_SCHEDULE_DELAY": "600000", "OTEL_METRIC_EXPORT_INTERVAL": "600000"}
+    return application.run(
+        "opentelemetry-instrument", sys.executable, str(file), *arguments,
+        OTEL_TRACES_EXPORTER="spanledger", OTEL_METRICS_EXPORTER="console", **slow,
+    )  # fmt: skip
+
+
+def assert_all_is_told(application: Application, done: subprocess.CompletedProcess[str], calls: int) -> None:
+    with sqlite3.connect(application.ledger) as db:
+        entries = {id_ for (id_,) in db.execute("SELECT id FROM entry")}
+        spans = {json.loads(told)["spanledger.entry.id"] for (told,) in db.execute("SELECT attributes FROM span WHERE name LIKE 'chat%'")}
+    assert len(entries) == calls, done.stderr
+    assert spans == entries
+    assert '"name": "spanledger.calls"' in done.stdout
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize("kind", ["in_a_process", "in_a_pool", "in_an_executor"])
+def test_what_a_worker_did_is_told(application: Application, kind: str, method: str) -> None:
+    done = run(application, WORKERS, kind, method)
+    assert done.returncode == 0, done.stderr
+    assert_all_is_told(application, done, 1 if kind == "in_a_process" else 3)
+
+
+def test_what_a_worker_of_celery_did_is_told(application: Application) -> None:
+    done = run(application, CELERY, str(application.ledger), str(application.home / "queue"))
+    assert done.returncode == 0, done.stderr
+    assert_all_is_told(application, done, 3)
+
+
+def test_a_server_that_is_stopped_by_a_signal_tells_all_and_dies_by_that_signal(application: Application) -> None:
+    done = run(application, SERVER)
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert_all_is_told(application, done, 1)
+
+
+def test_raising_signals_is_the_applications_own_again_after_uninstrument() -> None:
+    original = signal.raise_signal
+    spanledger.instrument()
+    try:
+        assert signal.raise_signal is not original
+    finally:
+        spanledger.uninstrument()
+    assert signal.raise_signal is original
