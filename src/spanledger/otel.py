@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # not in its __all__
@@ -34,7 +35,7 @@ def pre_instrument() -> None:
         log.warning("redaction could not be installed: %s", type(error).__name__)
 
 
-_OURS = ("spanledger.workflows", "spanledger.plugins")
+_OURS = ("spanledger.workflows", "spanledger.plugins", "spanledger.install")
 """What a program that uses our names imports."""
 
 
@@ -64,7 +65,7 @@ class SpanledgerInstrumentor(BaseInstrumentor):
 
     def _install(self, _module: object) -> None:
         """The first of them is there. An exception here would break the program's import."""
-        if self._installing:  # importing what installs us imports some of them
+        if self._installing or _installer_is_half_there():  # importing what installs us imports some of them
             return
         self._installing = True
         try:
@@ -79,6 +80,12 @@ class SpanledgerInstrumentor(BaseInstrumentor):
         from spanledger import install  # noqa: PLC0415
 
         install.uninstrument()
+
+
+def _installer_is_half_there() -> bool:
+    """Whether the program itself is importing what installs us: the hook of that module fires when it is done."""
+    installer = sys.modules.get("spanledger.install")
+    return installer is not None and not hasattr(installer, "instrument")
 
 
 class SpanledgerSpanExporter(SpanExporter):

@@ -35,8 +35,15 @@ def _once(register: Callable[..., None], action: Callable[[], None], module: Mod
 
 
 def _in_multiprocessing(action: Callable[[], None], util: ModuleType) -> None:
+    from multiprocessing import parent_process  # noqa: PLC0415  # there already, as its part is; else nobody should pay for it
+
+    def finally_do(_: object = None) -> None:
+        util.Finalize(None, action, exitpriority=_LAST)
+
     # A worker forgets its parent's finalizers before it does what is registered here.
-    util.register_after_fork(action, lambda _: util.Finalize(None, action, exitpriority=_LAST))
+    util.register_after_fork(action, finally_do)
+    if parent_process() is not None:  # this is one, in which only now something to record was imported
+        finally_do()
 
 
 def _in_celery(action: Callable[[], None], signals: ModuleType) -> None:

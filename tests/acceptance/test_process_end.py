@@ -22,10 +22,13 @@ WORKERS = """
 import multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor
 
-import openai
+if sys.argv[3] == "imported-by-all":
+    import openai
 
 
 def ask(number):
+    import openai
+
     openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": str(number)}])
 
 
@@ -129,9 +132,14 @@ def assert_all_is_told(application: Application, done: subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-@pytest.mark.parametrize("kind", ["in_a_process", "in_a_pool", "in_an_executor"])
-def test_what_a_worker_did_is_told(application: Application, kind: str, method: str) -> None:
-    done = run(application, WORKERS, kind, method)
+@pytest.mark.parametrize(("kind", "client"), [
+    ("in_a_process", "imported-by-all"),
+    ("in_a_process", "imported-in-the-worker"),
+    ("in_a_pool", "imported-by-all"),
+    ("in_an_executor", "imported-in-the-worker"),
+])  # fmt: skip
+def test_what_a_worker_did_is_told(application: Application, kind: str, client: str, method: str) -> None:
+    done = run(application, WORKERS, kind, method, client)
     assert done.returncode == 0, done.stderr
     assert_all_is_told(application, done, 1 if kind == "in_a_process" else 3)
 
