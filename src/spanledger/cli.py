@@ -12,6 +12,7 @@ import pkgutil
 import shutil
 import sys
 import time
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,15 +29,16 @@ from spanledger.commands.common import (
     echo,
     json_option,
     ledger_option,
-    named_by,
     print_json,
     print_view,
     settings_for,
     write_private,
 )
-from spanledger.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spanledger.ledger.ledger import Ledger
     from spanledger.ledger.spans import SpanStore
     from spanledger.settings import Settings
 
@@ -136,23 +138,25 @@ def trace(trace_id: str | None, last: int, url: str | None, as_json: bool) -> No
     from spanledger.report import tree  # noqa: PLC0415  # rich takes 50 ms
 
     settings = settings_for(url)
-    with books_to_read(settings) as ledger:
-        traces = [tree.grow(spans, ledger) for spans in tree.find(_span_store(settings), trace_id, last)]
+    with books_to_read(settings) as ledger, _span_store(ledger) as store:
+        traces = [tree.grow(spans, ledger) for spans in tree.find(store, trace_id, last)]
     if as_json:
         print_json([tree.trace_json(found) for found in traces])
     else:
         print_view(lambda _: tree.traces_view(traces))
 
 
-def _span_store(settings: Settings) -> SpanStore | None:
-    from spanledger.ledger.open import sqlite_path  # noqa: PLC0415  # only this command needs these two
-    from spanledger.ledger.spans import SpanStore  # noqa: PLC0415
+@contextmanager
+def _span_store(ledger: Ledger) -> Iterator[SpanStore | None]:
+    """The spans beside these books; None if the books are empty ones that stand for a file that is not there."""
+    from spanledger.ledger.spans import SpanStore  # noqa: PLC0415  # only this command needs these two
+    from spanledger.ledger.sqlite import SqliteLedger  # noqa: PLC0415
 
-    path = sqlite_path(settings.ledger_url)
-    if path is None:
-        expected = "a sqlite ledger; traces of other ledgers are where OTEL_TRACES_EXPORTER sends them"
-        raise ConfigurationError(named_by(settings), "only a sqlite ledger keeps spans", expected)
-    return SpanStore(path) if path.exists() else None
+    if not isinstance(ledger, SqliteLedger):
+        yield None
+        return
+    with closing(SpanStore(ledger.path, migrate=False)) as store:
+        yield store
 
 
 @main.command()

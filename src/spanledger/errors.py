@@ -6,7 +6,8 @@ SpanledgerError
 ├── StackError            a program of the stack (collector, Jaeger, Prometheus, Alertmanager) could not be built or does not run
 └── LedgerError           the ledger could not be read or written
     ├── LedgerBusy        somebody else holds it and the caller asked not to wait, or cannot: it interrupted them
-    └── LedgerTooNew      the ledger was written by a newer version of Spanledger
+    ├── LedgerTooNew      the ledger was written by a newer version of Spanledger
+    └── LedgerTooOld      its tables are those of an older version, and whoever asked does not change them
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ class LedgerBusy(LedgerError):  # noqa: N818  # a state of the ledger, not a fai
 
 class LedgerTooNew(LedgerError):  # noqa: N818
     """The ledger was written by a newer version of Spanledger."""
+
+
+class LedgerTooOld(LedgerError):  # noqa: N818
+    """The ledger has the tables of an older version of Spanledger, and was opened by who does not bring them up to date."""
 
 
 class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications catch; it is no error of theirs

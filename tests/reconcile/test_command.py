@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import stat
 import threading
 import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -197,6 +199,24 @@ def test_a_ledger_that_takes_no_audit_record(differing: Any, reconcile: Any, mon
     assert result.exit_code == 1
     assert "the difference is not in the audit: it is read-only" in result.stderr
     assert reconcile("--spans", differing.file, "--audit").exit_code == 2
+
+
+def test_a_difference_in_a_ledger_with_older_tables_is_recorded_only_for_who_insists(differing: Any, reconcile: Any) -> None:
+    differing.ledger.close()
+    with closing(sqlite3.connect(differing.ledger.path, isolation_level=None)) as older:
+        made_by_2 = older.execute(
+            "SELECT type, name FROM sqlite_master WHERE type = 'trigger' OR name IN ('tally', 'identity', 'audit') ORDER BY type DESC"
+        )
+        for kind, name in made_by_2.fetchall():
+            older.execute(f"DROP {kind} {name}")
+        older.execute("PRAGMA user_version = 1")
+        before = list(older.iterdump())
+        result = reconcile("--spans", differing.file)
+        assert result.exit_code == 1, result.output
+        assert "the difference is not in the audit: the ledger" in result.stderr
+        assert (list(older.iterdump()), older.execute("PRAGMA user_version").fetchone()) == (before, (1,))
+        assert "audit record 1 says so" in reconcile("--spans", differing.file, "--audit").stderr
+        assert older.execute("SELECT count(*) FROM audit").fetchone() == (1,)
 
 
 def test_nothing_to_compare(books: Any, call: Any, reconcile: Any, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -159,12 +159,14 @@ def _drop_what_is_buffered() -> None:
 
 
 @contextmanager
-def books_to_read(settings: Settings, *, must_exist: bool = False) -> Iterator[Ledger]:
+def books_to_read(settings: Settings, *, must_exist: bool = False, for_long: bool = False) -> Iterator[Ledger]:
     """The ledger, for reading: creates no file and writes into none, so that whoever may read the books can look at them.
 
     Empty books stand for a file that is not there yet, unless ``must_exist`` or ``--ledger`` named it. Raises ConfigurationError then.
+    A ledger that cannot be read where it is is read from a copy, unless ``for_long``, where new entries are to be seen.
     """
-    from spanledger.ledger.memory import MemoryLedger  # noqa: PLC0415  # only commands that read the books need these
+    from spanledger.ledger.copies import readable  # noqa: PLC0415  # only commands that read the books need these
+    from spanledger.ledger.memory import MemoryLedger  # noqa: PLC0415
     from spanledger.ledger.open import sqlite_path  # noqa: PLC0415
     from spanledger.ledger.place import is_there  # noqa: PLC0415
     from spanledger.ledger.sqlite import SqliteLedger  # noqa: PLC0415
@@ -174,12 +176,16 @@ def books_to_read(settings: Settings, *, must_exist: bool = False) -> Iterator[L
         with open_books(settings) as ledger:
             yield ledger
     elif is_there(path):
-        with closing(SqliteLedger(path)) as ledger:
+        with nullcontext(path) if for_long else readable(path, _tell_of_copy) as file, closing(SqliteLedger(file, migrate=False)) as ledger:
             yield ledger
     elif must_exist or settings.sources["ledger"] == _OPTION:
         raise no_such_ledger(settings, path)
     else:
         yield MemoryLedger()
+
+
+def _tell_of_copy(older: SpanledgerError) -> None:
+    click.echo(f"spanledger: {older}; it stays as it is, and what is shown comes from a private copy", err=True)
 
 
 def no_such_ledger(settings: Settings, path: Path) -> ConfigurationError:
@@ -193,14 +199,17 @@ def named_by(settings: Settings) -> str:
 
 
 @contextmanager
-def open_books(settings: Settings) -> Iterator[Ledger]:
-    """The ledger, for writing too: its file is created. Raises ConfigurationError if no other process could read what is written."""
+def open_books(settings: Settings, *, migrate: bool = True) -> Iterator[Ledger]:
+    """The ledger, for writing too: its file is created, unless ``migrate`` is false.
+
+    Raises ConfigurationError if no other process could read what is written.
+    """
     from spanledger.ledger.open import open_ledger  # noqa: PLC0415  # only commands that open the books need it
 
     if settings.ledger_url.startswith("memory:"):
         expected = "a ledger that outlives its process, such as sqlite:////var/lib/myapp/ledger.db"
         raise ConfigurationError(named_by(settings), "memory: belongs to one process, nobody else can read it", expected)
-    ledger = open_ledger(settings.ledger_url)
+    ledger = open_ledger(settings.ledger_url, migrate=migrate)
     try:
         yield ledger
     finally:

@@ -35,7 +35,7 @@ def export(interval: float, once: bool, url: str | None) -> None:
     stopped = _stopped() if not once else None
     if stopped is not None and not _appeared(settings, stopped, interval):
         return
-    with books_to_read(settings, must_exist=True) as books:
+    with books_to_read(settings, must_exist=True, for_long=True) as books:
         exporter = LedgerExporter(books, settings)
         try:
             if stopped is not None:

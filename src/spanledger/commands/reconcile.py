@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spanledger.commands.common import books_to_read, csv_option, echo, json_option, ledger_option, print_view, settings_for, write_private
+from spanledger.commands.common import (
+    books_to_read,
+    csv_option,
+    echo,
+    json_option,
+    ledger_option,
+    open_books,
+    print_view,
+    settings_for,
+    write_private,
+)
 from spanledger.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
@@ -93,7 +103,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
                 result = work.result(progress)
             agrees = result.agrees(tolerance)
             if not agrees and audit is not False:
-                _record(settings, ledger, result, insist=audit is True)
+                _record(settings, result, insist=audit is True)
             if csv_file is not None:
                 write_private(csv_file, lambda file: results.write_csv(result, file))
             if as_json:
@@ -123,7 +133,7 @@ def _arriving(selection: Selection) -> float:
 def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selection: Selection) -> Sources:
     from spanledger.budgets.spill import Folder  # noqa: PLC0415
     from spanledger.ledger.facts import has_spans  # noqa: PLC0415
-    from spanledger.ledger.open import sqlite_path  # noqa: PLC0415
+    from spanledger.ledger.sqlite import SqliteLedger  # noqa: PLC0415
     from spanledger.reconcile import files  # noqa: PLC0415
     from spanledger.reconcile.run import Sources  # noqa: PLC0415
     from spanledger.stack.stack import default_directory  # noqa: PLC0415
@@ -132,7 +142,7 @@ def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selecti
     sources = Sources(ledger, name, spills=Folder(settings.state_dir, settings.ledger_url))
     if places:
         return sources._replace(files=files.find(places))
-    table, kept = sqlite_path(settings.ledger_url), default_directory() / "spans"
+    table, kept = ledger.path if isinstance(ledger, SqliteLedger) else None, default_directory() / "spans"
     if table is not None and selection.execution is not None and has_spans(table, selection.execution):
         return sources._replace(table=table)
     if kept.is_dir() and (found := files.in_directory(kept, selection.since)) and any(path.stat().st_size for path in found):
@@ -143,12 +153,14 @@ def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selecti
     return sources._replace(table=table)
 
 
-def _record(settings: Settings, ledger: Ledger, result: Result, *, insist: bool) -> None:
+def _record(settings: Settings, result: Result, *, insist: bool) -> None:
+    """In the ledger itself, which may have been read from a copy; one with older tables is changed only for who insists."""
     from spanledger.audit.emit import Emitter  # noqa: PLC0415  # only where there is a difference
     from spanledger.reconcile import finding  # noqa: PLC0415
 
     try:
-        record = finding.write(ledger, result)
+        with open_books(settings, migrate=insist) as ledger:
+            record = finding.write(ledger, result)
     except LedgerError as error:
         if insist:
             raise

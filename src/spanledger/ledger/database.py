@@ -52,10 +52,15 @@ T = TypeVar("T")
 
 
 class Database:
-    """The connection to one file. A closed one reopens by itself."""
+    """The connection to one file. A closed one reopens by itself.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: the file.
+        migrate: creates it where it is missing, and brings its tables up to date. Who only reads does neither, and gets ``LedgerTooOld``.
+    """
+
+    def __init__(self, path: Path, *, migrate: bool = True) -> None:
+        self.path, self._migrate = path, migrate
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
@@ -157,10 +162,11 @@ class Database:
         if self._connection is not None and time.monotonic() >= self._look_at:
             self._look()
         if self._connection is None:
-            place.create_private(self.path)
-            db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
+            if self._migrate:
+                place.create_private(self.path)
+            db = connect(self.path)
             try:
-                self._insist(schema.prepare, db, self.path, wait=True)
+                self._insist(schema.prepare if self._migrate else schema.check, db, self.path, wait=True)
             except BaseException:
                 db.close()
                 raise
@@ -221,6 +227,12 @@ class Database:
         if code in _REOPEN_AFTER:
             self._disconnect()
         return LedgerError(f"the ledger {self.path} cannot be used: {_REASONS.get(code, error)}")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there: none is created."""
+    url = f"{path.as_uri()}?mode=rw"
+    return sqlite3.connect(url, uri=True, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
 
 
 def _is_about_a_value(error: sqlite3.Error) -> bool:

@@ -88,7 +88,7 @@ def known(ledger: Ledger, ids: set[str]) -> set[str] | None:
     """Those of the entry ids that the ledger holds, whenever they were; None if it cannot be asked by id. Raises LedgerError."""
     if not isinstance(ledger, SqliteLedger):
         return None
-    database = Database(ledger.path)
+    database = Database(ledger.path, migrate=False)
     try:
         found = database.read(lambda db: db.execute(_KNOWN, (json.dumps(sorted(ids)),)).fetchall())
     finally:
@@ -167,7 +167,7 @@ def stored_spans(path: Path, attribute: str) -> Iterator[tuple[str, str, int, Ma
 
 def has_spans(path: Path, execution_id: str) -> bool:
     """Whether the ledger's own table has spans of the traces in which this execution made calls. Raises LedgerError."""
-    database = Database(path)
+    database = Database(path, migrate=False)
     sql = "SELECT EXISTS (SELECT 1 FROM span WHERE trace_id IN (SELECT trace_id FROM entry WHERE execution = ?))"
     try:
         return bool(database.read(lambda db: db.execute(sql, (execution_id,)).fetchone())[0])
@@ -177,7 +177,7 @@ def has_spans(path: Path, execution_id: str) -> bool:
 
 def _pages(path: Path, sql: str, values: list[Any], place: tuple[float, ...]) -> Iterator[tuple[Any, ...]]:
     """All rows, a page at a time; their first columns, as many as ``place`` has, say where the next page begins."""
-    database = Database(path)
+    database = Database(path, migrate=False)
     try:
         while page := _page(database, sql, [*values, *place]):
             yield from page

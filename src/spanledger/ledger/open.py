@@ -21,7 +21,7 @@ _FALLBACK = (
 )
 
 
-def open_ledger(url: str, *, on_problem: Callable[[str], None] | None = None) -> Ledger:
+def open_ledger(url: str, *, on_problem: Callable[[str], None] | None = None, migrate: bool = True) -> Ledger:
     """The ledger of this URL, opened and found writable.
 
     ``memory:`` is this process's memory. ``sqlite:///`` is followed by the path of a file: absolute if it begins with ``/`` (then there are
@@ -31,10 +31,12 @@ def open_ledger(url: str, *, on_problem: Callable[[str], None] | None = None) ->
     Args:
         url: the URL.
         on_problem: told in one message why a file cannot be used; the ledger is then one in memory and the file stays as it is.
+        migrate: whether a file is created, or brought up to date.
 
     Raises:
         ConfigurationError: the URL is not understood.
-        LedgerError: the file cannot be used, and there is no ``on_problem`` to tell. ``LedgerTooNew`` if a newer version wrote it.
+        LedgerError: the file cannot be used, and there is no ``on_problem`` to tell. ``LedgerTooNew`` if a newer version wrote it,
+            ``LedgerTooOld`` if it has older tables and they are not to be changed.
     """
     scheme, _, rest = url.strip().partition(":")
     if scheme == "memory" and not rest.strip("/"):
@@ -42,7 +44,7 @@ def open_ledger(url: str, *, on_problem: Callable[[str], None] | None = None) ->
     if scheme != "sqlite":
         raise _not_understood(scheme)
     try:
-        return _sqlite(_usable(_path(rest)))
+        return _sqlite(_usable(_path(rest)), migrate=migrate)
     except LedgerError as error:
         if on_problem is None:
             raise
@@ -111,10 +113,10 @@ def _wrong_with_relative(path: Path) -> str | None:
     return f"{path.parent} is no directory in {here}; an absolute path takes four slashes, as in sqlite:////{path}"
 
 
-def _sqlite(path: Path) -> Ledger:
+def _sqlite(path: Path, *, migrate: bool) -> Ledger:
     from spanledger.ledger.sqlite import SqliteLedger  # noqa: PLC0415  # not everybody needs sqlite3
 
-    ledger = SqliteLedger(path)
+    ledger = SqliteLedger(path, migrate=migrate)
     try:
         ledger.check()
     except LedgerBusy:

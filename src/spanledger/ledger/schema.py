@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanledger.errors import LedgerError, LedgerTooNew
+from spanledger.errors import LedgerError, LedgerTooNew, LedgerTooOld
 
 if TYPE_CHECKING:
     import sqlite3
@@ -127,20 +127,38 @@ def prepare(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, 
         LedgerTooNew: a newer version of Spanledger wrote the file. It is not changed then.
         LedgerError: it is another program's database. Not changed either.
     """
-    _check_owner(db, path)
-    version = _pragma(db, "user_version")
-    if version > len(migrations):
-        msg = (
-            f"the ledger {path} was written by a newer version of Spanledger (its tables have version {version}, "
-            f"this one knows {len(migrations)}); upgrade spanledger or choose another path"
-        )
-        raise LedgerTooNew(msg)
+    version = _version(db, path, migrations)
     db.execute("PRAGMA synchronous=NORMAL")
     db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
     if _pragma(db, "journal_mode") != "wal":
         db.execute("PRAGMA journal_mode=WAL")
     if version < len(migrations):
         _migrate(db, migrations)
+
+
+def check(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, ...]] = MIGRATIONS) -> None:
+    """Whether a fresh connection can be used as it is. Nothing is changed: processes of an older version may be using the file.
+
+    Raises:
+        LedgerTooOld: its tables are not those of this version yet.
+        LedgerError: as ``prepare`` does.
+    """
+    version = _version(db, path, migrations)
+    if version < len(migrations):
+        msg = f"the ledger {path} has the tables of an older version of Spanledger (version {version}, this one uses {len(migrations)})"
+        raise LedgerTooOld(msg)
+
+
+def _version(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, ...]]) -> int:
+    _check_owner(db, path)
+    version: int = _pragma(db, "user_version")
+    if version > len(migrations):
+        msg = (
+            f"the ledger {path} was written by a newer version of Spanledger (its tables have version {version}, "
+            f"this one knows {len(migrations)}); upgrade spanledger or choose another path"
+        )
+        raise LedgerTooNew(msg)
+    return version
 
 
 def _check_owner(db: sqlite3.Connection, path: Path) -> None:

@@ -53,9 +53,9 @@ class SpanRow:
 class SpanStore:
     """Safe for threads, forks and several processes, like the ledger. All methods raise ``LedgerError`` if the file cannot be used."""
 
-    def __init__(self, path: str | Path, most_spans: int = MOST_SPANS) -> None:
+    def __init__(self, path: str | Path, most_spans: int = MOST_SPANS, *, migrate: bool = True) -> None:
         self._most = most_spans
-        self._database = Database(Path(path).absolute())
+        self._database = Database(Path(path).absolute(), migrate=migrate)
 
     def save(self, spans: Sequence[SpanRow]) -> None:
         """Adds spans, except those that are there already; forgets the oldest beyond ``most_spans``."""

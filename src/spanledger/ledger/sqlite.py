@@ -42,13 +42,18 @@ T = TypeVar("T")
 
 
 class SqliteLedger:
-    """See ``Ledger`` for what the methods promise. The file is created or opened by the first of them that runs."""
+    """See ``Ledger`` for what the methods promise. The file is created or opened by the first of them that runs.
+
+    Args:
+        path: the file.
+        migrate: as in ``Database``.
+    """
 
     shared = True
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, migrate: bool = True) -> None:
         self.path = Path(path).absolute()
-        self._writer, self._reader = Database(self.path), Database(self.path)
+        self._writer, self._reader = Database(self.path, migrate=migrate), Database(self.path, migrate=migrate)
 
     def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
         """See ``Ledger.reserve``. A second reservation for the same entry changes nothing."""

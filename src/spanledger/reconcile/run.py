@@ -56,7 +56,7 @@ class Sources(NamedTuple):
     @property
     def spans_name(self) -> list[str]:
         """Where spans are looked for, for people."""
-        return [str(path) for path in self.files] or ([f"the span table of {self.table}"] if self.table else [])
+        return [str(path) for path in self.files] or ([f"the span table of {self.ledger_name}"] if self.table else [])
 
 
 def silent(stage: str, done: int, total: int | None) -> None:

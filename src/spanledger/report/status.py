@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spanledger.budgets.rule import describe, parse_all
-from spanledger.errors import ConfigurationError, LedgerError
+from spanledger.errors import ConfigurationError, LedgerError, LedgerTooOld
 from spanledger.ledger.open import open_ledger, sqlite_path
 from spanledger.ledger.place import check_creatable, is_there
 from spanledger.pricing.book import PriceBook
@@ -56,7 +56,7 @@ class Status:
 
 
 def gather(settings: Settings, installed: Mapping[str, Any], now: float) -> Status:
-    """Looks at everything once. Nothing is changed, but that a ledger of an older version is brought up to date.
+    """Looks at everything once. Nothing is changed.
 
     Args:
         settings: what is in force.
@@ -119,12 +119,14 @@ def _ledger(settings: Settings, now: float) -> Check:
         path = sqlite_path(settings.ledger_url)
         if path is not None and not is_there(path):
             return _no_ledger_yet(settings, path)
-        ledger = open_ledger(settings.ledger_url)
+        ledger = open_ledger(settings.ledger_url, migrate=False)
         accounts, leases = len(ledger.balances(now)), ledger.open_leases()
         calls = sum(total.calls for total in ledger.totals())
         ledger.close()
     except ConfigurationError as error:
         return _problem(error)
+    except LedgerTooOld as older:
+        return Check("ledger", ok=True, text=f"{older}; {_NEXT_MIGRATES}")
     except LedgerError as error:
         instead = _REFUSED if settings.on_ledger_error == "block" else _IN_MEMORY
         return Check("ledger", ok=False, text=f"{error}; {instead}", fix=_LEDGER_FIX)
@@ -147,6 +149,9 @@ def _no_ledger_yet(settings: Settings, path: Path) -> Check:
 
 
 _EACH_ITS_OWN = "memory: every process has books and budgets of its own, which no command can read and which end with it"
+_NEXT_MIGRATES = (
+    "the first program that runs with this version brings them up to date, and then programs with older versions cannot open it any more"
+)
 _IN_MEMORY = "until then every process keeps its books in memory: others do not see its budgets, and reports do not see its calls"
 _REFUSED = "until then every call is refused, because SPANLEDGER_ON_LEDGER_ERROR is block"
 _LEDGER_FIX = "set SPANLEDGER_LEDGER to a place that can be written, as in sqlite:////var/lib/myapp/ledger.db"
