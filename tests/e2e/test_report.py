@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filled_books import JANUARY, book, entry, in_json, spanledger
 from rich.console import Console
 
+from spanledger.ledger.sqlite import SqliteLedger
 from spanledger.model import Activity, Cost, CostStatus, State, Total, Usage
 from spanledger.report import views
 from spanledger.report.queries import Report
@@ -203,3 +204,29 @@ def test_an_end_before_the_beginning_is_a_mistake_and_no_empty_report(ledger: Le
 
     assert result.exit_code == 2
     assert result.stderr == "spanledger: --until: '2026-10-01' is not after --since '2026-10-31'; expected a later point in time\n"
+
+
+def test_json_commands_no_terminal_and_says_the_same(ledger: Ledger) -> None:
+    model = "x\x9b31m\x1b[2J\u202e\x7fé"
+    book(ledger, entry("a", model=model))
+
+    shown = spanledger("report", "--json").stdout
+
+    assert not set("\x1b\x9b\x7f\u202e") & set(shown)
+    assert "é" in shown
+    assert in_json("report")["rows"][0]["group"] == {"model": model}
+
+
+def test_the_total_is_that_of_the_rows_while_others_book(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = SqliteLedger.totals
+
+    def overtaken(books: SqliteLedger, *arguments: Any, **chosen: Any) -> list[Total]:
+        found = read(books, *arguments, **chosen)
+        book(ledger, entry(f"late {len(list(ledger.entries()))}"))
+        return found
+
+    book(ledger, entry("a"))
+    monkeypatch.setattr(SqliteLedger, "totals", overtaken)
+    told = in_json("report")
+
+    assert [row["consumed"] for row in told["rows"]] == [told["total"]["consumed"]]

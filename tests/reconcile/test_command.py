@@ -22,6 +22,7 @@ from spanledger.errors import LedgerError
 from spanledger.ledger.spans import SpanRow, SpanStore
 from spanledger.ledger.sqlite import SqliteLedger
 from spanledger.model import ActivityTotal, Execution
+from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,6 +188,24 @@ def test_the_audit_record_is_sent_as_a_log_record_too(differing: Any, reconcile:
     (request,) = map(ExportLogsServiceRequest.FromString, bodies)
     assert request.resource_logs[0].scope_logs[0].log_records[0].severity_text == "CRITICAL"
     assert record.hash in str(request)
+
+
+@pytest.mark.parametrize("name", ["\x1b]0;title\x07", "\x9b2J", "[bold]x[/bold]", "[/]", "=HYPERLINK()"])
+def test_names_that_others_sent_command_no_terminal_and_no_spreadsheet(
+    books: Any, call: Any, span: Any, reconcile: Any, tmp_path: Path, name: str
+) -> None:
+    books.both(call(1))
+    books.export(span(call(2)).but(service=name, a={s.ENTRY_ID: f"{name}2"}))
+    books.book(call(3, service=name, execution=name))
+    result = reconcile("--spans", books.file, "--until", "now", "--no-audit", "--csv", tmp_path / "out.csv")
+    assert result.exit_code == 1, result.exception
+    assert not set("\x07\x1b\x9b") & set(result.output)
+    shown = name.encode("unicode_escape").decode()
+    assert f"{shown}2" in result.output
+    assert f"no call of service {shown} has" in result.output
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["service"].endswith(name)]
+    assert [row["service"].startswith("=") for row in rows] == [False, False]
 
 
 def test_a_ledger_that_takes_no_audit_record(differing: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import click
 from spanledger import settings as config
 from spanledger.errors import ConfigurationError, SpanledgerError
 from spanledger.ledger.open import understood
+from spanledger.outside import plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,8 +110,8 @@ def print_json(value: Any) -> None:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON with the characters as they are, or escaped where standard output has them not."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    """JSON with the characters as they are, or escaped where standard output has them not, or a terminal would obey them."""
+    text = plain_json(json.dumps(value, indent=indent, ensure_ascii=False))
     return text if _can_be_printed(text) else json.dumps(value, indent=indent)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from spanledger.ledger.facts import Fact
+from spanledger.outside import no_formula
 from spanledger.reconcile import execution as runs
 from spanledger.reconcile.difference import difference_json
 from spanledger.reconcile.sums import Line, lines
@@ -137,7 +138,8 @@ def _csv_row(one: Difference) -> list[Any]:
     fact, span = one.either, one.spans[0] if one.spans else None
     both = [getattr(side, name) if side else None for name in _COMPARED for side in (one.ledger, span)]
     span_ids = " ".join(span.span_id or "" for span in one.spans)
-    return [
+    values = [
         one.id, " ".join(one.kinds), one.disagrees, one.reason, fact.time, fact.service, fact.execution, fact.trace_id, span_ids,
         one.deliveries, *both,
     ]  # fmt: skip
+    return [no_formula(value) if isinstance(value, str) else value for value in values]

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from spanledger.figures import decimal
 from spanledger.model import State
+from spanledger.outside import plain
 from spanledger.reconcile.difference import HARMLESS, Kind, moment
 from spanledger.reconcile.sums import TOKENS
 
@@ -44,7 +45,7 @@ def result_view(result: Result, tolerance: float, show: int) -> RenderableType:
 def _verdict(result: Result, tolerance: float) -> Text:
     comparison = result.comparison
     entries = f"{comparison.entries:,} entries of {result.ledger} {result.selection.text}"
-    sides = f"{entries}, {comparison.counted:,} spans of them in {_places(result.spans)}."
+    sides = plain(f"{entries}, {comparison.counted:,} spans of them in {_places(result.spans)}.")
     disagreeing = comparison.differences.disagreeing
     if not result.agrees(tolerance):
         return Text.assemble(("Ledger and spans differ", "bold red"), f" in {disagreeing:,} entries. {sides}")
@@ -71,7 +72,8 @@ def _sums(other: str, lines: Iterable[Line]) -> Table:
         table.add_column(name, justify="right")
     for line in lines:
         amounts = [_amount(line, number) for number in (line.ledger, line.other)]
-        table.add_row(line.activity or "(none)", _quantity(line), *amounts, *_difference(line), style="red" if line.difference else None)
+        style = "red" if line.difference else None
+        table.add_row(_cell(line.activity or "(none)"), _quantity(line), *amounts, *_difference(line), style=style)
     return table
 
 
@@ -80,7 +82,7 @@ def _delivered(lines: Iterable[Line]) -> Table:
     for name in ("each span once", "as delivered"):
         table.add_column(name, justify="right")
     for line in lines:
-        table.add_row(line.activity, _quantity(line), _amount(line, line.ledger), _amount(line, line.other))
+        table.add_row(_cell(line.activity), _quantity(line), _amount(line, line.ledger), _amount(line, line.other))
     return table
 
 
@@ -106,14 +108,14 @@ def _difference(line: Line) -> tuple[str, str]:
 
 def _run(run: ExecutionResult) -> Group:
     word = "agrees with the ledger" if run.agrees else "differs from the ledger"
-    head = Text(f"What the run of {run.execution.workflow} added up itself {word}:", style="" if run.agrees else "bold red")
-    return Group(head, _sums("run", run.lines), *(Text(f"- {note}") for note in run.notes))
+    head = _cell(f"What the run of {run.execution.workflow} added up itself {word}:", style="" if run.agrees else "bold red")
+    return Group(head, _sums("run", run.lines), *(_cell(f"- {note}") for note in run.notes))
 
 
 def _reasons(result: Result) -> Table:
     table = Table("entries", "what", "probable reason", box=None, pad_edge=False, header_style="bold")
     for kind, text, count in result.comparison.differences.reasons():
-        table.add_row(f"{count:,}", kind.replace("_", " "), text, style="dim" if kind in HARMLESS else None)
+        table.add_row(f"{count:,}", kind.replace("_", " "), _cell(text), style="dim" if kind in HARMLESS else None)
     return table
 
 
@@ -121,7 +123,8 @@ def _entries(result: Result, show: int) -> RenderableType:
     differences = result.comparison.differences
     table = Table(Column("entry", no_wrap=True), "started", "what", "ledger", "spans", box=None, pad_edge=False, header_style="bold")
     for one in differences.by_time(show):
-        table.add_row(one.id, moment(one.either.time), ", ".join(one.kinds).replace("_", " "), *_sides(one))
+        what = ", ".join(one.kinds).replace("_", " ")
+        table.add_row(_cell(one.id), moment(one.either.time), what, *map(_cell, _sides(one)))
     more = differences.count - show
     return Group(table, Text(f"{more:,} more: --show {differences.count}, --json or --csv FILE has them.")) if more > 0 else table
 
@@ -148,4 +151,9 @@ def _unread(reading: Reading) -> list[RenderableType]:
     head = Text(
         f"{reading.torn:,} lines of the span files are torn, {reading.unreadable:,} lines or spans are not what the collector writes:"
     )
-    return [Group(head, *(Text(f"- {problem.path}:{problem.line} {problem.what}") for problem in reading.problems))]
+    return [Group(head, *(_cell(f"- {problem.path}:{problem.line} {problem.what}") for problem in reading.problems))]
+
+
+def _cell(text: str, style: str = "") -> Text:
+    """Text that names what others sent: nothing in it is markup, or a command to the terminal."""
+    return Text(plain(text), style)

@@ -10,8 +10,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from spanledger import figures
 from spanledger.errors import ConfigurationError
+from spanledger.ledger import sums
 from spanledger.ledger.ledger import GROUPS
 from spanledger.model import Total
+from spanledger.outside import no_formula
 from spanledger.report import words
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def report(ledger: Ledger, by: Sequence[str], *, since: float | None, until: flo
     rows = ledger.totals(by, since=since, until=until, execution=execution)
     if "day" in by:
         rows.sort(key=lambda row: row.group["day"] or "")
-    (total,) = ledger.totals(since=since, until=until, execution=execution) or [Total({})]
+    (total,) = sums.summed((), rows, ())  # asked for anew it would have calls that were booked since
     return Report(tuple(by), rows, total)
 
 
@@ -91,7 +93,7 @@ def write_csv(found: Report, file: IO[str]) -> None:
     writer = csv.writer(file)
     writer.writerow([*found.by, *_columns(Total({}))])
     for row in found.rows:
-        writer.writerow([*(_harmless(row.group.get(name)) for name in found.by), *_columns(row).values()])
+        writer.writerow([*(no_formula(row.group.get(name)) for name in found.by), *_columns(row).values()])
 
 
 def _columns(total: Total) -> dict[str, Any]:
@@ -99,11 +101,6 @@ def _columns(total: Total) -> dict[str, Any]:
     nested = total_json(total)
     both = {f"{kind}_{name}": value for kind in ("consumed", "billable") for name, value in nested[kind].items()}
     return {**both, **{name: value for name, value in nested.items() if name not in {"group", "consumed", "billable"}}}
-
-
-def _harmless(name: str | None) -> str | None:
-    """A name that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    return f"'{name}" if name and name.lstrip().startswith(("=", "+", "-", "@")) else name
 
 
 def money_json(nano: int | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
-from spanledger import figures
+from spanledger import figures, outside
 from spanledger.errors import ConfigurationError
 from spanledger.ledger.sums import add_entry
 from spanledger.model import Activity, State, Total, Unit
@@ -108,7 +108,7 @@ def _tree(trace: Trace) -> Tree:
 
 def _service(roots: Sequence[Node]) -> str:
     name = roots[0].span.resource.get("service.name") if roots else None
-    return f" of {words.plain(str(name))}" if name else ""
+    return f" of {outside.plain(str(name))}" if name else ""
 
 
 def _add(parent: Tree, node: Node) -> None:
@@ -120,7 +120,7 @@ def _add(parent: Tree, node: Node) -> None:
 
 
 def _headline(node: Node) -> Text:
-    text = Text.assemble((words.plain(node.span.name), "bold"), f"  {words.seconds(node.seconds)}")
+    text = Text.assemble((outside.plain(node.span.name), "bold"), f"  {words.seconds(node.seconds)}")
     attempt = node.span.attributes.get(s.STEP_ATTEMPT)
     if attempt and node.entry is None and attempt > 1:
         text.append(f"  attempt {attempt}", style="yellow")
@@ -129,7 +129,7 @@ def _headline(node: Node) -> Text:
         if doubts := _doubts(node.entry):
             text.append(f"  {doubts}", style="yellow")
     if error := node.span.attributes.get(s.ERROR_TYPE):
-        text.append(f"  {'refused' if _refused(node) else 'error'}: {words.plain(str(error))}", style="red")
+        text.append(f"  {'refused' if _refused(node) else 'error'}: {outside.plain(str(error))}", style="red")
     elif node.span.status == "error":
         text.append("  error", style="red")
     return text
@@ -168,7 +168,7 @@ _REFUSED = s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED
 def _details(node: Node) -> Iterator[Text]:
     for event in node.span.events:
         if event.get("name") == _REFUSED:
-            yield Text(words.plain(_refusal(event.get("attributes", {}))), style="red")
+            yield Text(outside.plain(_refusal(event.get("attributes", {}))), style="red")
     for attribute, label in _CONTENT.items():
         if attribute in node.span.attributes:
             yield Text(f"{label}: {_shorten(readable(node.span.attributes[attribute]))}", style="dim")
@@ -207,7 +207,7 @@ def _message(message: Any) -> str:
 
 
 def _shorten(text: str) -> str:
-    line = words.plain(" ".join(text.split()))
+    line = outside.plain(" ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from spanledger import figures
+from spanledger import figures, outside
 from spanledger.budgets.rule import Window
 from spanledger.ledger.ledger import GROUPS
 from spanledger.report import words
@@ -60,7 +60,7 @@ def report_view(found: Report, width: int) -> RenderableType:
 def _table(found: Report) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True, footer_style="bold")
     for number, name in enumerate(found.by or ("total",)):
-        table.add_column(Text(words.plain(name)), "total" if number == 0 else "", overflow="fold")
+        table.add_column(Text(outside.plain(name)), "total" if number == 0 else "", overflow="fold")
     for name, footer in zip(("calls", "input", "output", "consumed", "billable"), _numbers(found.total), strict=True):
         table.add_column(name, footer, justify="right", no_wrap=True)
     table.add_column("of these", _doubts(found.total), style="yellow", footer_style="yellow", overflow="fold")
@@ -74,7 +74,7 @@ def _doubts(total: Total) -> str:
 
 
 def _group(found: Report, row: Total) -> Sequence[str]:
-    return [words.plain(row.group.get(name) or f"(no {name})") + (" UTC" if name == "day" else "") for name in found.by] or [""]
+    return [outside.plain(row.group.get(name) or f"(no {name})") + (" UTC" if name == "day" else "") for name in found.by] or [""]
 
 
 def _numbers(total: Total) -> tuple[str, str, str, str, str]:
@@ -106,16 +106,15 @@ def _footnotes(found: Report) -> Iterator[Text]:
     for word in words.doubts(found.total):
         yield Text(_NOTES[word], style="dim")
     for name in found.strange:
-        yield Text(
-            f"{words.plain(name)}: no call has a scope key of this name. Groups are {', '.join(GROUPS)} and your own keys.", style="yellow"
-        )
+        known = f"Groups are {', '.join(GROUPS)} and your own keys."
+        yield Text(f"{outside.plain(name)}: no call has a scope key of this name. {known}", style="yellow")
 
 
 def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableType:
     """One bar per account: spent, reserved by calls under way, left, and when the budget starts anew."""
     parts: list[RenderableType] = []
     for line in lines:
-        parts.append(Text.assemble((words.plain(line.name), "bold"), "  ", (words.plain(line.text), "dim")))
+        parts.append(Text.assemble((outside.plain(line.name), "bold"), "  ", (outside.plain(line.text), "dim")))
         once = line.rule is not None and line.rule.window is Window.RUN
         parts.extend(part for balance in line.accounts for part in _account(balance, "for this run" if once else _anew(balance, zone)))
         if not line.accounts:
@@ -129,7 +128,7 @@ def _anew(balance: Balance, zone: dt.tzinfo) -> str:
 
 def _account(balance: Balance, period: str) -> Iterator[Text]:
     percent = round(100 * balance.spent / balance.limit) if balance.limit else 100
-    yield Text.assemble("  ", _bar(balance), f"  {percent}%", f"  {words.plain(balance.scope)}" if balance.scope else "")
+    yield Text.assemble("  ", _bar(balance), f"  {percent}%", f"  {outside.plain(balance.scope)}" if balance.scope else "")
     amounts = {"spent": balance.spent, "reserved": balance.reserved, "left": max(0, left(balance)), "of": balance.limit}
     sentence = ", ".join(f"{name} {figures.amount(value, balance.unit)}" for name, value in amounts.items())
     yield Text(f"  {sentence.replace(', of', ' of')}", style="" if left(balance) > 0 else "red")

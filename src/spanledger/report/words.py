@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import TYPE_CHECKING
 
 from spanledger import figures
@@ -13,13 +12,6 @@ if TYPE_CHECKING:
 
 PARTIAL, ESTIMATED = "cost partial", "cost estimated"
 """Of costs, where ``estimated`` alone is said of usage."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
-"""What moves the cursor, commands the terminal, turns the direction of writing, or is no character."""
-
-
-def plain(text: str) -> str:
-    """Text from outside as the terminal may have it: control characters are shown, not obeyed."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def seconds(value: float | None) -> str:

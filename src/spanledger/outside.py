@@ -1,0 +1,23 @@
+"""Names and texts from outside, made harmless for what shows them: a terminal, a spreadsheet."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
+"""What moves the cursor, commands the terminal, turns the direction of writing, or is no character."""
+
+
+def plain(text: str) -> str:
+    """Text as the terminal may have it: control characters are shown, not obeyed."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def plain_json(text: str) -> str:
+    """JSON as the terminal may have it, saying the same. Its encoder has escaped what is below a space; its line breaks stay."""
+    return _CONTROL.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+
+
+def no_formula(name: str | None) -> str | None:
+    """A name that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    return f"'{name}" if name and name.lstrip().startswith(("=", "+", "-", "@")) else name
