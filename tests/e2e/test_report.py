@@ -206,6 +206,15 @@ def test_an_end_before_the_beginning_is_a_mistake_and_no_empty_report(ledger: Le
     assert result.stderr == "spanledger: --until: '2026-10-01' is not after --since '2026-10-31'; expected a later point in time\n"
 
 
+def test_numbers_that_leave_no_room_for_names_make_paragraphs(ledger: Ledger) -> None:
+    book(ledger, entry("a", nano=10**15, usage=Usage(10**12, 10**12), keys={"customer": "acme corporation"}))
+
+    shown = spanledger("report", "--by", "model", "--by", "customer", "--by", "day").stdout
+
+    assert "gpt-4o-mini, acme corporation, 2026-01-01 UTC" in shown
+    assert "consumed 1,000,000.000000 USD" in shown
+
+
 def test_json_commands_no_terminal_and_says_the_same(ledger: Ledger) -> None:
     model = "x\x9b31m\x1b[2J\u202e\x7fé"
     book(ledger, entry("a", model=model))

@@ -208,6 +208,14 @@ def test_names_that_others_sent_command_no_terminal_and_no_spreadsheet(
     assert [row["service"].startswith("=") for row in rows] == [False, False]
 
 
+def test_a_narrow_terminal_cuts_no_number(books: Any, call: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    books.both(call(1))
+    books.book(call(2, nano=123_456_789_012_345))
+    for width in ("80", "60", "40"):
+        monkeypatch.setenv("COLUMNS", width)
+        assert "…" not in reconcile("--spans", books.file, "--until", "now", "--no-audit").output
+
+
 def test_a_ledger_that_takes_no_audit_record(differing: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         message = "it is read-only"

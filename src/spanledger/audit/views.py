@@ -27,9 +27,7 @@ def records_view(records: Sequence[AuditRecord], zone: dt.tzinfo) -> Table:
     """One row per record, newest last."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right", no_wrap=True)
-    for name in ("written", "event"):
-        table.add_column(name, no_wrap=True)
-    for name in ("what", "summary"):
+    for name in ("written", "event", "what", "summary"):
         table.add_column(name, overflow="fold")
     for record in records:
         event, what, summary = _described(_parsed(record.text))

@@ -42,7 +42,8 @@ def readable(path: Path, on_old: Callable[[LedgerTooOld], None]) -> Iterator[Pat
             place.create_private(copied)
             copy(path, copied)
         except (OSError, sqlite3.Error) as error:
-            msg = f"the ledger {path} cannot be copied for reading: {error}; TMPDIR may name a directory with more room"
+            hint = "check who may read it, and that TMPDIR names a directory with room"
+            msg = f"the ledger {path} cannot be copied for reading: {error}; {hint}"
             raise LedgerError(msg) from error
         with closing(Database(copied)) as database:
             database.read(_nothing)

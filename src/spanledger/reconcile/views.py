@@ -67,9 +67,9 @@ def _places(places: Sequence[str]) -> str:
 
 
 def _sums(other: str, lines: Iterable[Line]) -> Table:
-    table = Table("activity", "sum of", title=None, box=None, pad_edge=False, header_style="bold")
+    table = _table("activity", "sum of")
     for name in ("ledger", other, "difference", ""):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for line in lines:
         amounts = [_amount(line, number) for number in (line.ledger, line.other)]
         style = "red" if line.difference else None
@@ -78,9 +78,9 @@ def _sums(other: str, lines: Iterable[Line]) -> Table:
 
 
 def _delivered(lines: Iterable[Line]) -> Table:
-    table = Table("activity", "sum of", box=None, pad_edge=False, header_style="bold")
+    table = _table("activity", "sum of")
     for name in ("each span once", "as delivered"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for line in lines:
         table.add_row(_cell(line.activity), _quantity(line), _amount(line, line.ledger), _amount(line, line.other))
     return table
@@ -113,7 +113,7 @@ def _run(run: ExecutionResult) -> Group:
 
 
 def _reasons(result: Result) -> Table:
-    table = Table("entries", "what", "probable reason", box=None, pad_edge=False, header_style="bold")
+    table = _table("entries", "what", "probable reason")
     for kind, text, count in result.comparison.differences.reasons():
         table.add_row(f"{count:,}", kind.replace("_", " "), _cell(text), style="dim" if kind in HARMLESS else None)
     return table
@@ -121,7 +121,7 @@ def _reasons(result: Result) -> Table:
 
 def _entries(result: Result, show: int) -> RenderableType:
     differences = result.comparison.differences
-    table = Table(Column("entry", no_wrap=True), "started", "what", "ledger", "spans", box=None, pad_edge=False, header_style="bold")
+    table = _table("entry", "started", "what", "ledger", "spans")
     for one in differences.by_time(show):
         what = ", ".join(one.kinds).replace("_", " ")
         table.add_row(_cell(one.id), moment(one.either.time), what, *map(_cell, _sides(one)))
@@ -152,6 +152,11 @@ def _unread(reading: Reading) -> list[RenderableType]:
         f"{reading.torn:,} lines of the span files are torn, {reading.unreadable:,} lines or spans are not what the collector writes:"
     )
     return [Group(head, *(_cell(f"- {problem.path}:{problem.line} {problem.what}") for problem in reading.problems))]
+
+
+def _table(*names: str) -> Table:
+    """What does not fit goes on in the next line: a number that ends with dots is none."""
+    return Table(*(Column(name, overflow="fold") for name in names), box=None, pad_edge=False, header_style="bold")
 
 
 def _cell(text: str, style: str = "") -> Text:

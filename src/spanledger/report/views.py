@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NARROW = 100
 """Columns below which a report is written as paragraphs: a table would cut numbers."""
+_GAP, _NAME = 2, 8
+"""Columns between two columns of a table, and those that a name needs at least."""
 _BAR = 30
 _NOTES = {
     "unpriced": "unpriced: no price is known for the model; these calls are not in the sums of money. "
@@ -53,8 +55,15 @@ def empty(*, filtered: bool) -> str:
 
 def report_view(found: Report, width: int) -> RenderableType:
     """Sums over the books, and under them what the words in the last column mean."""
-    body = _paragraphs(found) if width < NARROW else _table(found)
+    body = _table(found) if width >= NARROW and _leaves_room(found, width) else _paragraphs(found)
     return Group(body, *_footnotes(found))
+
+
+def _leaves_room(found: Report, width: int) -> bool:
+    """Whether the numbers leave room for names: a column of single letters cannot be read."""
+    numbers = zip(*map(_numbers, (*found.rows, found.total)), strict=True)
+    taken = sum(max(map(len, column)) + _GAP for column in numbers)
+    return width - taken >= (_NAME + _GAP) * (len(found.by) + 1)
 
 
 def _table(found: Report) -> Table:
