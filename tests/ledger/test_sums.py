@@ -161,3 +161,11 @@ class TestAudit:
         sqlite_ledger.append_audit(1.0, "a", "{}")
         with closing(sqlite3.connect(sqlite_ledger.path)) as db, pytest.raises(sqlite3.IntegrityError, match="audit records are never"):
             db.execute(statement)
+
+
+def test_sums_beyond_64_bits(ledger, make_entry):
+    """What a provider tells that has forgotten the sign of a number."""
+    for number in range(1025):
+        ledger.settle(make_entry(str(number), tokens=2**53 - 1, nano=2**53 - 1), [])
+    (total,) = ledger.totals(["model"])
+    assert (total.calls, total.input_tokens, total.nano_usd) == (1025, 1025 * (2**53 - 1), 1025 * (2**53 - 1))

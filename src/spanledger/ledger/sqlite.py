@@ -16,6 +16,7 @@ from spanledger.ledger import chain, queries, rows
 from spanledger.ledger.database import Database
 from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, IDLE_ACCOUNTS_KEPT, book, replaces, take, winner
 from spanledger.ledger.stored import StoredAccounts
+from spanledger.ledger.sums import summed
 from spanledger.model import AuditRecord, State
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ _PUT_EXECUTION = f"""INSERT INTO execution VALUES ({rows.marks(8)}) ON CONFLICT 
     (workflow, started, ended, status, keys, totals, error)
     = (excluded.workflow, excluded.started, excluded.ended, excluded.status, excluded.keys, excluded.totals, excluded.error)
     WHERE excluded.ended >= execution.ended"""  # noqa: S608  # constants
+_SUM_TOO_LARGE = "integer overflow"
+"""What SQLite says of a sum beyond 64 bits (https://www.sqlite.org/lang_aggfunc.html#sumunc): a provider that tells nonsense in every
+answer gets there with a thousand calls. Python's integers go on."""
 _SWEPT_AT_ONCE = 200
 """Expired leases settled in one transaction; other processes get their turn in between."""
 
@@ -118,7 +122,12 @@ class SqliteLedger:
     ) -> list[Total]:
         """See ``Ledger.totals``."""
         chosen = queries.Filter(since, until, execution, trace_id)
-        return self._reader.read(lambda db: queries.totals(db, group_by, chosen))
+        try:
+            return self._reader.read(lambda db: queries.totals(db, group_by, chosen))
+        except LedgerError as error:
+            if str(error.__cause__) != _SUM_TOO_LARGE:
+                raise
+            return summed(queries.entries(self._reader, chosen), (), group_by)
 
     def entries(
         self,
