@@ -36,7 +36,7 @@ from spanledger.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from spanledger.ledger.ledger import Ledger
     from spanledger.ledger.spans import SpanStore
@@ -141,9 +141,17 @@ def trace(trace_id: str | None, last: int, url: str | None, as_json: bool) -> No
     with books_to_read(settings) as ledger, _span_store(ledger) as store:
         traces = [tree.grow(spans, ledger) for spans in tree.find(store, trace_id, last)]
     if as_json:
-        print_json([tree.trace_json(found) for found in traces])
+        _print_nested(lambda: [tree.trace_json(found) for found in traces])
     else:
-        print_view(lambda _: tree.traces_view(traces))
+        print_view(lambda width: tree.traces_view(traces, width))
+
+
+def _print_nested(value: Callable[[], Any]) -> None:
+    try:
+        print_json(value())
+    except RecursionError as error:
+        message = "the spans are nested too deeply for JSON; without --json all of them are shown"
+        raise Failure(message) from error
 
 
 @contextmanager

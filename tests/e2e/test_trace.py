@@ -113,3 +113,23 @@ def test_a_trace_that_is_not_one_is_said_in_one_line(spans: SpanStore, wanted: s
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("width", ["40", "80", "120"])
+def test_a_trace_that_is_deeper_than_the_terminal_is_wide_is_shown_to_its_end(
+    spans: SpanStore, monkeypatch: pytest.MonkeyPatch, width: str
+) -> None:
+    spans.save([span(f"s{level}", f"{level:016x}", f"{level - 1:016x}" if level > 1 else None) for level in range(1, 1501)])
+    monkeypatch.setenv("COLUMNS", width)
+
+    shown = spanledger("trace").stdout
+
+    assert [f"s{level} " in shown for level in range(1, 1501)] == [True] * 1500
+    assert "level 1500: s1500" in shown
+    assert spanledger("trace", "--json").stderr.startswith("spanledger: the spans are nested too deeply for JSON")
+
+
+def test_captured_messages_of_another_kind_are_shown_as_they_are(spans: SpanStore) -> None:
+    spans.save([span("chat", "a" * 16, attributes={"gen_ai.input.messages": '[{"role": "user", "parts": null}, 7]'})])
+
+    assert "input: user: {'role': 'user', 'parts': None} / 7" in spanledger("trace").stdout

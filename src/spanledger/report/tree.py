@@ -34,6 +34,8 @@ _CONTENT = {
 }
 _TRACE = "TRACE_ID"
 _KEPT = "a trace of a program that ran with `spanledger run` or OTEL_TRACES_EXPORTER=spanledger"
+_INDENT = 4
+"""Columns of one level of a tree."""
 _LONGEST = 240
 """Characters of captured content shown in the tree; ``--json`` has all of it."""
 
@@ -94,29 +96,29 @@ def grow(spans: Sequence[SpanRow], ledger: Ledger) -> Trace:
     return Trace(trace_id, roots)
 
 
-def traces_view(traces: Sequence[Trace]) -> Group:
-    """The trees for the terminal."""
-    return Group(*(_tree(trace) for trace in traces))
+def traces_view(traces: Sequence[Trace], width: int) -> Group:
+    """The trees for the terminal, indented up to the middle of its width."""
+    levels = max(1, width // 2 // _INDENT)
+    return Group(*(_tree(trace, levels) for trace in traces))
 
 
-def _tree(trace: Trace) -> Tree:
+def _tree(trace: Trace, levels: int) -> Tree:
+    """Spans below ``levels`` stand beside their parents, with their level: agents that call themselves go deeper than it is wide."""
     top = Tree(Text.assemble("trace ", (trace.id, "bold"), _service(trace.roots)), guide_style="dim")
-    for root in trace.roots:
-        _add(top, root)
+    waiting = [(top, root, 1) for root in reversed(trace.roots)]
+    while waiting:
+        above, node, level = waiting.pop()
+        branch = above.add(Text.assemble((f"level {level}: ", "dim") if level > levels else "", _headline(node)))
+        for line in _details(node):
+            branch.add(line)
+        below = branch if level < levels else above
+        waiting += [(below, child, level + 1) for child in reversed(node.children)]
     return top
 
 
 def _service(roots: Sequence[Node]) -> str:
     name = roots[0].span.resource.get("service.name") if roots else None
     return f" of {outside.plain(str(name))}" if name else ""
-
-
-def _add(parent: Tree, node: Node) -> None:
-    branch = parent.add(_headline(node))
-    for line in _details(node):
-        branch.add(line)
-    for child in node.children:
-        _add(branch, child)
 
 
 def _headline(node: Node) -> Text:
@@ -201,7 +203,7 @@ def readable(content: Any) -> str:
 def _message(message: Any) -> str:
     if not isinstance(message, dict):
         return str(message)
-    parts = message.get("parts", [message])
+    parts = message["parts"] if isinstance(message.get("parts"), list) else [message]
     text = " ".join(str(part.get("content", part.get("arguments", part.get("response", part)))) for part in parts if isinstance(part, dict))
     return f"{message['role']}: {text}" if "role" in message else text
 
@@ -212,7 +214,7 @@ def _shorten(text: str) -> str:
 
 
 def trace_json(trace: Trace) -> dict[str, Any]:
-    """A tree for programs."""
+    """A tree for programs. Raises RecursionError if its spans are nested deeper than JSON can be written."""
     return {"trace_id": trace.id, "spans": [_node_json(root) for root in trace.roots]}
 
 
