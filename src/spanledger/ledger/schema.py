@@ -145,7 +145,9 @@ def check(db: sqlite3.Connection, path: Path, migrations: Sequence[tuple[str, ..
     """
     version = _version(db, path, migrations)
     if version < len(migrations):
-        msg = f"the ledger {path} has the tables of an older version of Spanledger (version {version}, this one uses {len(migrations)})"
+        older = f"has the tables of an older version of Spanledger (version {version}, this one uses {len(migrations)})"
+        none = f"has no tables: nothing was written to it yet, or it was copied without what was beside it in {path.name}-wal"
+        msg = f"the ledger {path} {older if version else none}"
         raise LedgerTooOld(msg)
 
 
