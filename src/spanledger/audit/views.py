@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from spanledger import outside
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -88,5 +90,4 @@ def _joined(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Without signs that do something to a terminal."""
-    return "" if value is None else "".join(sign if sign.isprintable() else " " for sign in str(value))
+    return "" if value is None else outside.plain(str(value))
