@@ -7,12 +7,16 @@ derives a new one from the current.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage
 from opentelemetry import context as otel_context
+
+from spanledger import interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
     from spanledger.model import Activity
 
+log = logging.getLogger("spanledger")
 _KEY = otel_context.create_key("spanledger-scope")
 _NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
@@ -64,10 +69,32 @@ def current(context: Context | None = None) -> Scope:
     carried = baggage.get_all(context)
     if not carried:
         return scope
-    inherited = {key: str(value) for key, value in carried.items() if key not in scope.keys}
+    inherited = text_keys({key: value for key, value in carried.items() if key not in scope.keys})
     return scope.derive(inherited) if inherited else scope
 
 
 def within(scope: Scope, context: Context | None = None) -> Context:
     """A context in which ``scope`` is in force."""
     return otel_context.set_value(_KEY, scope, context)
+
+
+def text_keys(keys: Mapping[Any, object]) -> dict[str, str]:
+    """Keys and values as text, without those that are None: baggage and applications may give any object.
+
+    One that cannot be made text costs this key, not the call; that is told once.
+    """
+    texts: dict[str, str] = {}
+    for key, value in keys.items():
+        try:
+            if value is not None:
+                texts[str(key)] = str(value)
+        except Exception as error:
+            if interrupts.raised_by_handler(error):
+                raise
+            _tell_unreadable(key if isinstance(key, str) else type(key).__name__, type(value).__name__)
+    return texts
+
+
+@lru_cache(maxsize=512)
+def _tell_unreadable(key: str, kind: str) -> None:
+    log.warning("scope key %s: its value, a %s, cannot be made text; calls are booked without this key", key, kind)

@@ -50,10 +50,6 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _text_keys(keys: dict[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in keys.items() if value is not None}
-
-
 def _with_baggage(runtime: Runtime | None, keys: dict[str, str], context: Context) -> Context:
     """Our keys go into baggage only where that was asked for: other libraries send baggage to any host they call."""
     if runtime is not None and runtime.settings.baggage:
@@ -70,7 +66,7 @@ class scope(Managed):  # noqa: N801  # reads as a verb at its use: with scope(cu
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()
-        self._keys = _text_keys(keys)
+        self._keys = scopes.text_keys(keys)
 
     def _fresh(self) -> scope:
         return scope(**self._keys)
@@ -97,7 +93,7 @@ class workflow(_Traced):  # noqa: N801
 
     def __init__(self, name: str, execution_id: str | None = None, **keys: Any) -> None:
         super().__init__()
-        self.name, self._keys = _text(name), _text_keys(keys)
+        self.name, self._keys = _text(name), scopes.text_keys(keys)
         self._given = None if execution_id is None else _text(execution_id)
         self.execution_id = self._given or new_id()
         self._run, self._started = runs.Run(), 0.0

@@ -147,6 +147,28 @@ def test_baggage_of_others_is_read_and_ours_is_not_sent_unasked(make_house: Any)
     assert dict(house.entries[0].keys) == {"customer": "from-gateway", "user": "ada"}
 
 
+class Unreadable:
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def test_a_value_that_is_no_text_costs_its_key_and_not_the_call(make_house: Any, caplog: pytest.LogCaptureFixture) -> None:
+    house = make_house()
+    carried = otel_context.get_current()
+    for key, value in (("tenant", Unreadable()), ("user", None), (5, "five")):
+        carried = baggage.set_baggage(key, value, carried)  # type: ignore[arg-type]  # it takes anything
+    token = otel_context.attach(carried)
+    try:
+        with spanledger.scope(customer="acme", agent=Unreadable()):
+            tool()
+            tool()
+    finally:
+        otel_context.detach(token)
+    assert [dict(entry.keys) for entry in house.entries] == [{"customer": "acme", "5": "five"}] * 2
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.partition(":")[0] for text in told] == ["scope key agent", "scope key tenant"], "once each"
+
+
 def test_baggage_when_asked(make_house: Any) -> None:
     make_house(SPANLEDGER_BAGGAGE="true")
     with spanledger.workflow("answer", customer="acme"):
