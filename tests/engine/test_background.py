@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import threading
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,17 +15,19 @@ from spanledger.engine import drive
 from spanledger.engine.adapter import Reader, Target
 from spanledger.model import Activity, Request, State, Usage
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def _wrapped(operation: str, status: str, usage: Usage | None, model: str = "gpt-4o-mini") -> Any:
+
+def _wrapped(operation: str, status: str, usage: Usage | None, model: str = "gpt-4o-mini", call: Any = None) -> Any:
     def response(_result: Any, into: Any) -> None:
         into.id, into.status, into.usage, into.model = "resp_1", status, usage, model
 
-    def call(**_kwargs: Any) -> str:
-        return status
-
     asked = None if operation == "fetch_response" else model
     request = Request(operation, Activity.LLM, "openai", asked, max_output=100, content="hello")
-    return drive.wrap(call, "fake", Target("", "call", Reader(lambda *_: request, response, lambda _event, _into: None)))
+    return drive.wrap(
+        call or (lambda: status), "fake", Target("", "call", Reader(lambda *_: request, response, lambda _event, _into: None))
+    )
 
 
 def test_in_the_books_once_and_exact_in_the_end(make_house: Any) -> None:
@@ -184,3 +189,34 @@ def test_two_threads_that_fetch_it_at_once_count_it_once(make_house: Any, monkey
     assert sorted(span.attributes["spanledger.counted"] for span in house.call_spans) == [False, True, True]
     tokens = [point.value for point in house.metric("spanledger.recon.tokens") if point.attributes["spanledger.source"] == "sdk"]
     assert sum(tokens) == 1500
+
+
+@pytest.mark.parametrize("made_here", [True, False])
+def test_an_event_loop_does_not_wait_for_a_busy_ledger(make_house: Any, tmp_path: Path, made_here: bool) -> None:
+    """However often it is read meanwhile, it is counted once, whether its making is in the books or not."""
+    house = make_house(SPANLEDGER_LEDGER=f"sqlite:///{tmp_path}/ledger.db", SPANLEDGER_BUDGET_DAY="100 calls per day")
+    if made_here:
+        _wrapped("chat", "queued", None)()
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+
+    async def main() -> float:
+        held = asyncio.Event()
+        fetch = _wrapped("fetch_response", "completed", Usage(1000, 500), call=held.wait)
+        readings = [asyncio.create_task(fetch()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert house.runtime.ledger.open_leases() == 3
+        other.execute("BEGIN IMMEDIATE")
+        held.set()
+        began = time.monotonic()
+        await asyncio.gather(*readings)
+        return time.monotonic() - began
+
+    took = asyncio.run(main())
+    other.execute("ROLLBACK")
+    other.close()
+    assert took < 1, "seconds"
+    (entry,) = house.entries
+    assert entry.usage == Usage(1000, 500)
+    (balance,) = house.runtime.ledger.balances(0.0)
+    assert (balance.spent, balance.reserved, house.runtime.ledger.open_leases()) == (1, 0, 0)
+    assert sorted(span.attributes["spanledger.counted"] for span in house.call_spans) == [False, False, *[True] * (1 + made_here)]

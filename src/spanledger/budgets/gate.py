@@ -227,13 +227,19 @@ class Gate:
             self.spool.start()
         self.settle(entry, Admission(entry.id, holds, reserved=True), wait=wait)
 
-    def release(self, admission: Admission) -> None:
-        """Gives a reservation back: the call was never sent. If the ledger cannot be reached, the lease's end books the estimate."""
+    def release(self, admission: Admission, *, wait: bool = True) -> None:
+        """Gives a reservation back: the call was never sent. If the ledger cannot be reached, the lease's end books the estimate.
+
+        Raises:
+            LedgerBusy: only with ``wait=False``; the reservation is still there.
+        """
         self.spool.untrack(admission.entry_id)
         if admission.reserved:
             try:
-                self._ledger.release(admission.entry_id)
+                self._ledger.release(admission.entry_id, wait=wait)
             except LedgerError as error:
+                if isinstance(error, LedgerBusy) and not wait:
+                    raise
                 log.warning("cannot give a reservation back (%s); when its lease ends it is booked by its estimate", error)
 
     def _settled_late(self, entry: Entry, standings: Sequence[Standing]) -> None:

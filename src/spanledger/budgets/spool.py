@@ -90,7 +90,7 @@ class Spool:
         """
         written = False
         try:
-            if not self._is_behind():
+            if not self.is_behind():
                 record.write(self.ledger, wait=wait)
                 written = True
         except LedgerError:
@@ -100,7 +100,8 @@ class Spool:
                 self.inbox.put(record)
                 self.start()
 
-    def _is_behind(self) -> bool:
+    def is_behind(self) -> bool:
+        """Whether something queued is not in the ledger yet."""
         worker = self._worker
         return not self.inbox.empty() or (worker is not None and bool(worker.waiting))
 

@@ -131,8 +131,16 @@ class Call:
     def withdraw(self) -> None:
         """The call will not be sent: gives its reservation back, now or as soon as the gate has made one."""
         self.withdrawn = True  # first: see admit_in_thread
-        if self._admission is not None:
-            self.runtime.guard.run("withdraw", self.runtime.gate.release, self._admission)
+        self.runtime.guard.run("withdraw", self.give_back)
+
+    def give_back(self) -> None:
+        """Gives the reservation back, if there is one; an event loop does not wait for a busy ledger."""
+        gate, admission = self.runtime.gate, self._admission
+        if admission is not None:
+            try:
+                gate.release(admission, wait=not self.is_async)
+            except LedgerBusy:
+                self.runtime.reaper.put(partial(gate.release, admission))
 
     def again(self) -> Call:
         """The same call, to be sent once more, from the context in force."""
@@ -253,13 +261,13 @@ class Call:
                 entry.usage = self._usage(error)
                 entry.cost = self._cost()
         finally:  # a failure or a time limit must not cost us the books, nor theirs the span, nor the span's the metrics
-            try:
-                if entry.operation == s.FETCH_RESPONSE:
-                    fetched.settle(self, self._admission)
-                else:
+            if entry.operation == s.FETCH_RESPONSE:
+                fetched.settle(self, partial(self._tell, outcome))
+            else:
+                try:
                     self.settle()
-            finally:
-                self._tell(outcome)
+                finally:
+                    self._tell(outcome)
 
     def _tell(self, outcome: str) -> None:
         entry, runtime = self.entry, self.runtime
@@ -328,7 +336,7 @@ class Call:
         if admission is not None:
             gate.settle(self.entry, admission, wait=not self.is_async)
         else:
-            gate.settle_unreserved(self.entry)
+            gate.settle_unreserved(self.entry, wait=not self.is_async)
 
     # --- numbers
 

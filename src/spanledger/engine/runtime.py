@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from opentelemetry.trace import Tracer
 
     from spanledger.budgets.gate import Gate
@@ -42,7 +40,7 @@ class Runtime:
     capture_spans: bool = False
     capture_events: bool = False
     open_calls: dict[str, Call] = field(default_factory=dict)
-    fetching: AbstractContextManager[object] = field(default_factory=threading.RLock)
+    fetching: threading.RLock = field(default_factory=threading.RLock)
     """Held by who settles a response that was fetched; by one thread twice where a signal handler fetches in the middle."""
 
 

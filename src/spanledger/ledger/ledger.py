@@ -45,7 +45,7 @@ class Ledger(Protocol):
         changed nothing.
         """
 
-    def release(self, entry_id: str) -> None:
+    def release(self, entry_id: str, *, wait: bool = True) -> None:
         """Gives a reservation back: the call was never sent. Nothing is written."""
 
     def renew(self, entry_ids: Iterable[str], expires: float) -> None:

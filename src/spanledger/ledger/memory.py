@@ -102,9 +102,9 @@ class MemoryLedger:
         finally:
             self._lock.release()
 
-    def release(self, entry_id: str) -> None:
+    def release(self, entry_id: str, *, wait: bool = True) -> None:
         """See ``Ledger.release``."""
-        with self._alone():
+        with self._alone(wait=wait):
             if lease := self._leases.pop(entry_id, None):
                 book(self._accounts, lease[1], ())
 

@@ -68,7 +68,7 @@ class SqliteLedger:
         """See ``Ledger.settle``. What ``sweep`` wrote is replaced by any settlement."""
         return self._write(_settle, rows.from_entry(entry), charges, wait=wait)
 
-    def release(self, entry_id: str) -> None:
+    def release(self, entry_id: str, *, wait: bool = True) -> None:
         """See ``Ledger.release``."""
 
         def work(db: sqlite3.Connection) -> None:
@@ -76,7 +76,7 @@ class SqliteLedger:
             _free_lease(db, accounts, rows.sound(entry_id))
             accounts.save()
 
-        self._writer.write(work)
+        self._writer.write(work, wait=wait)
 
     def renew(self, entry_ids: Iterable[str], expires: float) -> None:
         """See ``Ledger.renew``. A lease is never shortened."""
