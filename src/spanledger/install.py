@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import functools
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class Installation:
     """Of spans, metrics and logs; None for the global one."""
     patches: list[patching.Patch] = field(default_factory=list)
     problems: list[ConfigurationError] = field(default_factory=list)
+    plugins: list[tuple[str, str]] = field(default_factory=list)
+    """Modules and names of the functions to record as plugins."""
 
 
 _lock = threading.RLock()
@@ -287,14 +290,24 @@ def _warm_prices(installation: Installation) -> None:
 
 
 def _patch_plugins(installation: Installation) -> None:
-    for text in installation.runtime.settings.plugins:
-        try:
-            module, name = plugins.parse_target("SPANLEDGER_PLUGINS", text)
-        except ConfigurationError as problem:
-            installation.problems.append(problem)
-            log.warning("%s", problem)
-        else:
-            patching.when_imported(module, _plugin_patcher(installation, name))
+    installation.plugins, problems = plugins.parse_targets(_PLUGINS, installation.runtime.settings.plugins)
+    for problem in problems:
+        installation.problems.append(problem)
+        log.warning("%s", problem)
+    for module, name in installation.plugins:
+        patching.when_imported(module, _plugin_patcher(installation, name))
+
+
+_PLUGINS = "SPANLEDGER_PLUGINS"
+
+
+def _tell_unfound(targets: Sequence[tuple[str, str]]) -> None:
+    """Told only at the end: at the start, the folder of the script that is run need not be among those that modules are found in."""
+    for problem in plugins.missing(_PLUGINS, targets):
+        log.warning("%s", problem)
+    unused = [f"{module}:{name}" for module, name in targets if module not in sys.modules and plugins.is_there(module)]
+    if unused:
+        log.info("%s: this program never imported the modules of %s", _PLUGINS, ", ".join(unused))
 
 
 def _plugin_patcher(installation: Installation, name: str) -> Any:
@@ -308,9 +321,7 @@ def _plugin_patcher(installation: Installation, name: str) -> Any:
             try:
                 installation.patches.append(patching.patch(module, dotted, functools.partial(plugins.wrap, name=dotted)))
             except AttributeError:
-                problem = ConfigurationError(
-                    "SPANLEDGER_PLUGINS", f"module {module.__name__} has no {dotted}", "the name of a function in it"
-                )
+                problem = ConfigurationError(_PLUGINS, f"module {module.__name__} has no {dotted}", "the name of a function in it")
                 installation.problems.append(problem)
                 log.warning("%s", problem)
 
@@ -319,6 +330,7 @@ def _plugin_patcher(installation: Installation, name: str) -> Any:
 
 def _at_exit() -> None:
     if _installation is not None:
+        _installation.runtime.guard.run("plugins", _tell_unfound, _installation.plugins)
         _shut_down(_installation, "exit")
 
 
@@ -353,14 +365,16 @@ def flush(timeout: float = 5.0) -> bool:
 
 
 def status() -> dict[str, Any]:
-    """What is patched and what is wrong, for ``spanledger status``: libraries, budgets, ledger, prices, problems."""
+    """What is patched and what is wrong, for ``spanledger status``: libraries, plugins that can be found, ledger, prices, problems."""
     installation = _installation
     if installation is None:
-        return {"installed": False, "libraries": [], "problems": []}
+        return {"installed": False, "libraries": [], "plugins": [], "problems": []}
+    missing = plugins.missing(_PLUGINS, installation.plugins)
     return {
         "installed": True,
         "libraries": [library.status() for library in installation.libraries],
-        "problems": [str(problem) for problem in installation.problems],
+        "plugins": [f"{module}:{name}" for module, name in installation.plugins if plugins.is_there(module)],
+        "problems": [str(problem) for problem in [*installation.problems, *missing]],
         "prices": installation.runtime.book.status(),
         "ledger": type(installation.runtime.ledger).__name__,
     }

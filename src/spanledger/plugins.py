@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import importlib.util
 import inspect
+import sys
 import threading
+from importlib.machinery import PathFinder
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -20,7 +23,7 @@ from spanledger.model import Activity, Cost, CostStatus, Request, Response, Unit
 from spanledger.pricing.plugin_price import plugin_price
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import ModuleType
 
     Price = tuple[Unit, int]
@@ -239,6 +242,45 @@ def parse_target(where: str, text: str) -> tuple[str, str]:
     if not colon or not all(word.isidentifier() for word in words):
         raise ConfigurationError(where, f"cannot read {text!r}", "module:function, module:Class.method or module:*")
     return module, name
+
+
+def parse_targets(where: str, texts: tuple[str, ...]) -> tuple[list[tuple[str, str]], list[ConfigurationError]]:
+    """The targets, and what could not be read."""
+    targets: list[tuple[str, str]] = []
+    problems: list[ConfigurationError] = []
+    for text in texts:
+        try:
+            targets.append(parse_target(where, text))
+        except ConfigurationError as problem:
+            problems.append(problem)
+    return targets, problems
+
+
+def missing(where: str, targets: Iterable[tuple[str, str]]) -> list[ConfigurationError]:
+    """What is wrong with targets whose module cannot be found."""
+    return [
+        ConfigurationError(
+            where,
+            f"module {module} cannot be found, so {module}:{name} is not recorded",
+            "a module that can be imported in the program's folder",
+        )
+        for module, name in targets
+        if not is_there(module)
+    ]
+
+
+def is_there(module: str) -> bool:
+    """Whether a module is imported or can be, from here too. It is not imported to see, and neither are its packages: as long as
+    they are not, only the outermost is looked for."""
+    package = module.rpartition(".")[0]
+    if module in sys.modules or (package and package not in sys.modules):
+        return module in sys.modules or is_there(package)
+    try:
+        return importlib.util.find_spec(module) is not None or PathFinder.find_spec(module, [""]) is not None
+    except ModuleNotFoundError:  # what should be its package is a module
+        return False
+    except Exception:  # noqa: BLE001  # another's finder, which may raise anything: that says nothing
+        return True
 
 
 def public_functions(module: ModuleType) -> list[str]:

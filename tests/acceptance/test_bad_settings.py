@@ -144,6 +144,15 @@ def test_plugins_and_their_prices(application: Any, plain: str) -> None:
     assert tool.usage.total == 400
 
 
+def test_a_plugin_whose_module_is_never_found_is_told_once(application: Any, plain: str) -> None:
+    """At the end: before, the folder of the program is not among those that modules are found in."""
+    told = unhurt(application.instrumented(SPANLEDGER_PLUGINS="application_tols:look_up, application_tools:look_up, wave:open"), plain)
+
+    missing = "module application_tols cannot be found, so application_tols:look_up is not recorded"
+    assert told.splitlines() == [f"SPANLEDGER_PLUGINS: {missing}; expected a module that can be imported in the program's folder"]
+    assert len([entry for entry in entries(application.ledger) if entry.plugin]) == 1
+
+
 def test_a_price_without_a_name_is_told(application: Any, plain: str) -> None:
     told = unhurt(application.instrumented(SPANLEDGER_PLUGIN_PRICES="=5 tokens", **TOOL), plain)
 

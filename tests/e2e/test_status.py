@@ -145,3 +145,15 @@ def test_a_problem_is_told_under_the_name_of_its_variable(monkeypatch: pytest.Mo
 
     assert "broken  SPANLEDGER_PLUGINS  cannot read ':x'\n" in "\n".join(line.rstrip() for line in shown.splitlines()) + "\n"
     assert "to mend it: expected module:function" in shown
+
+
+def test_status_says_which_plugins_can_be_found_and_imports_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mailtool.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPANLEDGER_PLUGINS", "mailtool:send, mailtol:send")
+
+    found = json.loads(spanledger("status", "--json").stdout)["checks"]
+    checks = [check for check in found if check["name"] == "SPANLEDGER_PLUGINS"]
+
+    assert [(check["ok"], check["text"].partition(" ")[0]) for check in checks] == [(False, "module"), (True, "mailtool:send:")]
+    assert checks[0]["text"] == "module mailtol cannot be found, so mailtol:send is not recorded"

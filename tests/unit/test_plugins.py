@@ -16,7 +16,7 @@ import pytest
 import spanledger
 from spanledger.errors import ConfigurationError
 from spanledger.model import Unit
-from spanledger.plugins import parse_price, parse_target
+from spanledger.plugins import is_there, parse_price, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,6 +178,20 @@ def test_named_functions_are_plugins_without_code(make_house: Any, tmp_path: Any
     assert "nonsense" in problems
     for module in ("mailtool", "searchtool"):
         del sys.modules[module]
+
+
+def test_a_module_is_looked_for_as_far_as_its_packages_are_imported(tmp_path: Any, monkeypatch: Any) -> None:
+    for package in ("shop", "shop/tools"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = ("shop", "shop.tols", "shop.tools.mail", "shpo", "shpo.tools", "json.decoder.deeper", "__main__")
+    assert [is_there(name) for name in names] == [True, True, True, False, False, False, True]
+    import shop  # type: ignore[import-not-found]  # noqa: F401
+
+    assert [is_there(name) for name in names[:3]] == [True, False, True]
+    assert "shop.tools" not in sys.modules
+    del sys.modules["shop"]
 
 
 def test_arguments_and_results_only_when_captured(make_house: Any) -> None:

@@ -69,6 +69,7 @@ def gather(settings: Settings, installed: Mapping[str, Any], now: float) -> Stat
         *_turned_off(settings, installed),
         *(_problem(problem) for problem in settings.problems),
         *map(_told, others),
+        *map(_plugin, installed["plugins"]),
         *_budgets(settings),
         _ledger(settings, now),
         *_prices(settings),
@@ -103,6 +104,11 @@ def _told(text: str) -> Check:
     where, _, rest = text.partition(": ")
     problem, _, expected = rest.rpartition("; expected ")
     return Check(where, ok=False, text=problem, fix=f"expected {expected}")
+
+
+def _plugin(target: str) -> Check:
+    text = f"{target}: its package can be found from here; what is in it is seen when a program imports it"
+    return Check("SPANLEDGER_PLUGINS", ok=True, text=text)
 
 
 def _budgets(settings: Settings) -> list[Check]:
