@@ -17,7 +17,7 @@ from spanledger import scopes
 from spanledger.engine import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 @spanledger.plugin(name="tool", price="10 tokens")
@@ -232,3 +232,44 @@ def test_overlapping_uses_leave_nothing_behind_in_whatever_order_they_are_left(o
         still_open.remove(name)
         expected = {"customer": still_open[-1]} if still_open else before.keys
         assert scopes.current().keys == expected
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_asynchronous_generator_that_is_left_early_leaves_nothing_behind(make_house: Any, asynchronous: bool) -> None:
+    """The event loop closes it later, in a task of its own; or it is read on when the scope it was begun in is left."""
+    house = make_house()
+
+    async def reading() -> AsyncIterator[None]:
+        inner = spanledger.workflow("answer", user="ada")
+        if asynchronous:
+            async with inner, spanledger.step("read"):
+                yield
+        else:
+            with inner, spanledger.step("read"):
+                yield
+
+    async def main() -> None:
+        for name in ("acme", "globex"):
+            with spanledger.scope(customer=name):
+                async for _ in reading():
+                    tool()
+                    break
+            tool()
+            await asyncio.sleep(0)
+            tool()
+        with spanledger.scope(customer="initech"):
+            reader = reading()
+            await anext(reader)
+        with spanledger.scope(customer="hooli"):
+            await reader.aclose()
+            tool()
+        tool()
+
+    asyncio.run(main())
+    booked = [(entry.step, entry.keys.get("customer"), entry.keys.get("user")) for entry in house.entries]
+    nobody = (None, None, None)
+    assert booked == [
+        *[("read", "acme", "ada"), nobody, nobody],
+        *[("read", "globex", "ada"), nobody, nobody],
+        *[(None, "hooli", None), nobody],
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -44,6 +45,8 @@ class Managed:
         self._uses: dict[int, Self] = {}
         """Entered and not yet left, by ``id``; each step on it is atomic."""
         self._open = False
+        self._in_async_generator = False
+        """Whether the ``with`` stands in one."""
         self._token: Token[Context] | None = None
         self._context: Context = otel_context.Context()
         """What the use has put in force."""
@@ -68,6 +71,7 @@ class Managed:
 
     def __enter__(self) -> Self:
         use = self._next_use()
+        use._in_async_generator = _is_in_async_generator()
         use._begin()
         self._uses[id(use)] = use
         _entered_here.set((*_still_open(), use))
@@ -149,10 +153,25 @@ def _still_open() -> tuple[Managed, ...]:
     return tuple(use for use in _entered_here.get() if use._open)
 
 
+def _is_in_async_generator() -> bool:
+    frame = sys._getframe(2)
+    while frame.f_code is Managed.__aenter__.__code__ and frame.f_back is not None:
+        frame = frame.f_back
+    return bool(frame.f_code.co_flags & inspect.CO_ASYNC_GENERATOR)
+
+
 def _bequeath(left: Managed, later: Managed) -> None:
     """Of two that overlap (two generators read by turns) the one entered first is left first: the later stays in force until it is left,
-    and gives back what was in force before both."""
-    later._token, left._token = left._token, None
+    and gives back what was in force before both.
+
+    Not so in an asynchronous generator, which may have been left by ``break``: the event loop closes it later, in a task of its own,
+    and nobody would give back here what was in force before.
+    """
+    if later._in_async_generator:
+        left._detach()
+        later._token = attach(otel_context.get_current())
+    else:
+        later._token, left._token = left._token, None
 
 
 def _coroutine_function(fresh: Callable[[], Managed], function: Callable[..., Any]) -> Callable[..., Any]:
