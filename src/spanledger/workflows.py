@@ -16,7 +16,7 @@ from spanledger.engine import runs
 from spanledger.engine.call import error_type
 from spanledger.engine.decorator import Managed
 from spanledger.engine.guard import log
-from spanledger.engine.loops import running_loop
+from spanledger.engine.loops import is_cancelled, running_loop
 from spanledger.engine.runtime import Runtime, active, new_id
 from spanledger.model import Activity, Execution
 from spanledger.telemetry import semconv as s
@@ -175,7 +175,7 @@ def _status(error: BaseException | None) -> str:
         return "completed"
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
         return "timeout"
-    return "cancelled" if type(error).__name__ in ("CancelledError", "KeyboardInterrupt", "GeneratorExit") else "failed"
+    return "cancelled" if is_cancelled(error) or isinstance(error, GeneratorExit) else "failed"
 
 
 class step(_Traced):  # noqa: N801

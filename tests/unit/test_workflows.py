@@ -67,9 +67,21 @@ def test_a_retried_step_replaces_and_never_doubles(make_house: Any) -> None:
     assert run.totals()["plugin"].calls == 3
 
 
+class Cancelled(BaseException):
+    """As trio's, which is known by this name."""
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(None, "completed"), (ValueError("x"), "failed"), (TimeoutError(), "timeout"), (asyncio.CancelledError(), "cancelled")],
+    [
+        (None, "completed"),
+        (ValueError("x"), "failed"),
+        (TimeoutError(), "timeout"),
+        (asyncio.CancelledError(), "cancelled"),
+        (Cancelled(), "cancelled"),
+        (BaseExceptionGroup("a nursery's", [Cancelled(), BaseExceptionGroup("inner", [Cancelled()])]), "cancelled"),
+        (BaseExceptionGroup("a nursery's", [Cancelled(), ValueError("x")]), "failed"),
+    ],
 )
 def test_totals_are_recorded_however_a_run_ends(make_house: Any, error: BaseException | None, status: str) -> None:
     house = make_house()

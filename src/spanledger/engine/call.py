@@ -14,6 +14,7 @@ from opentelemetry import trace
 from spanledger import scopes
 from spanledger.engine import fetched, runs
 from spanledger.engine.context import current, within
+from spanledger.engine.loops import is_cancelled
 from spanledger.engine.runtime import new_id
 from spanledger.errors import BudgetExceeded, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
@@ -392,4 +393,4 @@ def error_type(error: BaseException) -> str:
 
 
 def _outcome(error: BaseException) -> str:
-    return "cancelled" if type(error).__name__ in ("CancelledError", "Cancelled", "KeyboardInterrupt") else "error"
+    return "cancelled" if is_cancelled(error) else "error"
