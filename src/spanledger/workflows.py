@@ -129,7 +129,8 @@ class workflow(_Traced):  # noqa: N801
             runtime.guard.run("workflow", self._record, runtime, error)
 
     def _record(self, runtime: Runtime, error: BaseException | None) -> None:
-        ended, kind = time.time(), error_type(error) if error is not None else None
+        ended = max(time.time(), self._started)  # a clock that was set back makes no run negative
+        kind = error_type(error) if error is not None else None
         execution = Execution(
             self.execution_id, self.name, self._started, ended, _status(error), self._keys, self._run.totals(), kind
         )  # fmt: skip
@@ -240,13 +241,20 @@ class step(_Traced):  # noqa: N801
 
 def _number(attempt: object) -> int | None:
     """The number of an attempt, which may come as text from a header or a queue. A wrong one must not stop the application."""
-    if attempt is None or isinstance(attempt, int):
-        return attempt
-    try:
-        return int(str(attempt))
-    except ValueError:
-        log.warning("step: attempt %r is no number; the attempts of this run are counted", attempt)
+    if attempt is None:
         return None
+    try:
+        number = int(attempt if isinstance(attempt, int) else str(attempt))
+        if abs(number) < _TOO_MANY:
+            return number
+    except ValueError:
+        pass
+    log.warning("step: attempt %.100r is no number of an attempt; the attempts of this run are counted", attempt)
+    return None
+
+
+_TOO_MANY = 2**31
+"""An id or a time that was given as an attempt's number; ledgers take 64 bits."""
 
 
 def _activity(name: str | Activity | None) -> Activity | None:

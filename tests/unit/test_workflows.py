@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import pickle
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -243,6 +244,29 @@ def test_static_and_class_methods_stay_what_they_are_below_a_decorator(make_hous
     assert (Jobs.one(1), Jobs().one(2), Jobs.two(3), Jobs().two(4)) == (1, 2, ("Jobs", 3), ("Jobs", 4))
 
 
+@pytest.mark.parametrize("given", [uuid.UUID(int=2**127).int, str(2**70), -(2**63)])
+def test_an_id_given_as_an_attempt_costs_no_call(make_house: Any, tmp_path: Any, caplog: Any, given: Any) -> None:
+    """No ledger could hold it, nor sweep what was reserved with it."""
+    house = make_house(SPANLEDGER_LEDGER=f"sqlite:///{tmp_path}/ledger.db")
+    with spanledger.workflow("answer"):
+        for attempt in (given, None):
+            with spanledger.step("fetch", attempt=attempt):
+                tool()
+    assert [(entry.attempt, entry.superseded) for entry in house.entries] == [(1, True), (2, False)]
+    assert house.runtime.ledger.open_leases() == 0
+    assert "is no number of an attempt; the attempts of this run are counted" in caplog.text
+
+
+def test_a_clock_that_is_set_back_makes_no_run_negative(make_house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    house, now = make_house(), time.time
+    with spanledger.workflow("answer"):
+        monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    (execution,) = house.runtime.ledger.executions()
+    assert execution.ended >= execution.started
+    (point,) = house.metric("gen_ai.workflow.duration")
+    assert (point.count, point.sum >= 0) == (1, True)
+
+
 def test_names_and_ids_may_be_more_than_text(make_house: Any, caplog: Any) -> None:
     house, id_ = make_house(SPANLEDGER_BUDGET_FLOW="100 calls per workflow for workflow=7"), uuid.uuid4()
     with spanledger.workflow(7, execution_id=id_), spanledger.step(8, attempt="2"), spanledger.step(9, attempt="later"):  # type: ignore[arg-type]
@@ -251,4 +275,4 @@ def test_names_and_ids_may_be_more_than_text(make_house: Any, caplog: Any) -> No
     assert (entry.workflow, entry.execution, entry.step, entry.attempt, entry.plugin) == ("7", str(id_), "9", 1, "10")
     assert run.id == str(id_)
     assert [one.spent for one in house.runtime.ledger.balances(0.0)] == [1]
-    assert "step: attempt 'later' is no number; the attempts of this run are counted" in caplog.text
+    assert "step: attempt 'later' is no number of an attempt; the attempts of this run are counted" in caplog.text
