@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import sys
 import threading
+from contextlib import nullcontext
 from importlib.machinery import PathFinder
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, overload
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, overload
 from spanledger.engine import drive
 from spanledger.engine.adapter import Reader, Target
 from spanledger.engine.guard import log
+from spanledger.engine.loops import running_loop
 from spanledger.engine.runtime import active
 from spanledger.engine.wrapper import BoundWrapper, Wrapper
 from spanledger.errors import ConfigurationError
@@ -208,10 +210,21 @@ def _timed_call(function: Callable[..., Any], seconds: float) -> Callable[..., A
 
 
 async def _awaited_in_time(coroutine: Awaitable[Any], seconds: float) -> Any:
+    if running_loop() is None:
+        return await _awaited_elsewhere(coroutine, seconds)
     import asyncio  # noqa: PLC0415  # costs 20 ms, and only programs that have imported it come here
 
     async with asyncio.timeout(seconds):
         return await coroutine
+
+
+async def _awaited_elsewhere(coroutine: Awaitable[Any], seconds: float) -> Any:
+    """In trio. A loop that is neither has no clock that we know: there it takes the time it takes."""
+    trio = sys.modules.get("trio")
+    with nullcontext() if trio is None else trio.move_on_after(seconds):
+        return await coroutine
+    message = f"plugin did not return within {seconds} s"
+    raise TimeoutError(message)
 
 
 def _in_time(work: Callable[[], Any], seconds: float) -> Any:

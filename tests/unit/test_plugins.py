@@ -318,3 +318,30 @@ def test_what_is_named_and_is_no_function_stays_what_it_is(make_house: Any, monk
     problems = " ".join(install.status()["problems"])
     assert "module shelf has no LIMIT; expected the name of a function in it" in problems
     assert "module shelf has no Box.size" in problems
+
+
+def test_a_coroutine_is_timed_out_in_other_loops_too(make_house: Any) -> None:
+    trio, house = pytest.importorskip("trio"), make_house()
+
+    @spanledger.plugin(timeout=0.05)
+    async def wait(seconds: float) -> str:
+        await trio.sleep(seconds)
+        return "done"
+
+    assert trio.run(wait, 0) == "done"
+    with pytest.raises(TimeoutError, match=r"0\.05 s"):
+        trio.run(wait, 30)
+    assert [entry.error for entry in house.entries] == [None, "TimeoutError"]
+
+
+def test_a_coroutine_without_a_loop_takes_the_time_it_takes(make_house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = make_house()
+    monkeypatch.delitem(sys.modules, "trio", raising=False)
+
+    @spanledger.plugin(timeout=0.05)
+    async def answer() -> str:
+        return "done"
+
+    with pytest.raises(StopIteration, match="done"):
+        answer().send(None)
+    assert [entry.error for entry in house.entries] == [None]
