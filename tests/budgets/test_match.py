@@ -31,6 +31,8 @@ def find(text: str, entry: Entry) -> Hold | None:
         ("1 call per day", {}, ""),
         ("1 call per customer per day", {"customer": "acme"}, "customer=acme"),
         ("1 call per customer per day", {}, None),
+        ("1 call per customer per day", {"customer": "Zoë & Co's"}, "customer=Zoë & Co's"),
+        ("1 call per customer per day", {"customer": "a\nCRITICAL b\x1b[2J\ud800"}, "customer=a\\nCRITICAL b\\x1b[2J\\ud800"),
         ("1 call per customer per day", {"keys": {"customer": ""}}, None),
         ("1 call per customer", {"customer": "acme"}, "customer=acme"),
         ("1 call per user and campaign per day", {"keys": {"user": "u", "campaign": "c"}}, "user=u, campaign=c"),
