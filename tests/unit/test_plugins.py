@@ -237,6 +237,17 @@ def test_a_tool_called_event_reaches_subscribers(make_house: Any) -> None:
     assert seen[0].attributes["gen_ai.tool.name"] == "search"
 
 
+def test_a_callback_that_is_subscribed_twice_has_two_subscriptions(make_house: Any) -> None:
+    make_house()
+    seen: list[Any] = []
+    hear = seen.append
+    stop_one, stop_other = spanledger.subscribe(hear), spanledger.subscribe(hear)
+    for stop in (stop_one, stop_one, stop_other):
+        stop()
+        spanledger.plugin(lambda: None)()
+    assert len(seen) == 2
+
+
 def test_a_decorator_that_changes_a_function_s_kind_is_taken_as_it_is(make_house: Any) -> None:
     house = make_house()
 

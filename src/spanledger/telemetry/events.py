@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -82,12 +83,13 @@ def subscribe(callback: Callable[[Event], None]) -> Callable[[], None]:
     The callback should be quick. An exception in it is logged and counted, never raised.
     """
     global _subscribers  # noqa: PLW0603  # one list for the process, replaced whole so that emitting needs no lock
+    mine = partial(callback)  # an object of its own: who subscribes the same callback again has another subscription
     with _lock:
-        _subscribers = (*_subscribers, callback)
+        _subscribers = (*_subscribers, mine)
 
     def unsubscribe() -> None:
         global _subscribers  # noqa: PLW0603
         with _lock:
-            _subscribers = tuple(known for known in _subscribers if known is not callback)
+            _subscribers = tuple(known for known in _subscribers if known is not mine)
 
     return unsubscribe
