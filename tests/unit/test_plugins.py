@@ -12,6 +12,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 import spanledger
 from spanledger.errors import ConfigurationError
@@ -332,7 +333,7 @@ def test_what_is_named_and_is_no_function_stays_what_it_is(make_house: Any, monk
 
 
 def test_a_coroutine_is_timed_out_in_other_loops_too(make_house: Any) -> None:
-    trio, house = pytest.importorskip("trio"), make_house()
+    house = make_house()
 
     @spanledger.plugin(timeout=0.05)
     async def wait(seconds: float) -> str:
