@@ -32,7 +32,9 @@ class LiveRaw(Live):
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         """The library's parse; what it returns is received like any result, once."""
-        return self._self_hand_out(self.__wrapped__.parse(*args, **kwargs))
+        with self._self_failing("dropped"):
+            parsed = self.__wrapped__.parse(*args, **kwargs)
+        return self._self_hand_out(parsed)
 
     def _self_hand_out(self, parsed: Any) -> Any:
         known, handed = self._self_handed
@@ -65,24 +67,31 @@ class LiveRaw(Live):
 
     def _self_whole(self, member: Any) -> Any:
         def read(*args: Any, **kwargs: Any) -> Any:
-            value = member(*args, **kwargs)
+            with self._self_failing("dropped"):
+                value = member(*args, **kwargs)
             self._self_read()
             return value
 
         return read
 
     @contextmanager
+    def _self_failing(self, outcome: str) -> Iterator[None]:
+        """A failure of the reading ends the call; ``outcome`` if the reader is only being collected."""
+        try:
+            yield
+        except GeneratorExit:
+            self._self_call.abandon(outcome)
+            raise
+        except BaseException as error:
+            self._self_call.end(error)
+            raise
+
+    @contextmanager
     def _self_reading(self, *, line: bool) -> Iterator[Callable[[Any], None]]:
         """Gives what to show each piece of the body to; ends the call when the body has been read, or the reading ends otherwise."""
         call, feed = self._self_call, self._self_feed()
-        try:
+        with self._self_failing("closed"):
             yield lambda piece: call.runtime.guard.run("raw", lambda: feed.write(piece, line=line))
-        except GeneratorExit:
-            call.abandon("closed")
-            raise
-        except BaseException as error:
-            call.end(error)
-            raise
         call.runtime.guard.run("raw", feed.finish)
         call.end()
 
@@ -107,11 +116,14 @@ class LiveAsyncRaw(LiveRaw):
 
     async def parse(self, *args: Any, **kwargs: Any) -> Any:
         """The library's parse; what it returns is received like any result, once."""
-        return self._self_hand_out(await self.__wrapped__.parse(*args, **kwargs))
+        with self._self_failing("dropped"):
+            parsed = await self.__wrapped__.parse(*args, **kwargs)
+        return self._self_hand_out(parsed)
 
     def _self_whole(self, member: Any) -> Any:
         async def read(*args: Any, **kwargs: Any) -> Any:
-            value = await member(*args, **kwargs)
+            with self._self_failing("dropped"):
+                value = await member(*args, **kwargs)
             self._self_read()
             return value
 

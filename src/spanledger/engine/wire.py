@@ -6,6 +6,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from spanledger.engine.adapter import Wire
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 
 _LIMIT = 64 * 1024 * 1024
 """Bytes of one answer kept for reading; a larger one is settled by estimate."""
+_LINE_END = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)
+"""A carriage return at the end of a piece may be half of an end."""
 
 
 def decode(text: str | bytes) -> Any:
     """JSON with attribute access; None for what is no JSON: a provider may answer anything, and that is no error of ours."""
     try:
         return json.loads(text, object_hook=Wire)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested thousands deep
         return None
 
 
@@ -37,8 +40,10 @@ class Feed:
 
     def __init__(self, call: Call, content_type: str) -> None:
         self._call = call
-        self._events = "event-stream" in content_type
+        self._events = "event-stream" in content_type.lower()
         self._rest = b""
+        self._data: list[bytes] = []
+        """Lines of an event that none of them is by itself."""
         self._body: list[bytes] = []
         self._size = 0
 
@@ -54,23 +59,35 @@ class Feed:
             self._body.append(data)
 
     def _write_events(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, self._rest = _LINE_END.split(self._rest + data)
         for line in lines:
             if line.startswith(b"data:"):
-                self._event(line[5:].strip())
+                self._data.append(line[5:].strip())
+                if len(self._data) == 1:  # nearly all events are one line, and some servers forget the empty one after it
+                    self._event()
+            elif not line:
+                self._event()
+                self._data.clear()
 
-    def _event(self, data: bytes) -> None:
+    def _event(self) -> None:
+        """Folds the data so far, if it is a whole event."""
+        data = b"\n".join(self._data)
         if data.startswith(b"{") and (event := decode(data)) is not None:  # "[DONE]" ends OpenAI's streams
+            self._data.clear()
             self._call.chunk(event)
 
     def finish(self) -> None:
         """The body ended."""
-        if self._rest:
-            self._write_events(b"\n")
-        if not self._body or self._size > _LIMIT:
+        if self._rest or self._data:
+            self._write_events(b"\n\n")
+        if self._body and self._size <= _LIMIT:
+            self._finish_body(b"".join(self._body))
+
+    def _finish_body(self, body: bytes) -> None:
+        whole = decode(body)
+        if whole is not None:
+            self._call.result(whole)
             return
-        body = decode(b"".join(self._body))
-        if body is None:
+        self._write_events(body + b"\n\n")  # some servers stream without saying so
+        if not self._call.chunks:
             self._call.response.error_type = "invalid_response"
-        else:
-            self._call.result(body)
