@@ -105,7 +105,8 @@ class Ask:
     def __init__(self, loopback: Loopback, openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic) -> None:
         self.loopback, self.openai, self.anthropic = loopback, openai_client, anthropic_client
 
-    def _call(self, api: str, *, stream: bool) -> tuple[Reader, Any]:
+    def call(self, api: str, *, stream: bool) -> tuple[Reader, Any]:
+        """The reader of an API, and what its client returns."""
         if api == "chat":
             create, more = self.openai.chat.completions.create, {"messages": []}
         elif api == "responses":
@@ -124,7 +125,7 @@ class Ask:
     def whole(self, api: str, body: dict[str, Any], *, capture: bool = False) -> Response:
         """One answer. Fails if the two readings differ."""
         self.loopback.json(body)
-        reader, result = self._call(api, stream=False)
+        reader, result = self.call(api, stream=False)
         told, wire = Response(output=[] if capture else None), Response(output=[] if capture else None)
         reader.response(result, told)
         reader.response(Wire(json.loads(self.loopback.body)), wire)
@@ -134,7 +135,7 @@ class Ask:
     def stream(self, api: str, events: list[dict[str, Any]], *, capture: bool = False) -> tuple[Response, list[bool]]:
         """A stream, and which of its events are to be hidden from an application that did not ask for usage."""
         self.loopback.events(events)
-        reader, result = self._call(api, stream=True)
+        reader, result = self.call(api, stream=True)
         told, wire = Response(output=[] if capture else None), Response(output=[] if capture else None)
         hidden = [bool(reader.chunk(event, told)) for event in result]
         seen_by_sdk = [event for event in json.loads(json.dumps(events)) if event.get("type") != "ping"]

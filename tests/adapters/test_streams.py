@@ -244,6 +244,12 @@ def test_anthropic_errors_come_as_events_of_a_raw_stream(reader: Any) -> None:
     assert told.error_type == "overloaded_error"
 
 
+def test_gateways_send_errors_without_a_type_into_a_raw_stream(reader: Any) -> None:
+    told = Response()
+    reader("openai", "Responses.create").chunk({"error": {"code": 502, "message": "the prompt"}}, told)
+    assert told.error_type == "502"
+
+
 def test_output_is_built_from_pieces(ask: Any) -> None:
     told, _ = ask.stream("messages", [start(input_tokens=1, output_tokens=1), *BLOCKS, delta(output_tokens=2), STOP], capture=True)
     parts = [

@@ -182,6 +182,14 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
         Usage(298, 14, 298, 0, clamped=True),
     ),
     "negative": ("chat", chat({"prompt_tokens": -1, "completion_tokens": 14}), Usage(None, 14, clamped=True)),
+    "more than a number of 64 bits holds": (
+        "chat", chat({"prompt_tokens": 2**63, "completion_tokens": 14, "total_tokens": 2**63 + 14}), Usage(None, 14, clamped=True),
+    ),
+    "a total of more than that": (
+        "responses", response({"input_tokens": 7, "output_tokens": 14, "total_tokens": 10**40}), Usage(7, 14, clamped=True),
+    ),
+    "a fraction of more than that": ("messages", message({"input_tokens": 1e300, "output_tokens": 14}), Usage(None, 14, clamped=True)),
+    "input told by the total only": ("chat", chat({"completion_tokens": 14, "total_tokens": 21}), Usage(7, 14)),
     "embeddings have no output": (
         "embeddings",
         {"object": "list", "model": "m-1", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 8, "total_tokens": 8}},
@@ -370,6 +378,24 @@ def test_an_error_inside_a_successful_answer(ask: Any) -> None:
     assert told.error_type == "502"
 
 
+@pytest.mark.parametrize(("api", "body"), [("chat", chat), ("responses", response), ("messages", message)])
+@pytest.mark.parametrize(
+    ("error", "kind"), [({"type": "overloaded"}, "overloaded"), ({"message": "the prompt"}, "error"), ("the prompt", "error"), ("", None)]
+)
+def test_an_error_without_a_code_is_an_error_still(ask: Any, api: str, body: Any, error: Any, kind: str | None) -> None:
+    """Its message is never told: it may repeat what was sent."""
+    assert ask.whole(api, {**body(None), "error": error}).error_type == kind
+
+
+@pytest.mark.parametrize("api", ["chat", "completions", "responses", "messages"])
+def test_a_page_instead_of_an_answer_is_an_error(make_house: Any, ask: Any, api: str) -> None:
+    house = make_house()
+    ask.loopback.body, ask.loopback.content_type = b"<html>log in</html>", "text/html"
+    assert ask.call(api, stream=False)[1] == "<html>log in</html>"
+    (entry,) = house.entries
+    assert (entry.error, entry.usage.state) == ("invalid_response", State.ESTIMATED)
+
+
 @pytest.mark.parametrize(
     ("usage", "nano_usd"),
     [
@@ -381,6 +407,8 @@ def test_an_error_inside_a_successful_answer(ask: Any) -> None:
         ({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}, None),
         ({"cost": 0.01}, None),
         ({"cost": -1, "is_byok": False}, None),
+        ({"cost": 1e50, "is_byok": False}, None),
+        ({"cost_in_usd_ticks": 10**40}, None),
         ({"cost": True, "is_byok": False}, None),
         ({"cost": {"total_cost": 0.006, "request_cost": 0.005}}, 6_000_000),
         ({"cost": {"total_cost": 0.006, "currency": "EUR"}}, None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import blocks_output, finish, grow, grow_call
-from spanledger.adapters._openai_shape import error_of
+from spanledger.adapters._openai_shape import error_of, unusable
 from spanledger.adapters._read import NOTHING, Counts, clamp, context, fields, items, known, text, told_cost
 from spanledger.model import Called, State, Usage
 
@@ -143,6 +143,7 @@ def blocks_response(result: Any, into: Response) -> None:
     _finish(seen, into)
     content = items(seen.get("content"))
     if into.usage is None:
+        into.error_type = unusable(seen)
         for block in content:
             _written(fields(block), into)
     if into.output is not None:

@@ -37,11 +37,16 @@ def identify(seen: Mapping[str, Any], into: Response) -> None:
 
 def error_of(error: Any) -> str | None:
     """Code of an error that came inside a successful answer, as OpenRouter sends it. Never its message."""
-    if error is None:
+    if not error:
         return None
     told = fields(error)
     code = first(told.get("code"), told.get("type"))
-    return str(code) if isinstance(code, (str, int)) else None
+    return str(code) if isinstance(code, (str, int)) else "error"
+
+
+def unusable(seen: Mapping[str, Any]) -> str | None:
+    """What is wrong with an answer that tells no usage: its error, or that it is no object at all, as a proxy's page is none."""
+    return error_of(seen.get("error")) if seen else "invalid_response"
 
 
 def chat_response(result: Any, into: Response) -> None:
@@ -49,8 +54,8 @@ def chat_response(result: Any, into: Response) -> None:
     seen = fields(result)
     identify(seen, into)
     take_usage(seen.get("usage"), into)
-    error = seen.get("error")
-    into.error_type = None if error is None else error_of(error)
+    if into.usage is None or seen.get("error") is not None:
+        into.error_type = unusable(seen)
     for choice in items(seen.get("choices")):
         parts = known(choice)
         index = parts.get("index")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spanledger.adapters._read import Counts, clamp, fields, first, tier_of, told_cost
+from spanledger.adapters._read import MOST_TOKENS, Counts, clamp, fields, first, tier_of, told_cost
 from spanledger.model import State, Usage
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def plain_usage(told: Mapping[str, Any]) -> Usage | None:
         inside, out = get("input_tokens_details"), get("output_tokens_details")
     else:
         return None
-    if type(asked) is not int or (written is not None and type(written) is not int) or asked + (written or 0) != get("total_tokens"):
+    total = get("total_tokens")
+    if type(asked) is not int or (written is not None and type(written) is not int) or asked + (written or 0) != total:
         return None
     cached = stored = heard = seen = reasoned = spoken = painted = None
     if inside is not None:
@@ -52,7 +53,7 @@ def plain_usage(told: Mapping[str, Any]) -> Usage | None:
             return None
     of_input = (cached or 0) + (stored or 0) + (heard or 0) + (seen or 0)
     of_output = (reasoned or 0) + (spoken or 0) + (painted or 0)
-    if of_input > asked or of_output > (written or 0):
+    if of_input > asked or of_output > (written or 0) or total > MOST_TOKENS:
         return None
     return Usage(asked, written, cached, stored, None, reasoned, heard, spoken, seen, painted)
 
@@ -122,7 +123,10 @@ def _add_what_is_outside(usage: Usage, told: Mapping[str, Any], count: Counts, *
     beyond = 0 if total is None else total - usage.total
     if beyond <= 0 or usage.output is None:
         return
-    asked, cached = usage.input or 0, (usage.cache_read or 0) + (usage.cache_write or 0)
+    if usage.input is None:  # nothing else told how much it was
+        usage.input = beyond
+        return
+    asked, cached = usage.input, (usage.cache_read or 0) + (usage.cache_write or 0)
     if beyond == cached and (cached > asked or not told.keys().isdisjoint(_OF_MESSAGES)):  # Portkey before Anthropic models
         usage.input = asked + beyond
     elif beyond == usage.reasoning:  # xAI

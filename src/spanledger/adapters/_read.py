@@ -24,6 +24,10 @@ _ABSENT = frozenset({"NotGiven", "Omit"})
 _PLAIN = frozenset({str, list, dict, tuple, type(None)})
 """What arguments nearly always are: no iterator and not one of ``_ABSENT``. Asking an abstract class costs more than this look-up."""
 _NANO = 1_000_000_000
+MOST_TOKENS = 10**11
+"""No call has as many; at today's prices what they cost still fits into the 64 bits that OTLP and databases have for a number."""
+_MOST_NANO_USD = 2**53
+"""Nine million dollars: more than a call can cost, and exact in JSON."""
 _PARTS_OF_INPUT = ("cache_read", "cache_write", "cache_write_1h")
 _PARTS = (
     ("reasoning", "output"),
@@ -153,7 +157,7 @@ def lists_for_iterators(kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[
 
 
 class Counts:
-    """Reads token counts. Remembers whether one was impossible: a negative number is as good as none."""
+    """Reads token counts. Remembers whether one was impossible: a negative or an absurdly large number is as good as none."""
 
     odd = False
 
@@ -165,7 +169,7 @@ class Counts:
             if type(value) is float and value.is_integer():
                 value = int(value)  # noqa: PLW2901  # JSON encoders of some servers write 12.0
             if type(value) is int:
-                if value >= 0:
+                if 0 <= value <= MOST_TOKENS:
                     return value
                 self.odd = True
         return None
@@ -193,7 +197,11 @@ def nano_usd(value: Any) -> int | None:
     """US dollars, as a JSON number or text, in nano-USD; by way of the decimal digits, not of the binary fraction."""
     if type(value) not in (int, float, str) or not re.fullmatch(r"\d+(\.\d*)?([eE][-+]?\d{1,2})?", str(value)):
         return None
-    return round(Decimal(str(value)) * _NANO)
+    return _possible(round(Decimal(str(value)) * _NANO))
+
+
+def _possible(nano: int) -> int | None:
+    return nano if nano <= _MOST_NANO_USD else None
 
 
 def told_cost(usage: Mapping[str, Any]) -> int | None:
@@ -205,7 +213,7 @@ def told_cost(usage: Mapping[str, Any]) -> int | None:
     """
     ticks = usage.get("cost_in_usd_ticks")
     if type(ticks) is int and ticks >= 0:
-        return round(Decimal(ticks) / 10)
+        return _possible(round(Decimal(ticks) / 10))
     cost = usage.get("cost")
     if cost is None:
         return None

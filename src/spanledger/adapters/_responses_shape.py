@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import grow, grow_call, responses_output
-from spanledger.adapters._openai_shape import error_of, identify
+from spanledger.adapters._openai_shape import error_of, identify, unusable
 from spanledger.adapters._openai_usage import take_usage
 from spanledger.adapters._read import NOTHING, Counts, clamp, fields, items, known, text
 from spanledger.model import Called, Delegated, Usage
@@ -56,6 +56,7 @@ def responses_response(result: Any, into: Response) -> None:
         _count_tools(output, into.usage)
         _take_tool_usage(fields(seen.get("tool_usage")), seen.get("tools"), into.usage)
     else:
+        into.error_type = unusable(seen) or into.error_type
         for item in output:
             _item(fields(item), into)
     if into.output is not None:
@@ -73,6 +74,8 @@ def responses_chunk(event: Any, into: Response) -> None:
             into.text.append(piece)
     elif type(kind) is str:
         _typed(kind, seen, into)
+    else:  # gateways send their errors without a type
+        into.error_type = error_of(seen.get("error")) or into.error_type
 
 
 def _typed(kind: str, seen: Mapping[str, Any], into: Response) -> None:
