@@ -331,6 +331,11 @@ def test_without_a_count_there_is_no_usage(ask: Any, api: str, body: Any, usage:
     assert ask.whole(api, body(usage)).usage is None
 
 
+def test_an_object_for_an_answer_is_text_too(ask: Any) -> None:
+    told = ask.whole("chat", chat(None, choices=[{"index": 0, "message": {"content": {"age": 32}}, "finish_reason": "stop"}]))
+    assert told.text == ['{"age": 32}']
+
+
 def test_text_is_collected_where_usage_is_missing(ask: Any) -> None:
     calls = [{"id": "1", "type": "function", "function": {"name": "find", "arguments": "{}"}}]
     body = chat(None)

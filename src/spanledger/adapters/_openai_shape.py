@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import chat_choice, finish, grow, grow_call
@@ -202,7 +203,9 @@ def _say(piece: Any, kind: str, into: Response, index: int | None) -> None:
 
 
 def _say_list(content: Any, into: Response, index: int | None) -> None:
-    """Mistral's reasoning models stream lists of ``thinking`` and ``text`` parts."""
+    """Mistral's reasoning models stream lists of ``thinking`` and ``text`` parts; Cloudflare's JSON mode answers with an object."""
+    if isinstance(content, dict):
+        _say(json.dumps(content), "text", into, index)
     for part in items(content):
         seen = fields(part)
         _say(seen.get("text"), "text", into, index)
