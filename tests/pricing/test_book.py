@@ -27,6 +27,8 @@ USAGE = Usage(input=1000, output=500, cache_read=200)
         ("gcp.vertex_ai", "projects/p/locations/l/publishers/google/models/gemini-2.5-pro", "google/gemini-2.5-pro"),
         ("gcp.vertex_ai", "claude-sonnet-4-5@20250929", "google/claude-sonnet-4-5"),
         ("azure.ai.openai", "gpt-35-turbo", "openai/gpt-3.5-turbo"),
+        ("azure.ai.openai", "gpt-35-turbo-0125", "openai/gpt-3.5-turbo"),
+        ("azure.ai.openai", "gpt-35-turbo-instruct", "openai/gpt-3.5-turbo-instruct"),
         ("azure.ai.inference", "gpt-4o", "openai/gpt-4o"),
         ("aws.bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "aws/regional.anthropic.claude-sonnet-4-5-20250929-v1:0"),
         ("mistral_ai", "mistral-small-latest", "mistral/mistral-small-latest"),

@@ -70,6 +70,8 @@ _CLAUDE = re.compile(r"claude-?(?:(?:[a-z]+)-)?v?(\d{1,2})(?:[-.](\d{1,2}))?(?!\
 _OPENAI = re.compile(r"gpt(?!-oss)|^o[1-9](?:-|$)|davinci|babbage|text-embedding-|codex", re.IGNORECASE)
 _GPT = re.compile(r"gpt-(?!35)(\d+)(?:\.(\d+))?", re.IGNORECASE)  # gpt-35-turbo is Azure's GPT-3.5
 _CLAUDE_NEW_TOKENIZER = (4, 7)
+_WITHOUT_DOT = ("gpt-35-", "gpt-3.5-")
+"""How Azure writes them: https://learn.microsoft.com/azure/ai-foundry/openai/concepts/models."""
 
 FAMILY_OPENAI, FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_GEMINI, FAMILY_DEFAULT = "openai", "claude", "claude-4.7", "gemini", "default"
 _FAMILY_OF_PROVIDER = {"openai": FAMILY_OPENAI, "azure": FAMILY_OPENAI, "anthropic": FAMILY_CLAUDE_NEW, "google": FAMILY_GEMINI}
@@ -122,7 +124,7 @@ def spellings(model: str) -> list[tuple[str, bool]]:
     """
     name = model.strip()
     plain = _PATH.sub("", name)
-    names = [(name, True), (plain, True)]
+    names = [(name, True), (plain, True), (plain.replace(*_WITHOUT_DOT, 1), True)]
     tuned = _FINE_TUNED.match(plain)
     base = tuned[1] if tuned else plain
     names += [(guess, False) for guess in (_ROUTED.sub("", plain), undated(plain), base, undated(base))]
