@@ -21,7 +21,7 @@ EVENTS = [
     {**PIECE, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
     {**PIECE, "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}},
 ]
-DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
+DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 
 
 def sse(*, end: str = "\n", indent: int | None = None, between: str = "\n") -> bytes:

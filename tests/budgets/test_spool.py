@@ -37,6 +37,23 @@ def test_settles_in_order_and_says_so(file_ledger: Any, open_spool: Callable[...
     assert spool.flush(5.0), "an empty spool is flushed at once"
 
 
+def test_is_behind_until_all_is_written_wherever_it_is(file_ledger: Any, open_spool: Callable[..., Spool], entry: NewEntry) -> None:
+    spool = open_spool()
+    assert not spool.is_behind()
+    spool.put(entry(), charge())
+    (taken,) = spools.drain(spool.inbox)  # as the thread does, before it has put it anywhere
+    assert spool.is_behind()
+    spool.inbox.put(taken)
+    assert spool.flush(5.0)
+    assert not spool.is_behind()
+    file_ledger.reachable.clear()
+    spool.put(entry(), charge())
+    assert not spool.flush(0.1)
+    assert spool.is_behind()
+    spool.close(0.1)
+    assert not spool.is_behind(), "it is in a spill file, for another process"
+
+
 def test_keeps_what_the_ledger_does_not_take_and_tries_again(
     file_ledger: Any, open_spool: Callable[..., Spool], entry: NewEntry, caplog: pytest.LogCaptureFixture
 ) -> None:

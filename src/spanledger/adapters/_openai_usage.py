@@ -99,8 +99,10 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
 
 def _split_writes(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
     """OpenAI keeps what is written to its cache for half an hour, or for 12 if asked to; the latter is what others' hour is."""
+    if not usage.cache_write:
+        return
     longer = count(told.get("ttl_12h_tokens"))
-    if longer and usage.cache_write:
+    if longer:
         usage.cache_write_1h = min(longer, usage.cache_write)
         usage.cache_write -= usage.cache_write_1h
 

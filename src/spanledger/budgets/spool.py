@@ -72,13 +72,19 @@ class Spool:
     def forget(self) -> None:
         """Becomes empty, with no thread: in a forked child, where the thread is missing and any lock may be held."""
         self.inbox: queue.SimpleQueue[Record | threading.Event | None] = queue.SimpleQueue()
+        self.unwritten: set[int] = set()
+        """By ``id``, the records that were queued and are not in the ledger yet, wherever between the queue and the ledger they are."""
         self.leases: set[str] = set()
         self._worker: _Worker | None = None
         self._starting = threading.Lock()
 
     def put(self, entry: Entry, charges: Sequence[Hold]) -> None:
-        """Queues a settlement. Safe in a finaliser: ``SimpleQueue.put`` is reentrant, and nothing else happens here."""
-        self.inbox.put(Settlement(entry, charges))
+        """Queues a settlement. Safe in a finaliser: ``SimpleQueue.put`` is reentrant, and nothing else happens that could wait."""
+        self._queue(Settlement(entry, charges))
+
+    def _queue(self, record: Record) -> None:
+        self.unwritten.add(id(record))
+        self.inbox.put(record)
 
     def end(self, record: StepEnd | RunEnd, *, wait: bool = True) -> None:
         """Writes the end of a step's attempt or of a run; what the ledger does not take is queued, and so is what comes behind that.
@@ -97,13 +103,12 @@ class Spool:
             pass  # the thread meets it too, and says so
         finally:
             if not written:
-                self.inbox.put(record)
+                self._queue(record)
                 self.start()
 
     def is_behind(self) -> bool:
         """Whether something queued is not in the ledger yet."""
-        worker = self._worker
-        return not self.inbox.empty() or (worker is not None and bool(worker.waiting))
+        return bool(self.unwritten)
 
     def track(self, entry_id: str) -> None:
         """Renews this call's lease until ``untrack``; starts the thread."""
@@ -166,6 +171,7 @@ class Spool:
                 worker.join(max(_GRACE, ends - time.monotonic()))
             left += worker.waiting  # one that still hangs in the ledger may write its first after all, which changes nothing
         left += drain(self.inbox)
+        self.unwritten.difference_update(map(id, left))
         self.spills.write([item for item in left if isinstance(item, Record)])
 
     def replay(self, path: Path) -> int:
@@ -214,6 +220,7 @@ class _Worker(threading.Thread):
         self.waiting.extend(item for item in items if item is not None)
         while len(self.waiting) > self._spool.bound:
             oldest = self.waiting.popleft()
+            self._spool.unwritten.discard(id(oldest))
             if isinstance(oldest, Record):
                 self._give_up(oldest)
             else:
@@ -236,7 +243,7 @@ class _Worker(threading.Thread):
                     self._give_up(first)
             else:
                 first.set()
-            self.waiting.popleft()
+            self._spool.unwritten.discard(id(self.waiting.popleft()))
         return True
 
     def _write(self, record: Record) -> None:

@@ -41,7 +41,8 @@ class Feed:
     def __init__(self, call: Call, content_type: str) -> None:
         self._call = call
         self._events = "event-stream" in content_type.lower()
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """Pieces of a line that has not ended; joined once, however many they are."""
         self._data: list[bytes] = []
         """Lines of an event that none of them is by itself."""
         self._body: list[bytes] = []
@@ -59,7 +60,13 @@ class Feed:
             self._body.append(data)
 
     def _write_events(self, data: bytes) -> None:
-        *lines, self._rest = _LINE_END.split(self._rest + data)
+        if self._rest and self._rest[-1].endswith(b"\r"):
+            data = self._rest.pop() + data
+        first, *others = _LINE_END.split(data)
+        self._rest.append(first)
+        if not others:
+            return
+        lines, self._rest = [b"".join(self._rest), *others[:-1]], others[-1:]
         for line in lines:
             if line.startswith(b"data:"):
                 self._data.append(line[5:].strip())
@@ -78,7 +85,7 @@ class Feed:
 
     def finish(self) -> None:
         """The body ended."""
-        if self._rest or self._data:
+        if any(self._rest) or self._data:
             self._write_events(b"\n\n")
         if self._body and self._size <= _LIMIT:
             self._finish_body(b"".join(self._body))
