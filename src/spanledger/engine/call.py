@@ -127,19 +127,19 @@ class Call:
         """Asks the gate, waiting, while a coroutine waits for the answer; nothing stays reserved if that was cancelled."""
         self.admit(wait=True)
         if self.withdrawn:
-            self.withdraw()
+            self.runtime.guard.run("withdraw", partial(self.give_back, wait=True))
 
     def withdraw(self) -> None:
-        """The call will not be sent: gives its reservation back, now or as soon as the gate has made one."""
+        """The call will not be sent: gives its reservation back, now or as soon as the gate has made one. Does not wait."""
         self.withdrawn = True  # first: see admit_in_thread
-        self.runtime.guard.run("withdraw", self.give_back)
+        self.runtime.guard.run("withdraw", partial(self.give_back, wait=False))
 
-    def give_back(self) -> None:
-        """Gives the reservation back, if there is one; an event loop does not wait for a busy ledger."""
+    def give_back(self, *, wait: bool) -> None:
+        """Gives the reservation back, if there is one; with ``wait=False`` and a busy ledger, in the background."""
         gate, admission = self.runtime.gate, self._admission
         if admission is not None:
             try:
-                gate.release(admission, wait=not self.is_async)
+                gate.release(admission, wait=wait)
             except LedgerBusy:
                 self.runtime.reaper.put(partial(gate.release, admission))
 

@@ -51,7 +51,7 @@ def _settle(call: Call) -> None:
 
 def _settle_again(call: Call, known: Entry) -> None:
     entry = call.entry
-    call.give_back()
+    call.give_back(wait=not call.is_async)
     call.counted = known.usage.state is not State.EXACT and entry.usage.state is State.EXACT
     if call.counted:  # it was made in the background, and only now tells what it used
         call.completes, entry.activity = known, known.activity  # whatever else the step is for that fetches it
