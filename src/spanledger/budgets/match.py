@@ -16,6 +16,7 @@ from spanledger.budgets import windows
 from spanledger.budgets.rule import Action, Rule, Window
 from spanledger.ledger.rules import idle_after
 from spanledger.model import Hold, Unit
+from spanledger.outside import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,8 @@ class Matcher:
         # The dict's repr keeps values apart whatever they contain. Unit, window and keys are in the id because a budget's text may
         # change while its name stays: what was spent in tokens must not be compared with a limit in USD.
         account = f"{rule.name} {rule.unit} {rule.window or 'in all'} {since} {labelled}"
-        scope = ", ".join(f"{label}={_on_one_line(value)}" for label, value in labelled.items())
+        # Told in logs and on terminals, it may have come with a request: a line of its own could look like one of ours.
+        scope = plain(", ".join(f"{label}={value}" for label, value in labelled.items()))
         hold = Hold(account, rule.name, scope, rule.unit, rule.limit, int(rule.unit is Unit.CALLS), ends, rule.action is Action.BLOCK)
         if len(accounts.known) >= _REMEMBERED:
             accounts.known.clear()
@@ -101,12 +103,6 @@ class Matcher:
 
 def _reader(key: str) -> Callable[[Entry], str | None]:
     return _FIELDS.get(key) or (lambda entry: entry.keys.get(key))
-
-
-def _on_one_line(value: str | None) -> str:
-    """It is told in logs and on terminals, and may have come with a request: a line of its own could look like one of ours."""
-    text = str(value)
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _any_of(globs: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
