@@ -19,7 +19,7 @@ from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
 from spanledger.budgets.spool import Spool
 from spanledger.engine import drive, patching, runs
-from spanledger.engine.call import current_call
+from spanledger.engine.call import current_call, library_in_call
 from spanledger.engine.guard import Guard, log
 from spanledger.engine.reaper import Reaper
 from spanledger.engine.runtime import Runtime, activate, active
@@ -94,7 +94,7 @@ def instrument(
 def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], adapters: Sequence[Adapter]) -> None:
     global _installation  # noqa: PLW0603  # the process has one installation
     protected = protection.protect(config, guard, providers, _provider_set)
-    protection.duplicates.inside_call = lambda context: current_call(context) is not None
+    protection.duplicates.inside_call = lambda context: library_in_call(context) is not None
     if not protected and config.capture != "NO_CONTENT":
         log.warning(_NO_CONTENT)
         config = dataclasses.replace(config, capture="NO_CONTENT")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import context as otel_context
+
+from spanledger.engine.call import Call, current_call, library_in_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,3 +204,45 @@ def test_asynchronous(shape: Callable[..., Any], ending: str, make_house: Any, f
     with pytest.raises(expected) if expected else contextlib.nullcontext():
         asyncio.run(main())
     _check(house, ending, streamed=shape not in (coroutine, returns_coroutine))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The calls that are in memory, each with all that was sent, while the garbage collector does not run."""
+    begun: list[weakref.ref[Call]] = []
+    start = Call.start
+
+    def noted(call: Call) -> None:
+        begun.append(weakref.ref(call))
+        start(call)
+
+    monkeypatch.setattr(Call, "start", noted)
+    gc.disable()
+    yield lambda: [call for reference in begun if (call := reference()) is not None]
+    gc.enable()
+    assert begun
+
+
+@pytest.mark.parametrize("shape", [plain, raw, stream, with_stream, generator, raw_stream])
+def test_an_ended_call_is_freed_at_once(shape: Callable[..., None], make_house: Any, fake: Any, calls: Any) -> None:
+    make_house(fake.adapter)
+    shape(fake.module.Client(), "ok")
+    assert not calls()
+
+
+@pytest.mark.parametrize("shape", [coroutine, returns_coroutine, coroutine_stream, with_coroutine_stream, async_generator])
+def test_an_ended_asynchronous_call_is_freed_at_once(shape: Callable[..., Any], make_house: Any, fake: Any, calls: Any) -> None:
+    make_house(fake.adapter)
+    asyncio.run(shape(fake.module.Client(), "ok"))
+    assert not calls()
+
+
+def test_the_context_of_a_call_that_somebody_keeps_does_not_keep_the_call(make_house: Any, fake: Any, calls: Any) -> None:
+    make_house(fake.adapter)
+    kept = []
+    fake.module.Chunk.__init__ = lambda self, *_: (kept.append(otel_context.get_current()), setattr(self, "usage", (7, 5)))[0]
+    fake.module.Client().plain()
+    assert not calls()
+    token = otel_context.attach(kept[0])
+    assert (library_in_call(), current_call()) == ("fakelib", None)
+    otel_context.detach(token)

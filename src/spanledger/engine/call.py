@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -40,15 +41,16 @@ _NOTHING_KNOWN = (Usage(), Cost(None, CostStatus.UNPRICED))
 """Shared by drafts: a draft's numbers are replaced, never changed."""
 
 
-def library_in_call() -> str | None:
+def library_in_call(context: Context | None = None) -> str | None:
     """The library whose call is being driven in this context, if any: its own nested calls are part of that one."""
-    inside = current_call()
-    return inside.use.library if inside is not None else None
+    inside: Any = otel_context.get_value(_INSIDE, context)
+    return inside[0] if inside is not None else None
 
 
-def current_call(context: Context | None = None) -> Call | None:
-    """The call being driven in this context."""
-    return otel_context.get_value(_INSIDE, context)  # type: ignore[return-value]  # our key, our type
+def current_call() -> Call | None:
+    """The call being driven in this context, unless it is over: a context that somebody keeps does not keep all that was sent."""
+    inside: Any = otel_context.get_value(_INSIDE)
+    return inside[1]() if inside is not None else None
 
 
 @dataclass(slots=True)
@@ -178,7 +180,7 @@ class Call:
             entry.trace_id, entry.span_id = f"{trace_id:032x}", f"{span_id:016x}"
             if entry.execution == entry.id:
                 entry.execution = entry.trace_id
-        self.context = within(context, span, _INSIDE, self)
+        self.context = within(context, span, _INSIDE, (self.use.library, ref(self)))
         if self.response.output is not None and self.reader.content is not None:
             self.content = self.reader.content(self.use.kwargs if self.request.tool_name is None else self.request.content)
 

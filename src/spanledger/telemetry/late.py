@@ -9,7 +9,7 @@ from opentelemetry.attributes import BoundedAttributes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_OWN = frozenset({"_source", "_make"})
+_OWN = frozenset({"_source", "_make", "_given"})
 
 
 class LateAttributes(BoundedAttributes):
@@ -18,17 +18,18 @@ class LateAttributes(BoundedAttributes):
     Args:
         source: what they are made of; not changed any more.
         make: makes them. Must not raise, and must give the same if it is asked twice: two threads may be the first.
+        given: what ``make`` gets besides. A closure would be four more objects in memory until the span is exported.
     """
 
-    def __init__(self, source: BoundedAttributes, make: Callable[[BoundedAttributes], dict[str, Any]]) -> None:
-        self._source, self._make = source, make  # limits, lock and count of dropped ones are the source's, see __getattr__
+    def __init__(self, source: BoundedAttributes, make: Callable[..., dict[str, Any]], *given: Any) -> None:
+        self._source, self._make, self._given = source, make, given  # all else is the source's, see __getattr__
 
     def __getattr__(self, name: str) -> Any:
         if name in _OWN:  # of a copy that is being made
             raise AttributeError(name)
         if name != "_dict":
             return getattr(self._source, name)
-        self._dict = made = self._make(self._source)  # all that BoundedAttributes does starts with a look at this field
+        self._dict = made = self._make(self._source, *self._given)  # all that BoundedAttributes does starts with a look at this field
         return made
 
 

@@ -133,12 +133,16 @@ def end_call(span: Span, response: Response, attributes: dict[str, Any], tell: C
     _add_response(attributes, response)
     store = _free(span)
     if store is not None:
-        span._attributes = LateAttributes(store, lambda start: {**plain(start), **attributes, **(tell() or {})})  # type: ignore[attr-defined]  # noqa: SLF001  # see _free
+        span._attributes = LateAttributes(store, _ended, attributes, tell)  # type: ignore[attr-defined]  # noqa: SLF001  # see _free
     elif span.is_recording():
         span.set_attributes({**attributes, **(tell() or {})})
     if s.ERROR_TYPE in attributes:
         span.set_status(_ERROR)
     span.end()
+
+
+def _ended(start: BoundedAttributes, attributes: dict[str, Any], tell: Callable[[], Mapping[str, Any] | None]) -> dict[str, Any]:
+    return {**plain(start), **attributes, **(tell() or {})}
 
 
 def _add_response(attributes: dict[str, Any], response: Response) -> None:
