@@ -104,8 +104,8 @@ def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], ad
     _patch_adapters(_installation)
     _patch_plugins(_installation)
     atexit.register(_at_exit)
-    process_end.of_workers(_flush)
-    _installation.patches.append(process_end.by_own_signal(_flush))
+    process_end.of_workers(_let_everything_out)
+    _installation.patches.append(process_end.by_own_signal(_let_everything_out))
 
 
 _NO_CONTENT = "content is not recorded: what these providers export cannot be redacted"
@@ -334,7 +334,7 @@ def _at_exit() -> None:
         _shut_down(_installation, "exit")
 
 
-def _flush() -> None:
+def _let_everything_out() -> None:
     """Lets out all that waits in this process. The ledger stays open, and so do calls: a worker's threads may go on for a moment."""
     if _installation is None:
         return
