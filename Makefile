@@ -12,6 +12,10 @@ else
 venv = rm -rf $(1) && $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 endif
 
+# Two files of tests at a time, also on one core: much of the time they wait. Each worker starts the programs of the stack for itself, so
+# there are not as many workers as cores; ARGS="-n 8" asks for more, ARGS="-n 0" for none.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 .PHONY: demo test test-matrix lint docs clean
 
 demo:
@@ -19,10 +23,10 @@ demo:
 	$(VENVS)/demo/bin/python examples/demo.py
 
 test: $(VENVS)/test/installed
-	$(VENVS)/test/bin/python -m pytest $(ARGS)
+	$(VENVS)/test/bin/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-matrix:
-	bash .ci/matrix $(ARGS)
+	bash .ci/matrix $(SIDE_BY_SIDE) $(ARGS)
 
 lint: $(VENVS)/test/installed
 	$(VENVS)/test/bin/ruff check .

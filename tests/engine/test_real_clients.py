@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -17,29 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class _Stalls(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:  # http.server's naming
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(START["messages" in self.path])
+        self.server.over.wait()  # type: ignore[attr-defined]
+
+    def log_message(self, *_: Any) -> None:
+        """Tests are quiet."""
+
+
 @pytest.fixture
 def stalling() -> Iterator[str]:
     """A provider that sends the beginning of a stream and then nothing."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    accepted: list[socket.socket] = []
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                accepted.append(connection)
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    head += connection.recv(65536)
-                connection.sendall(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + START[b"messages" in head.split(b"\r\n")[0]]
-                )
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()
-    for connection in accepted:
-        connection.close()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Stalls) as server:
+        server.over = over = threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        over.set()
+        server.shutdown()
 
 
 def _chunk(text: str) -> bytes:

@@ -4,42 +4,39 @@ from __future__ import annotations
 
 import socket
 import threading
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from urllib.parse import urlsplit
 
 
-class SlowLink:
+class _Carry(BaseRequestHandler):
+    server: SlowLink
+
+    def handle(self) -> None:
+        self.server.released.wait()
+        with socket.create_connection(self.server.target) as service:
+            back = threading.Thread(target=_copy, args=(service, self.request), daemon=True)
+            back.start()
+            _copy(self.request, service)
+            back.join()
+
+
+class SlowLink(ThreadingTCPServer):
     """A TCP relay on loopback, to be put before a service: what is sent waits in it until ``released`` is set."""
 
+    daemon_threads = True
+
     def __init__(self, url: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Carry)
         target = urlsplit(url)
-        self._target = (target.hostname or "127.0.0.1", target.port or 80)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.target = (target.hostname or "127.0.0.1", target.port or 80)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.released = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
-    def __enter__(self) -> SlowLink:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.released.set()
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:  # closed
-                return
-            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
-
-    def _carry(self, client: socket.socket) -> None:
-        self.released.wait()
-        with client, socket.create_connection(self._target) as service:
-            back = threading.Thread(target=_copy, args=(service, client), daemon=True)
-            back.start()
-            _copy(client, service)
-            back.join()
+        self.shutdown()
+        super().__exit__(*error)
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
