@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from spanledger.errors import LedgerError
-from spanledger.stack import binaries, files
+from spanledger.stack import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,11 +69,8 @@ class Alertmanager:
 
 
 @pytest.fixture
-def alertmanager(tmp_path: Path, until: Callable[..., None]) -> Iterator[Callable[[str], Alertmanager]]:
+def alertmanager(binaries: dict[str, Path], tmp_path: Path, until: Callable[..., None]) -> Iterator[Callable[[str], Alertmanager]]:
     """Starts one that sends to a URL."""
-    program = binaries.find("alertmanager")
-    if program is None:
-        pytest.skip("needs Alertmanager: put it on PATH, or set SPANLEDGER_ALERTMANAGER_BIN")
     started: list[Alertmanager] = []
 
     def start(url: str) -> Alertmanager:
@@ -81,7 +78,7 @@ def alertmanager(tmp_path: Path, until: Callable[..., None]) -> Iterator[Callabl
         folder.mkdir()
         config = folder / "alertmanager.yaml"
         config.write_text(configuration(url))
-        started.append(Alertmanager(program, config))
+        started.append(Alertmanager(binaries["alertmanager"], config))
         until(started[-1].ready, "Alertmanager is ready")
         return started[-1]
 

@@ -27,16 +27,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "examples")]  # `dashboards` and the examp
 
 from local_provider import LocalProvider  # noqa: E402  # importable only now
 
-from spanledger.stack import binaries as programs  # noqa: E402
-
-
-def binary(name: str) -> str:
-    """Its path; skips the test where it is not. Tests never build."""
-    found = programs.find(name)
-    if found is None:
-        pytest.skip(f"{name} is not here: run `spanledger stack build`, or name one by SPANLEDGER_{name.upper()}_BIN")
-    return str(found)
-
 
 def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
@@ -127,15 +117,13 @@ def configured(folder: Path, gateway_metrics: int) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def prometheus(tmp_path_factory: pytest.TempPathFactory, binaries: dict[str, Path]) -> Iterator[Prometheus]:
     """After an application has worked for a while: it sends to a gateway, which sends to a Prometheus with the shipped rules."""
-    for name in ("prometheus", "collector"):
-        binary(name)
     folder = tmp_path_factory.mktemp("stack")
     port, otlp, grpc, health, metrics = free_ports(5)
     server = Prometheus(f"http://127.0.0.1:{port}", folder)
     command = (
-        binary("prometheus"), f"--config.file={configured(folder, metrics)}", f"--storage.tsdb.path={folder / 'data'}",
+        str(binaries["prometheus"]), f"--config.file={configured(folder, metrics)}", f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}", "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage",
     )  # fmt: skip
     gateway = {
@@ -145,7 +133,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     }  # fmt: skip
     with process(folder / "prometheus.log", *command):
         until_ready(f"{server.url}/-/ready", folder / "prometheus.log")
-        with process(folder / "gateway.log", binary("collector"), "--config", str(ROOT / "collector" / "gateway.yaml"), **gateway):
+        with process(folder / "gateway.log", str(binaries["collector"]), "--config", str(ROOT / "collector" / "gateway.yaml"), **gateway):
             ready = f"http://127.0.0.1:{health}/"
             eventually(
                 lambda: urllib.request.urlopen(ready, timeout=5), within=30, what=f"the gateway is healthy, see {folder}/gateway.log"

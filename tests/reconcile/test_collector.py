@@ -21,7 +21,6 @@ from spanledger.ledger.spans import SpanStore
 from spanledger.reconcile import files
 from spanledger.reconcile.compare import Selection
 from spanledger.reconcile.run import Sources
-from spanledger.stack import binaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,11 +40,8 @@ service:
 
 
 @contextmanager
-def collector(folder: Path) -> Iterator[str]:
+def collector(program: Path, folder: Path) -> Iterator[str]:
     """A running collector that writes into three folders; its address. What it received is in the files when the context ends."""
-    program = binaries.find("collector")
-    if program is None:
-        pytest.skip("there is no collector: run `spanledger stack build`, or name one by SPANLEDGER_COLLECTOR_BIN")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -101,8 +97,10 @@ def work(address: str, url: str) -> None:
 
 
 @pytest.mark.stack
-def test_what_the_collector_wrote_agrees_and_what_is_taken_out_is_missed(books: Any, compared: Any, tmp_path: Path) -> None:
-    with collector(tmp_path) as address:
+def test_what_the_collector_wrote_agrees_and_what_is_taken_out_is_missed(
+    binaries: dict[str, Path], books: Any, compared: Any, tmp_path: Path
+) -> None:
+    with collector(binaries["collector"], tmp_path) as address:
         work(address, books.url)
 
     def compare(name: str, **selection: Any) -> Any:
