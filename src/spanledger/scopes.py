@@ -81,20 +81,38 @@ def within(scope: Scope, context: Context | None = None) -> Context:
 def text_keys(keys: Mapping[Any, object]) -> dict[str, str]:
     """Keys and values as text, without those that are None: baggage and applications may give any object.
 
-    One that cannot be made text costs this key, not the call; that is told once.
+    One that cannot be made text costs this key, not the call.
     """
     texts: dict[str, str] = {}
     for key, value in keys.items():
-        try:
-            if value is not None:
-                texts[str(key)] = str(value)
-        except Exception as error:
-            if interrupts.raised_by_handler(error):
-                raise
-            _tell_unreadable(key if isinstance(key, str) else type(key).__name__, type(value).__name__)
+        if value is None:
+            continue
+        name = text(key, "the name of a scope key")
+        content = name if name is None else text(value, f"scope key {name}")
+        if name is not None and content is not None:
+            texts[name] = content
     return texts
 
 
+def text(value: object, what: str) -> str | None:
+    """A value as text, whatever object it is: a number, a UUID, a member of an enumeration.
+
+    Args:
+        value: what the application or another library gave.
+        what: which of their values it is, for people.
+
+    Returns:
+        None if it cannot be made text. It is then left out, which is told once.
+    """
+    try:
+        return str(value)
+    except Exception as error:
+        if interrupts.raised_by_handler(error):
+            raise
+        _tell_unreadable(what, type(value).__name__)
+        return None
+
+
 @lru_cache(maxsize=512)
-def _tell_unreadable(key: str, kind: str) -> None:
-    log.warning("scope key %s: its value, a %s, cannot be made text; calls are booked without this key", key, kind)
+def _tell_unreadable(what: str, kind: str) -> None:
+    log.warning("%s: its value, a %s, cannot be made text; calls are booked without it", what, kind)

@@ -45,9 +45,15 @@ class _Traced(Managed):
         return trace.set_span_in_context(span, context)
 
 
-def _text(value: object) -> str:
+def _text(value: object, what: str) -> str | None:
     """Names and ids may come as numbers, UUIDs or members of an enumeration; ledgers and telemetry take text."""
-    return value if isinstance(value, str) else str(value)
+    return value if isinstance(value, str) else scopes.text(value, what)
+
+
+def _name(value: object, what: str) -> str:
+    """The name of a run or step; of an object that cannot tell one, what it is."""
+    name = _text(value, what)
+    return type(value).__name__ if name is None else name
 
 
 def _with_baggage(runtime: Runtime | None, keys: dict[str, str], context: Context) -> Context:
@@ -93,8 +99,8 @@ class workflow(_Traced):  # noqa: N801
 
     def __init__(self, name: str, execution_id: str | None = None, **keys: Any) -> None:
         super().__init__()
-        self.name, self._keys = _text(name), scopes.text_keys(keys)
-        self._given = None if execution_id is None else _text(execution_id)
+        self.name, self._keys = _name(name, "the name of a workflow"), scopes.text_keys(keys)
+        self._given = None if execution_id is None else _text(execution_id, "execution_id of a workflow")
         self.execution_id = self._given or new_id()
         self._run, self._started = runs.Run(), 0.0
 
@@ -191,7 +197,7 @@ class step(_Traced):  # noqa: N801
 
     def __init__(self, name: str, activity: str | Activity | None = None, attempt: int | None = None) -> None:
         super().__init__()
-        self.name, self._given = _text(name), _number(attempt)
+        self.name, self._given = _name(name, "the name of a step"), _number(attempt)
         self.activity = _activity(activity)
         self.attempt = self._given or 1
         self._execution: str | None = None
@@ -243,13 +249,16 @@ def _number(attempt: object) -> int | None:
     """The number of an attempt, which may come as text from a header or a queue. A wrong one must not stop the application."""
     if attempt is None:
         return None
+    told = attempt if isinstance(attempt, int) else scopes.text(attempt, "the attempt of a step")
+    if told is None:
+        return None
     try:
-        number = int(attempt if isinstance(attempt, int) else str(attempt))
+        number = int(told)
         if abs(number) < _TOO_MANY:
             return number
     except ValueError:
         pass
-    log.warning("step: attempt %.100r is no number of an attempt; the attempts of this run are counted", attempt)
+    log.warning("step: attempt %.100r is no number of an attempt; the attempts of this run are counted", told)
     return None
 
 
@@ -259,8 +268,10 @@ _TOO_MANY = 2**31
 
 def _activity(name: str | Activity | None) -> Activity | None:
     """A wrong name must not stop the application: it is reported and what calls really are stands."""
-    if name is None or name in set(Activity):
-        return Activity(name) if name is not None else None
+    if name is None:
+        return None
+    if isinstance(name, str) and name in set(Activity):
+        return Activity(name)
     log.warning("step: activity %r is not known; expected one of %s", name, ", ".join(Activity))
     return None
 

@@ -182,6 +182,23 @@ def test_a_value_that_is_no_text_costs_its_key_and_not_the_call(make_house: Any,
     assert [text.partition(":")[0] for text in told] == ["scope key agent", "scope key tenant"], "once each"
 
 
+def test_names_and_ids_that_are_no_text_cost_neither_the_run_nor_the_step(make_house: Any, caplog: pytest.LogCaptureFixture) -> None:
+    house = make_house()
+    for _ in range(2):
+        with (
+            spanledger.workflow(Unreadable(), execution_id=Unreadable(), customer="acme"),  # type: ignore[arg-type]
+            spanledger.step(Unreadable(), activity=["memory"], attempt=Unreadable()),  # type: ignore[arg-type]
+        ):
+            tool()
+    entries = house.entries
+    assert [(entry.workflow, entry.step, entry.attempt, entry.activity) for entry in entries] == [
+        ("Unreadable", "Unreadable", 1, "plugin")
+    ] * 2
+    assert len({entry.execution for entry in entries}) == 2, "runs without an id of theirs get one each"
+    told = [record.getMessage().partition(":")[0] for record in caplog.records if "cannot be made text" in record.getMessage()]
+    assert told == ["the name of a workflow", "execution_id of a workflow", "the name of a step", "the attempt of a step"], "once each"
+
+
 def test_baggage_when_asked(make_house: Any) -> None:
     make_house(SPANLEDGER_BAGGAGE="true")
     with spanledger.workflow("answer", customer="acme"):
