@@ -221,6 +221,16 @@ class Client(Base):
             raise ProviderError("before")
         return AsyncStream(fail_at, hang_at)
 
+    def generator_object(self, *, fail=False, fail_at=None, **kw):
+        if fail:
+            raise ProviderError("before")
+        return chunks(fail_at)
+
+    async def async_generator_object(self, *, fail=False, fail_at=None, hang_at=None, **kw):
+        if fail:
+            raise ProviderError("before")
+        return aiter(AsyncStream(fail_at, hang_at))
+
     def generator(self, *, fail=False, fail_at=None, **kw):
         if fail:
             raise ProviderError("before")
@@ -281,7 +291,8 @@ def _chunk(event: Any, into: Response) -> None:
 
 
 METHODS = (
-    "plain", "coroutine", "returns_coroutine", "stream", "coroutine_stream", "generator", "async_generator", "raw", "raw_stream", "static", "klass", "inherited",
+    "plain", "coroutine", "returns_coroutine", "stream", "coroutine_stream", "generator", "async_generator", "generator_object",
+    "async_generator_object", "raw", "raw_stream", "static", "klass", "inherited",
 )  # fmt: skip
 
 

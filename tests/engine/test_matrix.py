@@ -65,6 +65,10 @@ def generator(client: Any, ending: str) -> None:
     _read_sync(client.generator(**_arguments(ending)), ending)
 
 
+def generator_object(client: Any, ending: str) -> None:
+    _read_sync(client.generator_object(**_arguments(ending)), ending)
+
+
 def manager(client: Any, ending: str) -> None:
     with client.manager(**_arguments(ending)) as opened:
         _read_sync(opened, ending)
@@ -112,6 +116,10 @@ async def with_coroutine_stream(client: Any, ending: str) -> None:
         await _read_async(opened, ending)
 
 
+async def async_generator_object(client: Any, ending: str) -> None:
+    await _read_async(await client.async_generator_object(**_async_arguments(ending)), ending)
+
+
 async def async_generator(client: Any, ending: str) -> None:
     await _read_async(client.async_generator(**_async_arguments(ending)), ending)
 
@@ -123,12 +131,14 @@ async def async_manager(client: Any, ending: str) -> None:
 
 STREAM_ENDINGS = ("ok", "error_before", "error_mid", "body_error", "break", "close", "gc")
 SYNC = [(shape, ending) for shape in (plain, raw) for ending in ("ok", "error_before")]
-SYNC += [(s, e) for s in (stream, with_stream, generator, manager, raw_stream) for e in STREAM_ENDINGS]
+SYNC += [(s, e) for s in (stream, with_stream, generator, generator_object, manager, raw_stream) for e in STREAM_ENDINGS]
 SYNC += [(manager_text_stream, e) for e in STREAM_ENDINGS]
 ASYNC = [(s, e) for s in (coroutine, returns_coroutine) for e in ("ok", "error_before", "cancel", "timeout")]
 ASYNC += [
-    (s, e) for s in (coroutine_stream, with_coroutine_stream, async_generator, async_manager) for e in (*STREAM_ENDINGS, "cancel", "timeout")
-]  # fmt: skip
+    (s, e)
+    for s in (coroutine_stream, with_coroutine_stream, async_generator, async_generator_object, async_manager)
+    for e in (*STREAM_ENDINGS, "cancel", "timeout")
+]
 
 
 def _expected(ending: str) -> tuple[str, str | None]:
@@ -223,14 +233,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
     assert begun
 
 
-@pytest.mark.parametrize("shape", [plain, raw, stream, with_stream, generator, raw_stream])
+@pytest.mark.parametrize("shape", [plain, raw, stream, with_stream, generator, generator_object, raw_stream])
 def test_an_ended_call_is_freed_at_once(shape: Callable[..., None], make_house: Any, fake: Any, calls: Any) -> None:
     make_house(fake.adapter)
     shape(fake.module.Client(), "ok")
     assert not calls()
 
 
-@pytest.mark.parametrize("shape", [coroutine, returns_coroutine, coroutine_stream, with_coroutine_stream, async_generator])
+@pytest.mark.parametrize(
+    "shape", [coroutine, returns_coroutine, coroutine_stream, with_coroutine_stream, async_generator, async_generator_object]
+)
 def test_an_ended_asynchronous_call_is_freed_at_once(shape: Callable[..., Any], make_house: Any, fake: Any, calls: Any) -> None:
     make_house(fake.adapter)
     asyncio.run(shape(fake.module.Client(), "ok"))

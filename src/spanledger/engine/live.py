@@ -1,7 +1,8 @@
 """Proxies for results that live on after the call returned: what they share, and streams.
 
 A proxy is the object for all purposes (``isinstance``, attributes); it sees what passes and ends the call, however the application leaves.
-The call's OpenTelemetry context is active only while the library is reading, so it never leaks into the application.
+The call's OpenTelemetry context never leaks into the application. Where it is in force while a stream is read, and where it need not be:
+docs/decisions/0018-context-while-a-stream-is-read.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from spanledger.engine.context import attach, detach
 from spanledger.engine.proxy import Proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
+
+    from opentelemetry.context import Context
 
     from spanledger.engine.call import Call
 
@@ -35,20 +39,63 @@ class Live(Proxy):
         self._self_call.end(outcome="caller_error" if error is not None else "closed")
 
 
+class _Within:
+    """A stream, or generator, that is read in the call's context: what else is done there belongs to the call."""
+
+    def __init__(self, stream: Any, context: Context) -> None:
+        self._stream, self._context = stream, context
+
+    def __iter__(self) -> Iterator[Any]:
+        chunks, context = iter(self._stream), self._context
+        while True:
+            token = attach(context)
+            try:
+                item = next(chunks)
+            except StopIteration:
+                return
+            finally:
+                detach(token)
+            yield item
+
+    def __next__(self) -> Any:
+        token = attach(self._context)
+        try:
+            return self._stream.__next__()
+        finally:
+            detach(token)
+
+    async def __anext__(self) -> Any:
+        token = otel_context.attach(self._context)
+        try:
+            item = await self._stream.__anext__()
+        except GeneratorExit:  # the reading coroutine is being collected, in whatever context
+            raise
+        except BaseException:
+            otel_context.detach(token)
+            raise
+        otel_context.detach(token)
+        return item
+
+
+def _source(stream: Any, call: Call) -> Any:
+    """What to read: a stream of the library's own class only decodes what comes, and needs no context for that."""
+    module = str(type(stream).__module__)
+    return stream if module.partition(".")[0] == call.use.library else _Within(stream, call.context)
+
+
 class LiveStream(Live):
     """A synchronous stream. ``reads`` is False where a tap below does the reading."""
 
     def __init__(self, wrapped: Any, call: Call, *, reads: bool = True) -> None:
         super().__init__(wrapped, call, owns=reads)
-        self._self_reads = reads
+        self._self_reads, self._self_source = reads, _source(wrapped, call)
 
     def __iter__(self) -> Any:
         """A generator, so that reading a chunk costs no look-ups and hardly a call. It keeps the proxy, and so the call, alive."""
-        call, chunks, context, reads = self._self_call, iter(self.__wrapped__), self._self_call.context, self._self_reads
+        call, chunks, reads = self._self_call, iter(self._self_source), self._self_reads
         fold, response, hidden = call.reader.chunk, call.response, call.hidden
         is_first = reads and not call.chunks
         while True:
-            token = attach(context)
             try:
                 item = next(chunks)
             except StopIteration:
@@ -57,8 +104,6 @@ class LiveStream(Live):
             except BaseException as error:
                 call.end(error)
                 raise
-            finally:
-                detach(token)
             if is_first:
                 call.first_chunk()
                 is_first = False
@@ -73,17 +118,14 @@ class LiveStream(Live):
     def __next__(self) -> Any:
         call = self._self_call
         while True:
-            token = attach(call.context)
             try:
-                item = self.__wrapped__.__next__()
+                item = self._self_source.__next__()
             except StopIteration:
                 call.end()
                 raise
             except BaseException as error:
                 call.end(error)
                 raise
-            finally:
-                detach(token)
             if not (self._self_reads and call.chunk(item)):
                 return item
 
@@ -110,7 +152,7 @@ class LiveAsyncStream(Live):
 
     def __init__(self, wrapped: Any, call: Call, *, reads: bool = True) -> None:
         super().__init__(wrapped, call, owns=reads)
-        self._self_reads = reads
+        self._self_reads, self._self_source = reads, _source(wrapped, call)
 
     def __aiter__(self) -> Any:
         return self
@@ -118,21 +160,17 @@ class LiveAsyncStream(Live):
     async def __anext__(self) -> Any:
         call = self._self_call
         while True:
-            token = otel_context.attach(call.context)
             try:
-                item = await self.__wrapped__.__anext__()
+                item = await self._self_source.__anext__()
             except StopAsyncIteration:
-                otel_context.detach(token)
                 call.end()
                 raise
-            except GeneratorExit:  # the reading coroutine is being collected, in whatever context
+            except GeneratorExit:  # the reading coroutine is being collected
                 call.abandon("dropped")
                 raise
             except BaseException as error:
-                otel_context.detach(token)
                 call.end(error)
                 raise
-            otel_context.detach(token)
             if not (self._self_reads and call.chunk(item)):
                 return item
 
