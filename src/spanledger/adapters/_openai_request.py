@@ -58,7 +58,7 @@ _RULES = {
     "conversation": rule("conversation_id", lambda value: text(value) or text(fields(value).get("id"))),
     "starting_after": rule("stream_cursor", lambda value: str(value) if type(value) is int else None),
 }
-_SPECIAL = frozenset({"response_id", "best_of", "n", "prompt", "service_tier", "stream_options"})
+_SPECIAL = frozenset({"response_id", "best_of", "n", "prompt", "service_tier"})
 """Arguments that few calls have, and that say more about the call than a parameter does."""
 _RESIDENT = ".api.openai.com"
 """What hosts of a region end with: https://developers.openai.com/api/docs/guides/data-residency."""
@@ -96,6 +96,7 @@ class ReadRequest:
             found,
             contents(sent, self.content),
         )
+        request.ask_usage = type(asked("stream_options")) is _Asked
         if not _SPECIAL.isdisjoint(sent):
             _specialize(request, sent)
         if address is not None and address.endswith(_RESIDENT):
@@ -108,7 +109,6 @@ def _specialize(request: Request, sent: Mapping[str, Any]) -> None:
         request.operation = "fetch_response"
     request.choices = (Counts()(sent.get("best_of"), sent.get("n")) or 1) * _prompts(sent.get("prompt"))
     request.context = tier_of(sent)
-    request.ask_usage = isinstance(sent.get("stream_options"), _Asked)
 
 
 def _prompts(prompt: Any) -> int:

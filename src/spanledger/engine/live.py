@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 class Live(Proxy):
     """What all proxies share. The one that owns the call ends it when collected; a proxy that handed out another owns it no more."""
 
-    def __init__(self, wrapped: Any, call: Call, *, owns: bool = True) -> None:
-        super().__init__(wrapped)
-        self._self_call = call
-        self._self_owns = owns
+    _self_call: Call
+    _self_owns: bool
+
+    def __init__(self, wrapped: Any, call: Call, *, owns: bool = True, **own: Any) -> None:
+        super().__init__(wrapped, _self_call=call, _self_owns=owns, **own)
 
     def __del__(self) -> None:
         if self._self_owns:
@@ -87,8 +88,7 @@ class LiveStream(Live):
     """A synchronous stream. ``reads`` is False where a tap below does the reading."""
 
     def __init__(self, wrapped: Any, call: Call, *, reads: bool = True) -> None:
-        super().__init__(wrapped, call, owns=reads)
-        self._self_reads, self._self_source = reads, _source(wrapped, call)
+        super().__init__(wrapped, call, owns=reads, _self_reads=reads, _self_source=_source(wrapped, call))
 
     def __iter__(self) -> Any:
         """A generator, so that reading a chunk costs no look-ups and hardly a call. It keeps the proxy, and so the call, alive."""
@@ -151,8 +151,7 @@ class LiveAsyncStream(Live):
     """An asynchronous stream."""
 
     def __init__(self, wrapped: Any, call: Call, *, reads: bool = True) -> None:
-        super().__init__(wrapped, call, owns=reads)
-        self._self_reads, self._self_source = reads, _source(wrapped, call)
+        super().__init__(wrapped, call, owns=reads, _self_reads=reads, _self_source=_source(wrapped, call))
 
     def __aiter__(self) -> Any:
         return self

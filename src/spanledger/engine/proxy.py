@@ -16,8 +16,8 @@ class Proxy:
 
     __wrapped__: Any
 
-    def __init__(self, wrapped: Any) -> None:
-        self.__wrapped__ = wrapped
+    def __init__(self, wrapped: Any, **own: Any) -> None:
+        self.__dict__.update(own, __wrapped__=wrapped)  # past __setattr__, which looks at each name
 
     @property  # type: ignore[misc]  # read by isinstance
     def __class__(self) -> type[Any]:
