@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import stat
 import tempfile
@@ -89,6 +91,21 @@ def test_the_copy_is_private_and_gone_afterwards(
     assert modes == [0o700, 0o600]
     assert list((tmp_path / "copies").iterdir()) == []
     assert path.is_file()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_copy_goes_when_the_command_is_told_to_end(
+    number: signal.Signals, older: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del older
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
+    monkeypatch.setattr(SqliteLedger, "totals", lambda *_, **__: os.kill(os.getpid(), number))
+    handlers = signal.getsignal(number)
+    assert spanledger("report").exit_code == 128 + number
+    assert list((tmp_path / "copies").iterdir()) == []
+    assert signal.getsignal(number) is handlers
 
 
 def test_no_room_for_a_copy_is_told(path: Path, older: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

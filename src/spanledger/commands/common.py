@@ -6,11 +6,13 @@ import errno
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -177,12 +179,34 @@ def books_to_read(settings: Settings, *, must_exist: bool = False, for_long: boo
         with open_books(settings) as ledger:
             yield ledger
     elif is_there(path):
-        with nullcontext(path) if for_long else readable(path, _tell_of_copy) as file, closing(SqliteLedger(file, migrate=False)) as ledger:
+        where = nullcontext(path) if for_long else readable(path, _tell_of_copy)
+        with _signals_unwind(), where as file, closing(SqliteLedger(file, migrate=False)) as ledger:
             yield ledger
     elif must_exist or settings.sources["ledger"] == _OPTION:
         raise no_such_ledger(settings, path)
     else:
         yield MemoryLedger()
+
+
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """A signal that asks the program to end, which does so on the spot by default, lets it leave what it is in first: the copy goes.
+
+    One that is ignored, or handled otherwise, stays so.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other one can set handlers
+        numbers = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+        before = {number: signal.signal(number, _leave) for number in numbers if signal.getsignal(number) is signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)  # as shells tell it
 
 
 def _tell_of_copy(older: SpanledgerError) -> None:
