@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,3 +120,30 @@ def test_a_generator_that_calls_the_library_when_it_is_read_is_one_call_with_it(
     house = make_house(fake.adapter)
     assert [chunk.usage for chunk in fake.module.Client().generator_object(kind="stream")] == [(7, 5)]
     assert [entry.usage.state.value for entry in house.entries] == ["exact"]
+
+
+class _Entering(_Wrapped):
+    """As wrappers do that keep a context in force from the making of the stream to its end."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream, nullcontext)
+        self._token = otel_context.attach(otel_context.set_value("theirs", 1))
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except StopIteration:
+            otel_context.detach(self._token)
+            raise
+
+
+def test_a_wrapper_may_leave_at_the_end_of_the_stream_what_it_entered_at_its_beginning(
+    make_house: Any, fake: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = fake.module.Client.stream
+    fake.module.Client.stream = lambda self, **arguments: _Entering(plain(self, **arguments))
+    house = make_house(fake.adapter)
+    assert len(list(fake.module.Client().stream(kind="stream"))) == 4
+    assert otel_context.get_current() == {}
+    assert [record for record in caplog.records if "detach" in record.getMessage()] == []
+    assert len(house.entries) == 1

@@ -88,6 +88,8 @@ class Target:
 class Adapter(NamedTuple):
     """A client library: its import name, its distribution's supported versions and the functions to patch.
 
+    A stream of one of the library's own classes is taken to be a request that was sent and whose answer only has to be decoded; one that
+    may send while it is read is a generator (docs/decisions/0018-context-while-a-stream-is-read.md).
     ``native_scopes`` are the instrumentation scopes under which the library traces itself; such spans inside one of our
     calls are duplicates and never counted.
     """

@@ -1,4 +1,4 @@
-"""The OpenTelemetry context, without the detours of its public functions: a stream enters and leaves one for every chunk."""
+"""The OpenTelemetry context, without the detours of its public functions: every call enters and leaves one."""
 
 from __future__ import annotations
 
