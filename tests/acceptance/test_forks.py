@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,3 +50,38 @@ def test_the_childs_first_call_is_answered_counted_and_priced(application: Appli
     assert done.returncode == 0, done.stderr
     with sqlite3.connect(application.ledger) as db:
         assert db.execute("SELECT provider, price_source FROM entry").fetchall() == [(library, "genai-prices")]
+
+
+LOCKED = """
+import os, signal, sys
+sys.path.insert(0, {tools!r})
+import locked_sqlite
+if not locked_sqlite.at_forks():
+    sys.exit("not here")
+
+import openai
+
+def ask(what):
+    openai.OpenAI().chat.completions.create(model="gpt-4-turbo", messages=[{{"role": "user", "content": what}}])
+    print(what)
+
+ask("parent")
+if pid := os.fork():
+    print(os.waitpid(pid, 0)[1])
+else:
+    signal.alarm(60)
+    ask("child")
+    ask("child again")
+"""
+
+
+def test_a_child_that_finds_sqlite_locked_goes_on_and_its_calls_are_booked_later(application: Application) -> None:
+    program = LOCKED.format(tools=str(Path(__file__).parents[1] / "tools"))
+    done = application.run("opentelemetry-instrument", "python", "-c", program)
+    if "not here" in done.stderr:
+        pytest.skip("this Python keeps SQLite's mutexes to itself, so that they cannot be locked from outside")
+    assert done.stdout.split("\n") == ["parent", "child", "child again", "0", ""], done.stderr
+    assert "SQLite does not answer in this process" in done.stderr
+    assert application.instrumented().returncode == 0  # a later process
+    with sqlite3.connect(application.ledger) as db:
+        assert db.execute("SELECT usage_state FROM entry WHERE model = 'gpt-4-turbo'").fetchall() == [("exact",)] * 3

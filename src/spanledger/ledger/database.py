@@ -13,11 +13,12 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spanledger import fork, interrupts
 from spanledger.errors import LedgerBusy, LedgerError
-from spanledger.ledger import place, schema
+from spanledger.ledger import forked, place, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +165,7 @@ class Database:
         if self._connection is None:
             if self._migrate:
                 place.create_private(self.path)
-            db = connect(self.path)
+            db = forked.in_time(partial(_connect_and_look, self.path))
             try:
                 self._insist(schema.prepare if self._migrate else schema.check, db, self.path, wait=True)
             except BaseException:
@@ -233,6 +234,14 @@ def connect(path: Path) -> sqlite3.Connection:
     """A connection to a file that is there: none is created."""
     url = f"{path.as_uri()}?mode=rw"
     return sqlite3.connect(url, uri=True, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
+
+
+def _connect_and_look(path: Path) -> sqlite3.Connection:
+    """Opening alone does not take all the locks that are needed later."""
+    db = connect(path)
+    with suppress(sqlite3.Error):  # whoever uses the connection will meet it again
+        db.execute("PRAGMA schema_version").fetchone()
+    return db
 
 
 def _is_about_a_value(error: sqlite3.Error) -> bool:
