@@ -46,7 +46,7 @@ def spanledger(own_places: None) -> Callable[..., subprocess.CompletedProcess[st
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "spanledger.cli", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, **environment})
 
     return run
 
