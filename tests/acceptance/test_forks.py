@@ -85,3 +85,36 @@ def test_a_child_that_finds_sqlite_locked_goes_on_and_its_calls_are_booked_later
     assert application.instrumented().returncode == 0  # a later process
     with sqlite3.connect(application.ledger) as db:
         assert db.execute("SELECT usage_state FROM entry WHERE model = 'gpt-4-turbo'").fetchall() == [("exact",)] * 3
+
+
+PATCHED_WORKER = """
+import os, signal
+import openai
+
+client = openai.OpenAI()
+
+def ask(what):
+    client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": what}])
+
+ask("parent")
+if pid := os.fork():
+    print(os.waitpid(pid, 0)[1])
+else:
+    signal.alarm(60)
+    from gevent import monkey
+    monkey.patch_all()
+    import gevent
+    asked = [gevent.spawn(ask, str(number)) for number in range(8)]
+    gevent.joinall(asked)
+    print(all(one.successful() for one in asked))
+"""
+
+
+def test_a_worker_that_gevent_patches_after_it_was_forked(application: Application) -> None:
+    """As gunicorn's, with ``--preload``: locks from before are those of threads, while all its threads share one."""
+    pytest.importorskip("gevent")
+    done = application.run("opentelemetry-instrument", "python", "-W", "ignore", "-c", PATCHED_WORKER)
+    assert done.stdout.split() == ["True", "0"], done.stderr
+    assert "cannot be reached" not in done.stderr
+    with sqlite3.connect(application.ledger) as db:
+        assert db.execute("SELECT usage_state FROM entry").fetchall() == [("exact",)] * 9

@@ -234,6 +234,23 @@ def test_a_forked_child_starts_empty_and_works(file_ledger: Any, entry: NewEntry
     assert desk.balance("N") == (3, 0)
 
 
+def test_who_starts_the_thread_while_it_is_being_started_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under gevent, where a thread that waited would stop the one that it waits for."""
+    spool, done, start_thread = Spool(MemoryLedger()), [], threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        other = threading.Thread(target=spool.start, daemon=True)
+        start_thread(other)
+        other.join(5)
+        done.append(not other.is_alive())
+        start_thread(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    spool.start()
+    assert done == [True]
+    spool.close(5)
+
+
 def test_an_inbox_of_another_class_is_exchanged_before_the_thread_waits_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after gevent's ``monkey.patch_all``, whose class is none of the standard library's either."""
 

@@ -41,6 +41,24 @@ def test_a_stopped_reaper_leaves_no_thread_and_can_start_again() -> None:
     reaper.stop()
 
 
+def test_who_starts_it_while_it_is_being_started_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under gevent, where a thread that waited would stop the one that it waits for."""
+    reaper, done, start_thread = Reaper(), [], threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        other = threading.Thread(target=reaper.start, daemon=True)
+        start_thread(other)
+        other.join(5)
+        done.append(not other.is_alive())
+        start_thread(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    reaper.start()
+    assert done == [True]
+    assert reaper.drain()
+    reaper.stop()
+
+
 def test_a_queue_exchanged_by_gevent_is_exchanged_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
     class Greens(queue.Queue[Any]):
         """Stands for gevent's, which is no class of the standard library either."""

@@ -202,6 +202,24 @@ def test_a_fork_that_python_does_not_know_of(path, books, start, finished):
     assert sorted(entry.id for entry in books.entries()) == ["after", "before", "child", "parent"]
 
 
+USED_BEFORE_OUR_TURN = """
+import os
+os.register_at_fork(after_in_child=lambda: ledger.settle(entry("child"), [hold(6)]))
+"""
+FORK_AND_GO_ON = """
+if pid := os.fork():
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+else:
+    ledger.settle(entry("child again"), [hold(6)])
+"""
+
+
+def test_a_ledger_that_is_used_in_the_child_before_it_was_told_of_the_fork(path, books, start, finished):
+    """As by gevent's greenlets, which live on in the child and run as soon as somebody waits there."""
+    assert finished(start(USED_BEFORE_OUR_TURN + PRELUDE + FORK_AND_GO_ON, path)) == "0\n"
+    assert sorted(entry.id for entry in books.entries()) == ["child", "child again"]
+
+
 FORK_IN_A_WRITE = """
 import ctypes
 def work(db):

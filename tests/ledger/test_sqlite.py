@@ -70,6 +70,18 @@ def test_waiting_ends_when_the_other_is_done(sqlite_ledger, other, make_entry):
     assert sqlite_ledger.totals()[0].calls == 1
 
 
+def test_a_pause_that_gevent_exchanged_is_not_taken_within_a_lock_of_threads(sqlite_ledger, other, make_entry, monkeypatch):
+    """It would let others go on, who stop all when they wait for that lock."""
+    taken = []
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(database.time, "sleep", taken.append)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LedgerError, match="other processes held it"):
+        sqlite_ledger.settle(make_entry(), [])
+    assert not taken
+    other.execute("ROLLBACK")
+
+
 def test_waiting_has_an_end(sqlite_ledger, other, make_entry, monkeypatch):
     monkeypatch.setattr(database, "WAIT_SECONDS", 0.02)
     other.execute("BEGIN IMMEDIATE")

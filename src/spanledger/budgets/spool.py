@@ -127,14 +127,16 @@ class Spool:
                 return
             self._starting.acquire()
         try:
-            if self._worker is None:
-                self.inbox = queues.of_today(self.inbox)
-                self._worker = _Worker(self)  # first: an exception of a handler, too, finds a thread that was started
-                self._worker.start()
-        except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
-            self._worker = None
+            if self._worker is not None:
+                return
+            self.inbox = queues.of_today(self.inbox)
+            worker = self._worker = _Worker(self)  # first: an exception of a handler, too, finds a thread that was started
         finally:
             self._starting.release()
+        try:
+            worker.start()  # without the lock: gevent lets others go on meanwhile, and who then waited for it would stop them all
+        except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
+            self._worker = None
 
     def retire(self, worker: _Worker) -> bool:
         """Whether the thread of a closed spool may end: nothing is left to write."""

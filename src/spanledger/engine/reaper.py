@@ -39,14 +39,15 @@ class Reaper:
     def start(self) -> None:
         """Starts the thread if it does not run, and one can be started; not from a finaliser."""
         with self._starting:
-            if self._thread is None or not self._thread.is_alive():
-                self._queue = queues.of_today(self._queue)
-                thread = threading.Thread(target=self._run, name="spanledger-reaper", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:  # the interpreter is shutting down, or there are too many; drain() does the work
-                    return
-                self._thread, self.running = thread, True
+            if self.running:
+                return
+            self._queue = queues.of_today(self._queue)
+            thread = threading.Thread(target=self._run, name="spanledger-reaper", daemon=True)
+            self._thread, self.running = thread, True
+        try:
+            thread.start()  # without the lock: gevent lets others go on meanwhile, and who then waited for it would stop them all
+        except RuntimeError:  # the interpreter is shutting down, or there are too many; drain() does the work
+            self._thread, self.running = None, False
 
     def drain(self, timeout: float = 5.0) -> bool:
         """Waits until all that was queued before is done; False if that took longer than ``timeout`` seconds."""

@@ -62,7 +62,7 @@ class Database:
 
     def __init__(self, path: Path, *, migrate: bool = True) -> None:
         self.path, self._migrate = path, migrate
-        self._lock = threading.Lock()
+        self._renew_lock()
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
         self._identity: place.Identity | None = None
@@ -133,14 +133,21 @@ class Database:
 
     def after_fork_in_child(self, *, rested: bool) -> None:
         """Lets others in again; deals with a connection that the fork did not wait for."""
+        if self._pid == os.getpid():  # gevent's greenlets live on in the child, and one of them came here first
+            return
+        self._pid = os.getpid()
         if rested:
             self._lock.release()
         else:
             self._leave_to_parent()
-        self._pid = os.getpid()
+
+    def _renew_lock(self) -> None:
+        """Pauses are of the lock's kind: with gevent's pause within a lock of threads, who waited for the lock would stop all others."""
+        self._lock, self._sleep = threading.Lock(), time.sleep
 
     def _leave_to_parent(self) -> None:
-        at_rest, self._lock = self._lock.acquire(blocking=False), threading.Lock()
+        at_rest = self._lock.acquire(blocking=False)
+        self._renew_lock()
         if at_rest:
             self._disconnect()
         elif self._connection is not None:
@@ -213,7 +220,7 @@ class Database:
                 deadline = deadline or time.monotonic() + WAIT_SECONDS
                 if time.monotonic() > deadline:
                     raise
-            time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # spreads waiters; no secret
+            self._sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # spreads waiters; no secret
 
     def _roll_back(self, db: sqlite3.Connection) -> None:
         """After some errors (disk full) SQLite has rolled back by itself."""

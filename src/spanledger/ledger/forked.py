@@ -26,6 +26,8 @@ _LOCKED = (
     "ever. Fork before such threads start, or start processes by spawn"
 )
 _first_process = os.getpid()
+_lock_class = threading.Lock
+"""Exchanged by gevent's ``monkey.patch_all``, and threads: its kind runs in this very thread, so that none can wait for another here."""
 _unfinished: futures.Future[Any] | None = None
 """What nobody waits for any more. A child that is forked from here inherits it, and what it waits for."""
 
@@ -37,7 +39,7 @@ def in_time(work: Callable[[], T]) -> T:
         LedgerError: it is not done yet, or earlier work still is not.
     """
     global _unfinished  # noqa: PLW0603  # one SQLite in a process
-    if os.getpid() == _first_process:
+    if os.getpid() == _first_process or threading.Lock is not _lock_class:
         return work()
     if _unfinished is not None and not _unfinished.done():
         raise LedgerError(_LOCKED)
