@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,7 @@ def _before_dying(action: Callable[[], None], original: Callable[[int], None]) -
     @functools.wraps(original)
     def raise_signal(signalnum: int, /) -> None:
         if signal.getsignal(signalnum) is signal.SIG_DFL:
+            gc.collect()  # streams that were dropped within cycles end now or never
             action()
         original(signalnum)
 

@@ -158,6 +158,26 @@ def test_a_server_that_is_stopped_by_a_signal_tells_all_and_dies_by_that_signal(
     assert_all_is_told(application, done, 1)
 
 
+DROPPED = """
+import gc, signal
+import openai
+
+gc.disable()
+cycle = [openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hello"}], stream=True)]
+next(cycle[0])
+cycle.append(cycle)
+del cycle
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_a_stream_that_was_dropped_within_a_cycle_is_told_before_its_process_dies_by_a_signal(application: Application) -> None:
+    """As frameworks leave them behind whose clients hung up."""
+    done = run(application, DROPPED)
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert_all_is_told(application, done, 1)
+
+
 def test_raising_signals_is_the_applications_own_again_after_uninstrument() -> None:
     original = signal.raise_signal
     spanledger.instrument()
