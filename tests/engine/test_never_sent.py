@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sqlite3
 import threading
@@ -146,6 +147,34 @@ def test_a_refused_call_is_not_one_that_was_withdrawn(make_house: Any, provider:
     house = make_house(SPANLEDGER_BUDGET_DAY="0 USD per day")
     with pytest.raises(BudgetExceeded):
         openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k").chat.completions.create(model="gpt-4o", messages=HELLO)
+    assert house.entries == []
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_refused_manager_leaves_nothing_that_was_never_awaited(make_house: Any, provider: Any) -> None:
+    """The libraries make the coroutine that sends before their manager is entered; Python warns of one that is collected unused."""
+    house = make_house(SPANLEDGER_BUDGET_DAY="0 USD per day")
+
+    async def main() -> None:
+        async with (
+            openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="k") as gpt,
+            anthropic.AsyncAnthropic(base_url=provider.url, api_key="k") as claude,
+        ):
+            managers = (
+                gpt.chat.completions.stream(model="gpt-4o", messages=HELLO),
+                gpt.responses.stream(model="gpt-4o", input="hello"),
+                claude.messages.stream(model="claude-sonnet-5", messages=HELLO, max_tokens=10),
+                claude.beta.messages.stream(model="claude-sonnet-5", messages=HELLO, max_tokens=10),
+            )
+            for manager in managers:
+                with pytest.raises(BudgetExceeded):
+                    async with manager:
+                        pass
+
+    before = len(provider.requests)
+    asyncio.run(main())
+    gc.collect()  # an unraisable warning fails the test
+    assert len(provider.requests) == before
     assert house.entries == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,11 @@ class LiveAsyncManager(_Manager):
 
     async def __aenter__(self) -> Any:
         call = self._self_next_call()
-        await self._self_begin(call)
+        try:
+            await self._self_begin(call)
+        except BaseException:
+            call.runtime.guard.run("withdraw", _leave_unsent, call, self.__wrapped__)
+            raise
         with _inside(call):
             inner = await self.__wrapped__.__aenter__()
         self._self_owns = False
@@ -71,6 +76,13 @@ class LiveAsyncManager(_Manager):
             return await self.__wrapped__.__aexit__(kind, error, trace)
         finally:
             self._self_leave(error)
+
+
+def _leave_unsent(call: Call, manager: Any) -> None:
+    """Closes the coroutine that the client library made to send the request with; collected as it is, Python warns of it."""
+    held = () if call.use.target.plugin else vars(manager).values()
+    for coroutine in filter(inspect.iscoroutine, held):
+        coroutine.close()
 
 
 @contextmanager
