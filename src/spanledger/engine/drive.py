@@ -184,7 +184,7 @@ def _received(call: Call, result: Any) -> Any:
 
 def _manager(call: Call) -> Any:
     manager, tap = call.send(), call.use.target.tap
-    if hasattr(type(manager), "__aenter__"):
+    if hasattr(manager.__class__, "__aenter__"):  # not its type: wrapt's proxies have it, whatever they stand for
         return LiveAsyncManager(manager, call, tap, begin_async)
     return LiveManager(manager, call, tap, begin)
 

@@ -21,7 +21,7 @@ class Proxy:
 
     @property  # type: ignore[misc]  # read by isinstance
     def __class__(self) -> type[Any]:
-        return type(self.__wrapped__)
+        return self.__wrapped__.__class__  # type: ignore[no-any-return]  # which need not be its type: that may be another's proxy
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(_OWN):  # not there yet, or no more

@@ -27,6 +27,8 @@ class Kind(Enum):
     EITHER_STREAM = auto()
     """Another instrumentation's one wrapper for both kinds of stream; the call tells which it is."""
     RAW = auto()
+    STAND_IN = auto()
+    """Another instrumentation's wrapper that shows none of this itself; the object it stands for tells what it is."""
 
 
 def _look(result: type) -> Kind:
@@ -36,7 +38,9 @@ def _look(result: type) -> Kind:
         return Kind.EITHER_STREAM if hasattr(result, "__anext__") else Kind.STREAM
     if hasattr(result, "__anext__"):
         return Kind.ASYNC_STREAM
-    return Kind.RAW if hasattr(result, "parse") and not hasattr(result, "model_fields") else Kind.PLAIN
+    if hasattr(result, "parse") and not hasattr(result, "model_fields"):
+        return Kind.RAW
+    return Kind.STAND_IN if any("__class__" in vars(base) for base in result.__mro__[:-1]) else Kind.PLAIN
 
 
 kind_of: Callable[[type], Kind] = lru_cache(maxsize=512)(_look)
@@ -46,6 +50,8 @@ kind_of: Callable[[type], Kind] = lru_cache(maxsize=512)(_look)
 def receive(call: Call, result: Any, tap: str | None = None) -> Any:
     """Decides by what came back, and hands the application what it shall get."""
     kind = kind_of(type(result))
+    if kind is Kind.STAND_IN:
+        kind = kind_of(result.__class__)
     if kind is Kind.EITHER_STREAM:
         kind = Kind.ASYNC_STREAM if call.is_async else Kind.STREAM
     if kind is Kind.STREAM:
@@ -69,7 +75,7 @@ def _tapped(call: Call, stream: Any, tap: str | None, proxy: type[Any]) -> Any:
 
 def _receive_raw(call: Call, result: Any, http: Any) -> Any:
     if not http.is_closed:
-        return (LiveAsyncRaw if inspect.iscoroutinefunction(type(result).parse) else LiveRaw)(result, call, receive)
+        return (LiveAsyncRaw if inspect.iscoroutinefunction(result.parse) else LiveRaw)(result, call, receive)
     call.runtime.guard.run("raw", wire.read_body, call, http.headers.get("content-type", ""), http.content)
     call.end()
     return result
