@@ -161,7 +161,7 @@ def test_a_refused_manager_leaves_nothing_that_was_never_awaited(make_house: Any
             anthropic.AsyncAnthropic(base_url=provider.url, api_key="k") as claude,
         ):
             managers = (
-                gpt.chat.completions.stream(model="gpt-4o", messages=HELLO),
+                gpt.beta.chat.completions.stream(model="gpt-4o", messages=HELLO),
                 gpt.responses.stream(model="gpt-4o", input="hello"),
                 claude.messages.stream(model="claude-sonnet-5", messages=HELLO, max_tokens=10),
                 claude.beta.messages.stream(model="claude-sonnet-5", messages=HELLO, max_tokens=10),
