@@ -81,8 +81,8 @@ def test_sections_whose_entries_are_commented_out_are_empty():
         ("aliases: [a]", "f:1", "aliases", "a mapping of your names"),
         ("aliases:\n  a: {b: c}", "f:2", "aliases.a", "a mapping of your names"),
         ("plugins:\n  a: 1 USD\n  b: 3 apples", "f:3", "'3 apples'", "0.002 USD or 250 tokens"),
-        ("plugins:\n  a: 1 USD\n  b: [2 USD]", "f:3", "plugins.b (no text", "0.002 USD or 250 tokens"),
-        ("plugins:\n  a: 1 USD\n  b: {price: 2 USD}", "f:3", "plugins.b (no text", "0.002 USD or 250 tokens"),
+        ("plugins:\n  a: 1 USD\n  b: [2 USD]", "f:3", "plugins.b (not an amount", "0.002 USD or 250 tokens"),
+        ("plugins:\n  a: 1 USD\n  b: {price: 2 USD}", "f:3", "plugins.b (not an amount", "0.002 USD or 250 tokens"),
         ("plugins:\n  a: 1.5 tokens", "f:2", "tokens are whole", "0.002 USD or 250 tokens"),
         ("&a [*a]", "f:1", "not YAML", "a YAML mapping"),
         ("models: !!python/object:os.system {}", "f:1", "models", "a list of entries"),
@@ -108,7 +108,20 @@ def test_plugin_price_in_money(text):
     assert amount in {10**9, 1}
 
 
-@pytest.mark.parametrize("text", ["", "1", "USD", "-1 USD", "1 EUR", "1,5 USD", "1 USD per call", "9" * 50 + " USD"])
+@pytest.mark.parametrize("text", ["", "1", "USD", "-1 USD", "1 EUR", "1,5 USD", "1 USD per call", "9" * 50 + " USD", 5, None])
 def test_no_plugin_price(text):
     with pytest.raises(ValueError, match="USD or tokens"):
+        plugin_price(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("0.0000000004 USD", "nine decimals"),
+        ("1000000.1 USD", "a million USD"),
+        ("1000000000000001 tokens", "1000000000000000 tokens"),
+    ],
+)
+def test_plugin_price_that_the_books_would_keep_otherwise(text, problem):
+    with pytest.raises(ValueError, match=problem):
         plugin_price(text)

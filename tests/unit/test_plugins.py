@@ -30,8 +30,8 @@ def test_prices(text: str, price: Any) -> None:
     assert parse_price("x", text) == price
 
 
-@pytest.mark.parametrize("text", ["", "five USD", "-1 USD", "1 EUR", "nan tokens"])
-def test_bad_prices_say_what_was_expected(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "five USD", "-1 USD", "1 EUR", "nan tokens", 5])
+def test_bad_prices_say_what_was_expected(text: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"SPANLEDGER_PLUGIN_PRICES: cannot read .* expected a price such as"):
         parse_price("SPANLEDGER_PLUGIN_PRICES", text)
 

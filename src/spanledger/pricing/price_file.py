@@ -49,13 +49,6 @@ def _date(value: object) -> object:
     return dt.date.fromisoformat(value) if isinstance(value, str) else value
 
 
-def _plugin_price(value: object) -> tuple[Unit, int]:
-    if not isinstance(value, str):
-        message = "no text such as 0.002 USD"
-        raise ValueError(message)  # pydantic would hand on a TypeError without saying where
-    return plugin_price(value)
-
-
 Price = Annotated[Decimal, Field(ge=0, le=10**9, max_digits=24, decimal_places=15)]
 Date = Annotated[dt.date, BeforeValidator(_date)]
 Name = Annotated[str, Field(min_length=1)]
@@ -139,7 +132,7 @@ class PriceFile(_Strict):
     models: tuple[ModelEntry, ...] = ()
     aliases: dict[Name, Name] = Field(default_factory=dict)
     multipliers: tuple[Multiplier, ...] = ()
-    plugins: dict[Name, Annotated[tuple[Unit, int], BeforeValidator(_plugin_price)]] = Field(default_factory=dict)
+    plugins: dict[Name, Annotated[tuple[Unit, int], BeforeValidator(plugin_price)]] = Field(default_factory=dict)
 
 
 _SECTIONS: dict[int | str, type[BaseModel]] = {"models": ModelEntry, "multipliers": Multiplier}
