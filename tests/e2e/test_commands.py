@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +88,29 @@ def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Any) -> None:
 
     assert result.exit_code == 2
     assert "ledger.db" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "command"),
+    [
+        ("UPDATE entry SET activity = 'of a later version'", "trace"),
+        ("UPDATE entry SET usage_state = 'of a later version'", "reconcile"),
+        ("UPDATE entry SET other_keys = '{'", "trace --json"),
+        ("UPDATE account SET unit = 'of a later version'", "budgets"),
+        ("UPDATE span SET attributes = '{'", "trace"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_one_clear_line(ledger: Ledger, spans: SpanStore, tmp_path: Path, damage: str, command: str) -> None:
+    book(ledger, entry("1"), charges=(TEAM,))
+    spans.save([span("chat", f"{'1':0>16}", attributes={s.ENTRY_ID: "1", s.COUNTED: True})])
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db, db:
+        db.execute(damage)
+
+    result = spanledger(*command.split())
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("spanledger: the ledger has a row that cannot be read")
     assert result.stderr.count("\n") == 1
 
 

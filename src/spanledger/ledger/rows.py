@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import wraps
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from spanledger.errors import LedgerError
 from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, Execution, State, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from spanledger.model import Hold
 
@@ -34,10 +36,28 @@ _MOST = 2**53 - 1
 """Larger tokens and amounts of one entry are cut: sums of them would leave the 64 bits of a SQLite integer, and fail."""
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 """Compact JSON, not escaped: SQLite compares and returns its strings as they are."""
 decode = json.JSONDecoder().decode
+
+
+def from_file(convert: Callable[[Sequence[Any]], T]) -> Callable[[Sequence[Any]], T]:
+    """What a row stands for; raises LedgerError where its values mean nothing here. The file may be damaged, or others write into it."""
+
+    @wraps(convert)
+    def converted(row: Sequence[Any]) -> T:
+        try:
+            return convert(row)
+        except (ValueError, TypeError, KeyError) as error:
+            msg = (
+                f"the ledger has a row that cannot be read ({type(error).__name__}: {error}): it is damaged, or was written by a newer "
+                "version of Spanledger; restore it from a backup, or upgrade spanledger"
+            )
+            raise LedgerError(msg) from error
+
+    return converted
 
 
 def from_entry(entry: Entry) -> Row:
@@ -58,6 +78,7 @@ def from_entry(entry: Entry) -> Row:
     )  # fmt: skip
 
 
+@from_file
 def to_entry(row: Sequence[Any]) -> Entry:
     """The entry whose row this is. Drafts written before a column was added are shorter."""
     value: dict[str, Any] = dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, row, strict=False))
@@ -127,6 +148,7 @@ def from_execution(execution: Execution) -> Row:
     )
 
 
+@from_file
 def to_execution(row: Sequence[Any]) -> Execution:
     """The execution whose row this is."""
     id_, workflow, started, ended, status, keys, totals, error = row

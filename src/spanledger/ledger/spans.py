@@ -99,5 +99,6 @@ def _from_span(span: SpanRow) -> rows.Row:
     return (*(getattr(span, name) for name in _TEXTS), *(rows.encode(getattr(span, name)) for name in _JSONS))
 
 
+@rows.from_file
 def _to_span(row: Sequence[Any]) -> SpanRow:
     return SpanRow(*row[: len(_TEXTS)], *(json.loads(text) for text in row[len(_TEXTS) :]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spanledger.ledger.rules import Account
 from spanledger.model import Hold, Unit
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from spanledger.ledger.rows import Row
 
@@ -53,7 +54,7 @@ class StoredAccounts:
                 self._stored[account_id] = row
 
 
-def to_account(row: Row) -> Account:
+def to_account(row: Sequence[Any]) -> Account:
     """The account whose row this is."""
     account_id, budget, scope, unit, limit, ends, blocking, spent, reserved = row
     return Account(Hold(account_id, budget, scope, _UNITS[unit], limit, 0, ends, bool(blocking)), spent, reserved)
