@@ -7,6 +7,9 @@ import re
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
 """What moves the cursor, commands the terminal, turns the direction of writing, or is no character."""
 
+_FORMULA = re.compile(r"(?:^|(?<=[;\t]))(?=\s*[=+\-@])")
+"""Where a cell begins that has a formula."""
+
 
 def plain(text: str) -> str:
     """Text as the terminal may have it: control characters are shown, not obeyed."""
@@ -19,5 +22,8 @@ def plain_json(text: str) -> str:
 
 
 def no_formula(name: str | None) -> str | None:
-    """A name that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    return f"'{name}" if name and name.lstrip().startswith(("=", "+", "-", "@")) else name
+    """A name that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
+
+    Nor what follows a semicolon or a tab in it, which separate cells for a spreadsheet of a country with decimal commas.
+    """
+    return _FORMULA.sub("'", name) if name else name

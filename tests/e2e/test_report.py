@@ -186,6 +186,18 @@ def test_csv_has_the_numbers_of_the_json_for_its_owner_alone(ledger: Ledger, tmp
         assert row["unpriced"] == str(told[row["model"]]["unpriced"])
 
 
+@pytest.mark.parametrize(
+    ("name", "written"), [("acme;=1+1", "acme;'=1+1"), ("acme; @x", "acme;' @x"), ("a\t-1", "a\t'-1"), ("a-b; c=d", "a-b; c=d")]
+)
+def test_csv_has_no_formula_for_spreadsheets_that_divide_at_semicolons(ledger: Ledger, tmp_path: Path, name: str, written: str) -> None:
+    book(ledger, entry("a", keys={"customer": name}))
+    file = tmp_path / "spend.csv"
+
+    spanledger("report", "--by", "customer", "--csv", str(file))
+
+    assert [row["customer"] for row in csv.DictReader(file.read_text().splitlines())] == [written]
+
+
 def test_csv_goes_into_what_is_no_file_without_removing_it(ledger: Ledger, tmp_path: Path) -> None:
     book(ledger, entry("a"))
     link = tmp_path / "link.csv"
