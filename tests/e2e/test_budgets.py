@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+import pytest
 from filled_books import TEAM, book, entry, in_json, spanledger
 
-if TYPE_CHECKING:
-    import pytest
+from spanledger.budgets.match import Matcher
+from spanledger.budgets.rule import parse
 
+if TYPE_CHECKING:
     from spanledger.ledger.ledger import Ledger
 
 
@@ -29,6 +32,27 @@ def test_budgets_show_what_is_spent_reserved_and_left(ledger: Ledger, monkeypatc
     assert "starts anew 2057-" in shown
     assert "█" in shown
     assert "▒" in shown
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ("0.001 USD per customer per month", ""),
+        ("0.002 USD per customer per month", "the limit is that of the newest call, not the one above"),
+        ("0.001 USD per customer per day", "another rule of this name, not the one above"),
+        ("1_000_000 tokens per customer per month", "another rule of this name, not the one above"),
+    ],
+)
+def test_accounts_of_a_rule_that_was_changed_say_so(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, now: str, told: str) -> None:
+    draft = entry("a", keys={"customer": "acme"}, time=time.time())
+    hold = Matcher(parse("TEAM", "0.001 USD per customer per month"), ZoneInfo("UTC")).find(draft)
+    assert hold is not None
+    book(ledger, draft, charges=(hold,))
+    monkeypatch.setenv("SPANLEDGER_BUDGET_TEAM", now)
+
+    shown = spanledger("budgets").stdout
+
+    assert told in shown if told else "the one above" not in shown
 
 
 def test_a_configured_budget_is_shown_before_anything_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ class Matcher:
         labelled = dict(zip(self._labels, values, strict=True))
         # The dict's repr keeps values apart whatever they contain. Unit, window and keys are in the id because a budget's text may
         # change while its name stays: what was spent in tokens must not be compared with a limit in USD.
-        account = f"{rule.name} {rule.unit} {rule.window or 'in all'} {since} {labelled}"
+        account = f"{_form(rule)}{since} {labelled}"
         # Told in logs and on terminals, it may have come with a request: a line of its own could look like one of ours.
         scope = plain(", ".join(f"{label}={value}" for label, value in labelled.items()))
         hold = Hold(account, rule.name, scope, rule.unit, rule.limit, int(rule.unit is Unit.CALLS), ends, rule.action is Action.BLOCK)
@@ -99,6 +99,15 @@ class Matcher:
         if self._per_run:
             return "ever", idle_after(accounts.end)
         return ("ever", None) if self._window is None else (f"{accounts.start:.0f}", accounts.end)
+
+
+def is_of(rule: Rule, account: str) -> bool:
+    """Whether an account is kept for this rule, and not for one of this name in another unit or with another window."""
+    return account.startswith(_form(rule))
+
+
+def _form(rule: Rule) -> str:
+    return f"{rule.name} {rule.unit} {rule.window or 'in all'} "
 
 
 def _reader(key: str) -> Callable[[Entry], str | None]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spanledger import figures, outside
+from spanledger.budgets.match import is_of
 from spanledger.budgets.rule import Window
 from spanledger.ledger.ledger import GROUPS
 from spanledger.report import words
@@ -124,11 +125,20 @@ def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableTyp
     parts: list[RenderableType] = []
     for line in lines:
         parts.append(Text.assemble((outside.plain(line.name), "bold"), "  ", (outside.plain(line.text), "dim")))
-        once = line.rule is not None and line.rule.window is Window.RUN
-        parts.extend(part for balance in line.accounts for part in _account(balance, "for this run" if once else _anew(balance, zone)))
+        parts.extend(part for balance in line.accounts for part in _account(balance, _period(line, balance, zone)))
         if not line.accounts:
             parts.append(Text(f"  {'░' * _BAR}  nothing spent yet"))
     return Group(*parts)
+
+
+def _period(line: BudgetLines, balance: Balance, zone: dt.tzinfo) -> str:
+    rule = line.rule
+    if rule is None:
+        return _anew(balance, zone)
+    if not is_of(rule, balance.account):
+        return f"{_anew(balance, zone)}; another rule of this name, not the one above"
+    period = "for this run" if rule.window is Window.RUN else _anew(balance, zone)
+    return period if rule.limit == balance.limit else f"{period}; the limit is that of the newest call, not the one above"
 
 
 def _anew(balance: Balance, zone: dt.tzinfo) -> str:
