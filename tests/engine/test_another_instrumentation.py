@@ -6,14 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import anthropic
+import openai
 import pytest
 import wrapt
 from anthropic.resources.messages.messages import AsyncMessages, Messages
+from openai.resources.chat.completions import AsyncCompletions, Completions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 MESSAGES: Any = {"model": "claude-sonnet-5", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 50}
+CHAT: Any = {
+    "model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "stream": True, "stream_options": {"include_usage": True},
+}  # fmt: skip
 ObjectProxy: Any = wrapt.ObjectProxy
 
 
@@ -35,6 +40,32 @@ class Manager(ObjectProxy):
         return self.__wrapped__.__enter__()
 
 
+class Parsed:
+    """As OpenTelemetry's own instrumentation of openai makes one: of a raw answer it is what ``parse`` gave, and says so."""
+
+    def __init__(self, raw: Any) -> None:
+        self._stream = raw.parse()
+
+    def __iter__(self) -> Parsed:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._stream)
+
+    def __aiter__(self) -> Parsed:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._stream.__anext__()
+
+    def parse(self) -> Parsed:
+        return self
+
+
+async def _parsed_async(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+    return Parsed(await wrapped(*args, **kwargs))
+
+
 def _wrapper(stands_in: type[Any]) -> Any:
     return lambda wrapped, _instance, args, kwargs: stands_in(wrapped(*args, **kwargs))
 
@@ -50,6 +81,8 @@ def _first(monkeypatch: pytest.MonkeyPatch) -> None:
         (Messages, "stream", _wrapper(Manager)),
         (AsyncMessages, "create", _async_wrapper),
         (AsyncMessages, "stream", _wrapper(Manager)),
+        (Completions, "create", _wrapper(Parsed)),
+        (AsyncCompletions, "create", _parsed_async),
     ):
         monkeypatch.setattr(cls, name, wrapt.FunctionWrapper(getattr(cls, name), wrapper))
 
@@ -91,3 +124,24 @@ def test_a_raw_answer_is_read(make_house: Any, provider: Any) -> None:
     events = client.messages.with_raw_response.create(stream=True, **MESSAGES).parse()
     assert [event.usage.output_tokens for event in events if event.type == "message_delta"] == [19]
     _check(house, 19, 19)
+
+
+def test_a_raw_answer_that_is_handed_out_as_its_stream_is_read(make_house: Any, provider: Any) -> None:
+    house = make_house()
+    client = openai.OpenAI(base_url=f"{provider.url}/v1", api_key="k", max_retries=0)
+    chunks = client.chat.completions.with_raw_response.create(**CHAT).parse()
+    told = [chunk.usage.completion_tokens for chunk in chunks if chunk.usage]
+    assert len(told) == 1
+    _check(house, *told)
+
+
+def test_an_asynchronous_raw_answer_that_is_handed_out_as_its_stream_is_read(make_house: Any, provider: Any) -> None:
+    async def main() -> list[int]:
+        async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="k", max_retries=0) as client:
+            raw: Any = await client.chat.completions.with_raw_response.create(**CHAT)
+            return [chunk.usage.completion_tokens async for chunk in raw.parse() if chunk.usage]
+
+    house = make_house()
+    told = asyncio.run(main())
+    assert len(told) == 1
+    _check(house, *told)

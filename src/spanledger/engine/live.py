@@ -15,7 +15,7 @@ from spanledger.engine.context import attach, detach
 from spanledger.engine.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from opentelemetry.context import Context
@@ -84,7 +84,25 @@ def _source(stream: Any, call: Call) -> Any:
     return stream if module.partition(".")[0] == call.use.library else _Within(stream, call.context)
 
 
-class LiveStream(Live):
+class _Stream(Live):
+    """What both kinds of stream share."""
+
+    def __getattr__(self, name: str) -> Any:
+        member = super().__getattr__(name)
+        return self._self_parsing(member) if name == "parse" else member
+
+    def _self_parsing(self, parse: Callable[..., Any]) -> Callable[..., Any]:
+        """OpenTelemetry's instrumentation of openai hands out its stream for a raw answer, too; parsed it is that stream, and so this proxy
+        (``BaseStreamWrapper.parse`` in opentelemetry-instrumentation-openai-v2)."""
+
+        def parsed(*args: Any, **kwargs: Any) -> Any:
+            value = parse(*args, **kwargs)
+            return self if value is self.__wrapped__ else value
+
+        return parsed
+
+
+class LiveStream(_Stream):
     """A synchronous stream. ``reads`` is False where a tap below does the reading."""
 
     def __init__(self, wrapped: Any, call: Call, *, reads: bool = True) -> None:
@@ -147,7 +165,7 @@ class LiveStream(Live):
             self._self_leave(error)
 
 
-class LiveAsyncStream(Live):
+class LiveAsyncStream(_Stream):
     """An asynchronous stream."""
 
     def __init__(self, wrapped: Any, call: Call, *, reads: bool = True) -> None:
