@@ -100,9 +100,12 @@ def test_what_came_back_with_the_error_is_in_the_books(make_house: Any, provider
     def post(*_: Any, **__: Any) -> Any:
         raise error
 
-    client.chat.completions._post = post  # the local provider cannot be asked for a cut and still well-formed JSON document
+    completions = client.chat.completions
+    if not hasattr(completions, "parse"):  # older clients have it under beta alone
+        completions = client.beta.chat.completions
+    completions._post = post  # the local provider cannot be asked for a cut and still well-formed JSON document
     with pytest.raises(openai.LengthFinishReasonError):
-        client.chat.completions.parse(model="gpt-4o", messages=HELLO, max_tokens=5)
+        completions.parse(model="gpt-4o", messages=HELLO, max_tokens=5)
     first, second = house.entries
     assert (second.usage, second.cost) == (first.usage, first.cost)
     assert second.error == "openai.LengthFinishReasonError"

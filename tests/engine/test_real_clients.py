@@ -104,7 +104,10 @@ class Sync:
         ).parse()
 
     def openai_manager(self) -> Any:
-        return self.openai.chat.completions.stream(stream_options={"include_usage": True}, **self.chat)
+        completions = self.openai.chat.completions
+        if not hasattr(completions, "stream"):  # older clients have it under beta alone
+            completions = self.openai.beta.chat.completions
+        return completions.stream(stream_options={"include_usage": True}, **self.chat)
 
     def openai_responses_manager(self) -> Any:
         return self.openai.responses.stream(model=self.chat["model"], input="Write a long story about the sea.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spanledger.adapters._messages import grow, grow_call, responses_output
 from spanledger.adapters._openai_shape import error_of, identify, unusable
 from spanledger.adapters._openai_usage import take_usage
-from spanledger.adapters._read import NOTHING, Counts, clamp, fields, items, known, text
+from spanledger.adapters._read import NOTHING, Counts, clamp, fields, items, text
 from spanledger.model import Called, Delegated, Usage
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _typed(kind: str, seen: Mapping[str, Any], into: Response) -> None:
         responses_response(seen.get("response"), into)
         into.text = into.text or said
     elif kind in _BEGUN:
-        _status(known(seen.get("response")), into)
+        _status(fields(seen.get("response")), into)
     elif kind == "response.output_item.added":
         _begin(fields(seen.get("item")), into)
     elif kind == "error":
