@@ -365,13 +365,13 @@ def test_disabled_is_as_if_we_were_not_there(application: Any, plain: str) -> No
 def test_disabled_patches_nothing(application: Any) -> None:
     code = (
         "import openai, sys; from openai.resources.chat.completions import Completions as C; "
-        "print(type(vars(C)['create']).__name__, 'spanledger.engine.drive' in sys.modules and __import__('spanledger.install').install.status()['installed'])"
+        "print(vars(C)['create'].__globals__['__name__'], 'spanledger.engine.drive' in sys.modules and __import__('spanledger.install').install.status()['installed'])"
     )
     on = application.run("opentelemetry-instrument", "python", "-c", code)
     off = application.run("opentelemetry-instrument", "python", "-c", code, SPANLEDGER_ENABLED="false")
 
-    assert on.stdout.split() == ["Wrapper", "True"], on.stderr
-    assert off.stdout.split() == ["function", "False"], off.stderr
+    assert on.stdout.split() == ["spanledger.engine.drive", "True"], on.stderr
+    assert off.stdout.split() == ["openai._utils._utils", "False"], off.stderr
 
 
 def test_the_exporter_finds_the_same_file_as_the_ledger(application: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -85,15 +84,19 @@ def test_only_what_was_given_becomes_input(reader: Any, openai_client: openai.Op
     assert (read.content, read.max_output, read.context, read.choices) == ((messages, []), 0, None, 1)
 
 
-def test_a_client_that_is_gone_is_forgotten(reader: Any) -> None:
-    client = openai.OpenAI(api_key="test", base_url="https://api.x.ai/v1")
-    before = len(_hosts._known)
-    assert reader(*CHAT).request(client.chat.completions, (), {}).provider == "x_ai"
-    assert len(_hosts._known) == before + 1
-    client.close()
-    del client
-    gc.collect()
-    assert len(_hosts._known) <= before
+def test_of_many_clients_each_has_its_own_endpoint_and_few_are_remembered() -> None:
+    hosts = {"x_ai": "api.x.ai", "groq": "api.groq.com", "openai": "api.openai.com"}
+    for provider, host in list(hosts.items()) * 300:  # short-lived: the id of one's URL is soon another's
+        instance = SimpleNamespace(_client=SimpleNamespace(base_url=SimpleNamespace(host=host, scheme="https", path="/v1")))
+        assert _hosts.endpoint(instance, "none").provider == provider
+    assert len(_hosts._known) <= 256
+
+
+def test_clients_of_two_kinds_may_share_a_url() -> None:
+    azure, plain = openai.AzureOpenAI(api_key="test", api_version="1", base_url="https://example.com/v1"), openai.OpenAI(api_key="test")
+    plain._base_url = azure._base_url
+    found = [_hosts.endpoint(client.chat, default).provider for client in (azure, plain, azure) for default in ("openai", "other")]
+    assert found == ["azure.ai.openai", "azure.ai.openai", "openai", "other", "azure.ai.openai", "azure.ai.openai"]
 
 
 def test_responses(reader: Any, openai_client: openai.OpenAI) -> None:

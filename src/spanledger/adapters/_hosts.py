@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from weakref import ref
 
 # Names in the GenAI conventions' list are used as they stand there; the rest are the services' own names.
 _CLASSES = (
@@ -47,8 +46,10 @@ class Endpoint(NamedTuple):
     port: int | None
 
 
-_known: dict[ref[Any], tuple[Any, Endpoint]] = {}
-"""By client, as long as it lives. A ``WeakKeyDictionary`` is the same with a Python call more for each look-up."""
+_known: dict[int, tuple[Any, type, str, Endpoint]] = {}
+"""By the id of a client's base URL, which is kept with the client's class and the default that it was read with. A hash of the URL would
+be made of its text, and weak references to clients cost more than the rest of the look-up."""
+_MOST_KNOWN = 256
 
 
 def endpoint(instance: Any, default: str) -> Endpoint:
@@ -58,13 +59,17 @@ def endpoint(instance: Any, default: str) -> Endpoint:
         url = client.base_url
     except AttributeError:
         return Endpoint(default, None, None)
-    seen = _known.get(ref(client))
-    if seen is not None and seen[0] is url:  # base_url can be assigned anew
-        return seen[1]
+    seen = _known.get(id(url))
+    if seen is not None:
+        known_url, kind, known_default, found = seen
+        if known_url is url and kind is type(client) and known_default == default:
+            return found
     host = getattr(url, "host", None) or None
     port = getattr(url, "port", None) or {"https": 443, "http": 80}.get(getattr(url, "scheme", ""))
     found = Endpoint(_class_name(type(client)) or _host_name(host or "", str(getattr(url, "path", ""))) or default, host, port)
-    _known[ref(client, _known.pop)] = (url, found)
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[id(url)] = (url, type(client), default, found)
     return found
 
 

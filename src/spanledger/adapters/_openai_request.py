@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._hosts import endpoint
 from spanledger.adapters._read import (
-    Counts,
     contents,
     fields,
+    first_count,
     given,
     items,
     lists_for_iterators,
@@ -60,11 +60,13 @@ _RULES = {
 }
 _SPECIAL = frozenset({"response_id", "best_of", "n", "prompt", "service_tier"})
 """Arguments that few calls have, and that say more about the call than a parameter does."""
+_CHAT_LISTS = ("messages", "tools", "functions", "prompt")
+"""Arguments in which the SDK takes any iterable."""
 _RESIDENT = ".api.openai.com"
 """What hosts of a region end with: https://developers.openai.com/api/docs/guides/data-residency."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReadRequest:
     """Reads the arguments of one API. ``content`` names those that become input tokens; ``default`` is the provider of unknown hosts."""
 
@@ -76,7 +78,7 @@ class ReadRequest:
     default: str = "openai"
 
     def read(self, instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Request:
-        sent = given(kwargs)
+        sent = given(kwargs) if "extra_body" in kwargs else kwargs
         found = params(sent, _RULES)
         if self.api is not None:
             found[OPENAI_API_TYPE] = self.api
@@ -89,7 +91,7 @@ class ReadRequest:
             provider,
             model if isinstance(model, str) and model else None,
             self.streaming or bool(asked("stream")),
-            Counts()(asked("max_completion_tokens"), asked("max_output_tokens"), asked("max_tokens")),
+            first_count(asked("max_completion_tokens"), asked("max_output_tokens"), asked("max_tokens")),
             1,
             address,
             port,
@@ -107,7 +109,7 @@ class ReadRequest:
 def _specialize(request: Request, sent: Mapping[str, Any]) -> None:
     if sent.get("response_id"):
         request.operation = "fetch_response"
-    request.choices = (Counts()(sent.get("best_of"), sent.get("n")) or 1) * _prompts(sent.get("prompt"))
+    request.choices = (first_count(sent.get("best_of"), sent.get("n")) or 1) * _prompts(sent.get("prompt"))
     request.context = tier_of(sent)
 
 
@@ -117,14 +119,24 @@ def _prompts(prompt: Any) -> int:
     return len(prompts) if prompts and type(prompts[0]) is not int else 1
 
 
-def chat_prepare(kwargs: dict[str, Any], ask_usage: bool, *, streaming: bool = False) -> dict[str, Any]:
+def chat_prepare(kwargs: dict[str, Any], ask_usage: bool) -> dict[str, Any]:
     """The usage of a stream is sent only on request: https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options."""
-    kwargs = lists_for_iterators(kwargs, ("messages", "tools", "functions", "prompt"))
-    if not ask_usage or not (streaming or kwargs.get("stream")) or _not_ours_to_ask(kwargs):
-        return kwargs
+    kwargs = lists_for_iterators(kwargs, _CHAT_LISTS)
+    return _asking(kwargs) if ask_usage and kwargs.get("stream") else kwargs
+
+
+def chat_stream_prepare(kwargs: dict[str, Any], ask_usage: bool) -> dict[str, Any]:
+    """The same where the API always streams."""
+    kwargs = lists_for_iterators(kwargs, _CHAT_LISTS)
+    return _asking(kwargs) if ask_usage else kwargs
+
+
+def _asking(kwargs: dict[str, Any]) -> dict[str, Any]:
     options = kwargs.get("stream_options")
     options = options if isinstance(options, dict) else {}
-    return kwargs if options.get("include_usage") else {**kwargs, "stream_options": _Asked({**options, "include_usage": True})}
+    if options.get("include_usage") or _not_ours_to_ask(kwargs):
+        return kwargs
+    return {**kwargs, "stream_options": _Asked({**options, "include_usage": True})}
 
 
 def _not_ours_to_ask(kwargs: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from spanledger.adapters._messages import chat_input, prompt_input, responses_input
-from spanledger.adapters._openai_request import ReadRequest, chat_prepare, prepare
+from spanledger.adapters._openai_request import ReadRequest, chat_prepare, chat_stream_prepare, prepare
 from spanledger.adapters._openai_shape import any_chunk, chat_chunk, chat_response, embeddings_response
 from spanledger.adapters._responses_shape import responses_chunk, responses_response
 from spanledger.adapters._sent import never_sent
@@ -19,7 +19,7 @@ _RESPONSES = ("input", "instructions", "tools", "text", "text_format")
 
 def _chat(*, streaming: bool) -> Reader:
     request = ReadRequest("chat", _CHAT, "chat_completions", streaming=streaming)
-    return _reader(request.read, chat_response, chat_chunk, partial(chat_prepare, streaming=streaming), chat_input)
+    return _reader(request.read, chat_response, chat_chunk, chat_stream_prepare if streaming else chat_prepare, chat_input)
 
 
 def _responses(operation: str = "chat", *, streaming: bool = False) -> Reader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from spanledger import scopes
 from spanledger.engine import fetched, runs
 from spanledger.engine.context import current, within
 from spanledger.engine.loops import is_cancelled
-from spanledger.engine.runtime import new_id
+from spanledger.engine.runtime import IN_16_DIGITS, IN_32_DIGITS, digits, new_id
 from spanledger.errors import BudgetExceeded, LedgerBusy
 from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
 from spanledger.pricing.estimate import estimate_input, estimate_text
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from spanledger.budgets.gate import Admission
     from spanledger.engine.adapter import Target
     from spanledger.engine.runtime import Runtime
-    from spanledger.scopes import Scope
 
 _INSIDE = otel_context.create_key("spanledger-call")
 _NEVER = object()
+_NO_CONTENT: Mapping[str, Any] = MappingProxyType({})
 _NOTHING_KNOWN = (Usage(), Cost(None, CostStatus.UNPRICED))
 """Shared by drafts: a draft's numbers are replaced, never changed."""
 
@@ -53,57 +53,63 @@ def current_call() -> Call | None:
     return inside[1]() if inside is not None else None
 
 
-@dataclass(slots=True)
-class Use:
-    """One use of a patched function."""
-
-    library: str
-    target: Target
-    function: Callable[..., Any]
-    """The original, bound."""
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    """As they are really to be sent."""
-
-
 class Call:
-    """One provider or plugin call. Methods that may fail are guarded; only ``BudgetExceeded`` and ``LedgerBusy`` leave ``admit``."""
+    """One provider or plugin call. Methods that may fail are guarded; only ``BudgetExceeded`` and ``LedgerBusy`` leave ``admit``.
 
-    withdrawn = False
-    """Nobody waits for the gate's answer any more."""
-    content: Mapping[str, Any] = MappingProxyType({})
+    Args:
+        runtime: the installation in force.
+        library, target: what was called.
+        function, args, kwargs: the original and what it is really to be called with.
+        request: what the arguments ask for.
+        context: the OpenTelemetry context of the caller.
+    """
 
-    def __init__(self, runtime: Runtime, use: Use, request: Request, context: Context) -> None:
-        self.runtime, self.use, self.request, self.context = runtime, use, request, context
-        self.reader = use.target.reader
+    __slots__ = (
+        "__weakref__", "_admission", "_started", "args", "chunks", "completes", "content", "context", "counted", "entry", "function",
+        "identity", "is_async", "kwargs", "library", "opened", "reader", "request", "response", "runtime", "scope", "span", "superseded",
+        "target", "withdrawn",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913, PLR0917  # made in few places, and by name it costs every call
+        self,
+        runtime: Runtime,
+        library: str,
+        target: Target,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        request: Request,
+        context: Context,
+    ) -> None:
+        self.runtime, self.library, self.target, self.reader = runtime, library, target, target.reader
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.request, self.context = request, context
         self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
         self.opened: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
-        self.scope: Scope = scopes.current(context) if context else scopes.NOBODY
-        self.entry = self._draft()
-        # What each call reads is not left to the class: Python looks that up anew every time.
         self.is_async = self.superseded = False
+        self.withdrawn = False
+        """Nobody waits for the gate's answer any more."""
         self.counted = True
         self.chunks = 0
         self.completes: Entry | None = None
         """The entry, as it was, whose numbers this call completes."""
         self.span: Span = trace.INVALID_SPAN
         self.identity: SpanContext = trace.INVALID_SPAN_CONTEXT
+        self.content: Mapping[str, Any] = _NO_CONTENT
         self._admission: Admission | None = None
         self._started = 0.0
-
-    def _draft(self) -> Entry:
-        request, scope, id_ = self.request, self.scope, new_id()
+        scope = self.scope = scopes.current(context) if context else scopes.NOBODY
+        id_, execution = new_id(), scope.execution
         usage, cost = request.charge or _NOTHING_KNOWN
-        execution = scope.execution
         if execution is None:  # without an explicit workflow the trace is the workflow
-            parent = trace.get_current_span(self.context).get_span_context() if self.context else None
+            parent = trace.get_current_span(context).get_span_context() if context else None
             execution = trace.format_trace_id(parent.trace_id) if parent and parent.trace_id else id_
         if request.operation == s.FETCH_RESPONSE:  # reading a stored response costs nothing
             usage, cost = Usage(0, 0, state=State.ESTIMATED), Cost(0, CostStatus.ESTIMATED)
         # By position: 18 keywords cost a microsecond more.
-        return Entry(
+        self.entry = Entry(
             id_, time.time(), scope.activity or request.activity, request.provider, request.operation, request.model,
-            None, None, request.tool_name, None, None, self.runtime.settings.service, scope.workflow, execution,
+            None, None, request.tool_name, None, None, runtime.settings.service, scope.workflow, execution,
             scope.step, scope.attempt, scope.keys, usage, cost,
         )  # fmt: skip
 
@@ -147,13 +153,13 @@ class Call:
 
     def again(self) -> Call:
         """The same call, to be sent once more, from the context in force."""
-        return Call(self.runtime, self.use, replace(self.request), current())
+        request = replace(self.request)
+        return Call(self.runtime, self.library, self.target, self.function, self.args, self.kwargs, request, current())
 
     def send(self) -> Any:
         """Calls the original with the arguments that are really to be sent; its failure ends the call."""
-        use = self.use
         try:
-            return use.function(*use.args, **use.kwargs)
+            return self.function(*self.args, **self.kwargs)
         except BaseException as error:
             self.end(error)
             raise
@@ -165,24 +171,21 @@ class Call:
             runtime.reaper.start()
         self._started = time.perf_counter()
         self.opened.append(True)
+        entry, context = self.entry, self.context
         try:
-            self._start()
+            self.span = span = spans.start_call(runtime.tracer, self.request, self.scope, entry.id, context)
+            self.identity = identity = span.get_span_context()
+            trace_id, span_id, *_ = identity  # a tuple, which takes no calls to read
+            if trace_id:
+                entry.trace_id, entry.span_id = digits(trace_id, IN_32_DIGITS), digits(span_id, IN_16_DIGITS)
+                if entry.execution == entry.id:
+                    entry.execution = entry.trace_id
+            self.context = within(context, span, _INSIDE, (self.library, ref(self)))
+            if self.response.output is not None and self.reader.content is not None:
+                self.content = self.reader.content(self.kwargs if self.request.tool_name is None else self.request.content)
         except Exception as error:  # noqa: BLE001  # as Guard.run, a call shallower; so below wherever each call passes
             self._caught("start", error)
-        runtime.open_calls[self.entry.id] = self
-
-    def _start(self) -> None:
-        entry, context = self.entry, self.context
-        self.span = span = spans.start_call(self.runtime.tracer, self.request, self.scope, entry.id, context)
-        self.identity = identity = span.get_span_context()
-        trace_id, span_id, *_ = identity  # a tuple, which takes no calls to read
-        if trace_id:
-            entry.trace_id, entry.span_id = f"{trace_id:032x}", f"{span_id:016x}"
-            if entry.execution == entry.id:
-                entry.execution = entry.trace_id
-        self.context = within(context, span, _INSIDE, (self.use.library, ref(self)))
-        if self.response.output is not None and self.reader.content is not None:
-            self.content = self.reader.content(self.use.kwargs if self.request.tool_name is None else self.request.content)
+        runtime.open_calls[entry.id] = self
 
     # --- what comes back
 

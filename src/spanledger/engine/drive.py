@@ -6,17 +6,19 @@ Which of these is known when patching; the rest is decided by what comes back.
 from __future__ import annotations
 
 import inspect
+from functools import wraps
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from spanledger.engine.call import Call, Use, library_in_call
+from spanledger.engine import runtime as installation
+from spanledger.engine.call import Call, library_in_call
 from spanledger.engine.context import attach, current, detach
 from spanledger.engine.loops import running_loop
 from spanledger.engine.managers import LiveAsyncManager, LiveManager
 from spanledger.engine.receive import Kind, kind_of, receive
-from spanledger.engine.runtime import Runtime, active
 from spanledger.engine.wrapper import Wrapper
 from spanledger.errors import LedgerBusy
 from spanledger.model import Activity, Request
@@ -24,9 +26,8 @@ from spanledger.model import Activity, Request
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
-    from opentelemetry.context import Context
-
     from spanledger.engine.adapter import Target
+    from spanledger.engine.runtime import Runtime
 
     Kwargs = dict[str, Any]
 
@@ -39,20 +40,49 @@ def wrap(function: Any, library: str, target: Target) -> Any:
     plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
     # Of a client library it is known that its decorators leave a function's kind alone; an application's contextmanager does not.
     driver = _driver(plain if target.plugin else inspect.unwrap(plain), target)
+    if driver is _function and type(function) is FunctionType and "." in target.name and not target.plugin:
+        return _method(function, library, target)
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Kwargs) -> Any:
-        runtime, context = active(), current()
-        # An empty context, as of a script without spans of its own, says neither.
-        if runtime is None or (context and (_part_of_another(library, target) or not is_instrumentation_enabled())):
+        runtime, context = installation.in_force, current()
+        if runtime is None or (context and _is_none_of_ours(library, target)):
             return wrapped(*args, **kwargs)
         try:
-            call = prepare(runtime, Use(library, target, wrapped, args, kwargs), instance, context)
+            kwargs, request = prepare(runtime, library, target, instance, args, kwargs)
+            call = Call(runtime, library, target, wrapped, args, kwargs, request, context)
         except Exception as error:  # noqa: BLE001  # a bug of ours must not stop the application's call
             runtime.guard.caught("prepare", error)
             return wrapped(*args, **kwargs)
         return driver(call)
 
     return Wrapper(function, wrapper)
+
+
+def _method(function: Callable[..., Any], library: str, target: Target) -> Callable[..., Any]:
+    """The same for the plain method that most calls are, as a function: a proxy is bound anew by every call, which costs more than it does.
+
+    See docs/decisions/0019-functions-for-methods.md.
+    """
+
+    @wraps(function)
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        runtime, context = installation.in_force, current()
+        if runtime is None or (context and _is_none_of_ours(library, target)):
+            return function(self, *args, **kwargs)
+        try:
+            kwargs, request = prepare(runtime, library, target, self, args, kwargs)
+            call = Call(runtime, library, target, function, (self, *args), kwargs, request, context)
+        except Exception as error:  # noqa: BLE001  # as in wrap
+            runtime.guard.caught("prepare", error)
+            return function(self, *args, **kwargs)
+        return _function(call)
+
+    return method
+
+
+def _is_none_of_ours(library: str, target: Target) -> bool:
+    """Whether a call is not to be recorded. An empty context, as of a script without spans of its own, never says so."""
+    return _part_of_another(library, target) or not is_instrumentation_enabled()
 
 
 def _part_of_another(library: str, target: Target) -> bool:
@@ -70,23 +100,25 @@ def _driver(plain: Any, target: Target) -> Callable[[Call], Any]:
     return _coroutine_function if inspect.iscoroutinefunction(plain) else _function
 
 
-def prepare(runtime: Runtime, use: Use, instance: Any, context: Context) -> Call:
-    """Reads the request. An adapter that fails costs the details, not the entry."""
-    guard, reader, request = runtime.guard, use.target.reader, None
+def prepare(  # noqa: PLR0913, PLR0917  # what was called, and with what
+    runtime: Runtime, library: str, target: Target, instance: Any, args: tuple[Any, ...], kwargs: Kwargs
+) -> tuple[Kwargs, Request]:
+    """The keyword arguments to really send, and the request they are. An adapter that fails costs the details, not the entry."""
+    guard, reader, request = runtime.guard, target.reader, None
     change, read = reader.prepare, reader.request
     if change is not None:
         try:
-            use.kwargs = change(use.kwargs, runtime.settings.stream_usage)
+            kwargs = change(kwargs, runtime.settings.stream_usage)
         except Exception as error:  # noqa: BLE001
             guard.caught("adapter.prepare", error)
     try:
-        request = read(instance, use.args, use.kwargs)
+        request = read(instance, args, kwargs)
     except Exception as error:  # noqa: BLE001
         guard.caught("adapter.request", error)
     if not isinstance(request, Request):
-        model = use.kwargs.get("model")
-        request = Request("chat", Activity.LLM, use.library, model if isinstance(model, str) else None)
-    return Call(runtime, use, request, context)
+        model = kwargs.get("model")
+        request = Request("chat", Activity.LLM, library, model if isinstance(model, str) else None)
+    return kwargs, request
 
 
 def begin(call: Call) -> None:
@@ -131,7 +163,10 @@ def _function(call: Call) -> Any:
     call.start()
     token = attach(call.context)
     try:
-        result = call.send()
+        result = call.function(*call.args, **call.kwargs)  # as Call.send
+    except BaseException as error:
+        call.end(error)
+        raise
     finally:
         detach(token)
     kind = kind_of(type(result))
@@ -147,7 +182,7 @@ def _function(call: Call) -> Any:
 
 async def _coroutine_function(call: Call) -> Any:
     # openai's managers make the coroutine outside of themselves and await it inside.
-    if _part_of_another(call.use.library, call.use.target):
+    if _part_of_another(call.library, call.target):
         return await call.send()
     await begin_async(call)
     return await _awaited(call, call.send())
@@ -170,7 +205,7 @@ async def _awaited(call: Call, awaitable: Awaitable[Any]) -> Any:
 
 def _received(call: Call, result: Any) -> Any:
     """What the application gets; should watching fail, it gets the library's own object. What a plugin returns is not watched."""
-    if call.use.target.plugin:
+    if call.target.plugin:
         call.result(result)
         call.end()
         return result
@@ -183,7 +218,7 @@ def _received(call: Call, result: Any) -> Any:
 
 
 def _manager(call: Call) -> Any:
-    manager, tap = call.send(), call.use.target.tap
+    manager, tap = call.send(), call.target.tap
     if hasattr(manager.__class__, "__aenter__"):  # not its type: wrapt's proxies have it, whatever they stand for
         return LiveAsyncManager(manager, call, tap, begin_async)
     return LiveManager(manager, call, tap, begin)

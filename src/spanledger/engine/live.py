@@ -81,7 +81,7 @@ class _Within:
 def _source(stream: Any, call: Call) -> Any:
     """What to read: a stream of the library's own class only decodes what comes, and needs no context for that."""
     module = str(type(stream).__module__)
-    return stream if module.partition(".")[0] == call.use.library else _Within(stream, call.context)
+    return stream if module.partition(".")[0] == call.library else _Within(stream, call.context)
 
 
 class _Stream(Live):

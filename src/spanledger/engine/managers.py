@@ -80,7 +80,7 @@ class LiveAsyncManager(_Manager):
 
 def _leave_unsent(call: Call, manager: Any) -> None:
     """Closes the coroutine that the client library made to send the request with; collected as it is, Python warns of it."""
-    held = () if call.use.target.plugin else vars(manager).values()
+    held = () if call.target.plugin else vars(manager).values()
     for coroutine in filter(inspect.iscoroutine, held):
         coroutine.close()
 

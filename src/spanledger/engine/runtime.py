@@ -44,18 +44,19 @@ class Runtime:
     """Held by who settles a response that was fetched; by one thread twice where a signal handler fetches in the middle."""
 
 
-_active: Runtime | None = None
+in_force: Runtime | None = None
+"""The installation in force; None before ``instrument()`` and after ``uninstrument()``, when all wrappers are inert."""
 
 
 def active() -> Runtime | None:
-    """The installation in force; None before ``instrument()`` and after ``uninstrument()``, when all wrappers are inert."""
-    return _active
+    """``in_force``, for those whom a call more costs nothing."""
+    return in_force
 
 
 def activate(runtime: Runtime | None) -> None:
     """Puts an installation in force, or none."""
-    global _active  # noqa: PLW0603  # the process has one installation
-    _active = runtime
+    global in_force  # noqa: PLW0603  # the process has one installation
+    in_force = runtime
 
 
 # Ids come from a generator of our own: the application may seed the global one, which would repeat ids across processes.
@@ -64,17 +65,25 @@ _random = random.Random(os.urandom(16))  # noqa: S311  # ids, not secrets
 
 def new_id() -> str:
     """A new entry or execution id: 32 hexadecimal digits."""
-    return f"{_random.getrandbits(128):032x}"  # in C, so that threads do not disturb each other
+    return digits(_random.getrandbits(128), IN_32_DIGITS)  # in C, so that threads do not disturb each other
+
+
+IN_32_DIGITS, IN_16_DIGITS = 1 << 128, 1 << 64
+
+
+def digits(number: int, beyond: int) -> str:
+    """Hexadecimal digits with leading zeros, as ``format`` gives them in more steps. ``beyond``: the first number that has too many."""
+    return hex(number | beyond)[3:]
 
 
 def _after_fork() -> None:
     global _random  # noqa: PLW0603  # a child must not go on with its parent's ids
     _random = random.Random(os.urandom(16))  # noqa: S311
-    if _active is not None:
-        for call in _active.open_calls.values():
+    if in_force is not None:
+        for call in in_force.open_calls.values():
             call.opened.clear()  # the parent ends its own calls; a stream that the child inherited must not end one
-        _active.open_calls = {}
-        _active.fetching = threading.RLock()
+        in_force.open_calls = {}
+        in_force.fetching = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
