@@ -119,7 +119,7 @@ def test_what_has_numbers_already_is_not_estimated(ledger: Ledger, entry: NewEnt
 def test_a_draft_admitted_again_keeps_its_estimate(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
     desk = open_desk(ledger, {"TOK": "1000 tokens per day"})
     draft = entry()
-    desk.gate.release(desk.admit(draft, max_output=70))
+    desk.gate.release(draft.id, desk.admit(draft, max_output=70))
     desk.admit(draft, max_output=999)
     assert desk.balance("TOK") == (0, 70)
     assert desk.book.asked == 1
@@ -137,7 +137,7 @@ def test_a_call_without_budgets_is_reserved_and_written(ledger: Ledger, entry: N
     desk = open_desk(ledger, {"TOK": "1 token per customer per day"})
     draft = entry()
     admission = desk.admit(draft)
-    assert (admission.holds, ledger.open_leases(), desk.gate.spool.leases) == ([], 1, {draft.id})
+    assert (admission, ledger.open_leases(), desk.gate.spool.leases) == (([], True), 1, {draft.id})
     desk.finish(draft, admission, used=5)
     assert desk.gate.spool.leases == set()
     assert (ledger.open_leases(), [written.id for written in ledger.entries()]) == (0, [draft.id])
@@ -145,7 +145,8 @@ def test_a_call_without_budgets_is_reserved_and_written(ledger: Ledger, entry: N
 
 def test_release_gives_back(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
     desk = open_desk(ledger, {"TOK": "100 tokens per day"})
-    desk.gate.release(desk.admit(entry(), max_output=100))
+    draft = entry()
+    desk.gate.release(draft.id, desk.admit(draft, max_output=100))
     assert (desk.balance("TOK"), ledger.open_leases(), list(ledger.entries())) == ((0, 0), 0, [])
 
 

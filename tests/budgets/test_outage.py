@@ -85,7 +85,7 @@ def test_calls_pass_while_it_is_away_and_are_booked_when_it_is_back(
     lock.take()
     drafts = [entry() for _ in range(5)]
     admissions = [desk.admit(draft) for draft in drafts]
-    assert [admission.reserved for admission in admissions] == [False] * 5
+    assert [reserved for _, reserved in admissions] == [False] * 5
     assert file_ledger.asked == 1, "the others did not wait for a ledger that was just found away"
     for draft, admission in zip(drafts, admissions, strict=True):
         desk.finish(draft, admission, used=30)
@@ -95,7 +95,7 @@ def test_calls_pass_while_it_is_away_and_are_booked_when_it_is_back(
     assert [written.id for written in file_ledger.entries()] == [draft.id for draft in drafts]
     assert desk.balance("TOK") == (150, 0)
     assert desk.told == [("budget_threshold", "TOK", 10)]
-    assert desk.admit(entry()).reserved, "what the spool settled shows that the ledger is back"
+    assert desk.admit(entry())[1], "what the spool settled shows that the ledger is back"
 
 
 def test_calls_are_refused_while_it_is_away_if_so_configured(
@@ -114,9 +114,9 @@ def test_calls_are_refused_while_it_is_away_if_so_configured(
     with pytest.raises(BudgetExceeded):
         desk.admit(entry())
     lock.give()
-    assert desk.admit(entry()).reserved
+    assert desk.admit(entry())[1]
     assert file_ledger.waits == [True, False, False], "nobody waits for a ledger that is known to be away"
-    assert desk.admit(entry()).reserved
+    assert desk.admit(entry())[1]
     assert file_ledger.waits[-1]
 
 
@@ -127,10 +127,10 @@ def test_a_caller_that_cannot_wait_is_let_pass_while_it_is_known_to_be_away(
     desk = open_desk(file_ledger, TOKENS)
     lock.take()
     desk.admit(entry())
-    assert not desk.admit(entry(), wait=False).reserved
+    assert not desk.admit(entry(), wait=False)[1]
     assert file_ledger.asked == 2
     lock.give()
-    assert desk.admit(entry(), wait=False).reserved
+    assert desk.admit(entry(), wait=False)[1]
 
 
 def test_a_reserved_call_that_cannot_be_settled_is_settled_later(
@@ -155,9 +155,10 @@ def test_a_release_that_cannot_be_written_is_left_to_the_lease(
     file_ledger: Counting, lock: Lock, entry: NewEntry, open_desk: OpenDesk, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = open_desk(file_ledger, TOKENS)
-    admission = desk.admit(entry())
+    draft = entry()
+    admission = desk.admit(draft)
     lock.take()
-    desk.gate.release(admission)
+    desk.gate.release(draft.id, admission)
     lock.give()
     assert "cannot give a reservation back" in caplog.text
     assert desk.gate.spool.leases == set()

@@ -61,7 +61,7 @@ def work(desk: Any, entry: NewEntry, steps: list[Step], start: threading.Barrier
             continue
         within_limits(desk)
         if step.used < 0:
-            desk.gate.release(admission)
+            desk.gate.release(draft.id, admission)
         else:
             desk.finish(draft, admission, used=int(step.bound * step.used))
             settled.append(draft)

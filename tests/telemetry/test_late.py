@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from spanledger.engine.guard import Guard
 from spanledger.model import Activity, Cost, CostStatus, Entry, Response, Usage
 from spanledger.redaction.redactor import Redactor
 from spanledger.telemetry import semconv as s
@@ -136,11 +137,12 @@ def test_a_call_says_the_same_whether_its_attributes_come_late_or_not(limits: An
     span, response = tracers.get_tracer("spanledger").start_span("chat", attributes={"before": True}), Response()
     response.finish_reasons = ["stop"]
     names = s.generation("default")
-    spans.end_call(span, response, {s.OUTCOME: "completed"}, lambda: spans.told(entry(), None, names))
+    start, tell = (lambda: {"start": 1, "before": "hidden"},), (spans.told, entry(), spans.answered(response), names)
+    spans.end_call(span, {s.OUTCOME: "completed"}, Guard(), start, tell)
     (done,) = exporter.get_finished_spans()
     assert (type(done._attributes) is LateAttributes) == (limits is None)
     assert dict(done.attributes) == {
-        "before": True, s.OUTCOME: "completed", s.FINISH_REASONS: ("stop",), s.RESPONSE_ID: "r", s.RESPONSE_MODEL: "gpt-4o-mini",
+        "start": 1, "before": True, s.OUTCOME: "completed", s.FINISH_REASONS: ("stop",), s.RESPONSE_ID: "r", s.RESPONSE_MODEL: "gpt-4o-mini",
         s.USAGE_STATE: "exact", s.INPUT_TOKENS: 12, s.OUTPUT_TOKENS: 3, s.COST_STATUS: "exact", s.COST_NANO_USD: 900,
         s.COST_AMOUNT: 9e-7, s.COST_CURRENCY: "USD", s.PRICE_SOURCE: "file", s.PRICE_VERSION: "1", s.PRICE_MODEL: "openai/gpt-4o",
     }  # fmt: skip
@@ -151,5 +153,5 @@ def test_an_error_of_ours_costs_what_the_entry_says_and_no_more() -> None:
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     span = tracers.get_tracer("spanledger").start_span("chat", attributes={"before": True})
-    spans.end_call(span, Response(), {s.OUTCOME: "completed"}, lambda: None)
-    assert dict(exporter.get_finished_spans()[0].attributes) == {"before": True, s.OUTCOME: "completed"}
+    spans.end_call(span, {s.OUTCOME: "completed"}, Guard(), (lambda: {"start": 1},), (int, "nonsense"))
+    assert dict(exporter.get_finished_spans()[0].attributes) == {"start": 1, "before": True, s.OUTCOME: "completed"}

@@ -20,7 +20,6 @@ from opentelemetry.trace import Link, SpanContext
 
 from spanledger import protection, settings
 from spanledger.engine.guard import Guard
-from spanledger.model import Response
 from spanledger.redaction.redactor import Redactor
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
@@ -181,7 +180,8 @@ def test_without_limits_nothing_is_added() -> None:
 def test_a_call_of_ours_is_cut_like_any_span() -> None:
     tracers, exporter = tracing(SpanLimits(max_attribute_length=9))
     span = tracers.get_tracer("spanledger").start_span("chat")
-    spans.end_call(span, Response(), {s.OUTCOME: "completed"}, lambda: {s.REQUEST_MODEL: "gpt-4o-mini-2024", s.INPUT_TOKENS: 7})
+    model, usage = {s.REQUEST_MODEL: "gpt-4o-mini-2024"}, {s.INPUT_TOKENS: 7}
+    spans.end_call(span, {s.OUTCOME: "completed"}, Guard(), (lambda: model,), (lambda: usage,))
     (done,) = exporter.get_finished_spans()
     assert type(done._attributes) is LateAttributes
     assert dict(done.attributes or {}) == {s.OUTCOME: "completed", s.REQUEST_MODEL: "gpt-4o-mi", s.INPUT_TOKENS: 7}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from spanledger import interrupts
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission", "Gate", "Notice"]
 
+Admission = tuple["Sequence[Hold]", bool]
+"""Leave to send a call: holds on all its budgets' accounts with the estimate, and whether they are reserved: not if the ledger was away.
+A plain tuple, because every call gets one."""
+
 log = logging.getLogger("spanledger")
 
 _GENERATING = frozenset({"chat", "generate_content", "text_completion", "invoke_agent"})
@@ -41,15 +45,6 @@ _USD, _TOKENS, _CALLS, _ESTIMATED, _UNKNOWN = Unit.USD, Unit.TOKENS, Unit.CALLS,
 """By names of their own: see docs/decisions/0010-straight-lines-on-the-hot-path.md."""
 _PAUSE = 1.0
 """Seconds between looks at a ledger that could not be reached. These do not wait: every call would be held up by its time-out."""
-
-
-@dataclass(slots=True)
-class Admission:
-    """Leave to send a call. ``holds`` are all its budgets' accounts with the estimate; ``reserved`` is False if the ledger was away."""
-
-    entry_id: str
-    holds: Sequence[Hold]
-    reserved: bool
 
 
 class Gate:
@@ -89,7 +84,7 @@ class Gate:
         self.spool = spool if spool is not None else Spool(ledger, lease_seconds=lease_seconds, clock=clock)
         self._teller = Teller({rule.name: rule.warn_at for rule in rules}, notify)
         self.spool.settled = self._settled_late
-        self._ledger, self._book, self._clock = ledger, book, clock
+        self._ledger, self._book, self._clock, self._shared = ledger, book, clock, ledger.shared
         self._lease, self._assumed_output = lease_seconds, assumed_output
         self._block_without_ledger, self._block_unpriced = on_ledger_error == "block", on_unpriced == "block"
         self._refuse_all = refuse_all
@@ -112,7 +107,7 @@ class Gate:
         if self._refuse_all:
             self._refuse(_refusal(self._refuse_all), draft)
         holds = []
-        needs_estimate = self._ledger.shared
+        needs_estimate = self._shared
         for matcher in self._matchers:
             hold = matcher.find(draft)
             if hold is not None:
@@ -129,16 +124,17 @@ class Gate:
         usage = draft.usage
         if usage.input is not None or usage.output is not None or draft.cost.nano_usd is not None or draft.plugin is not None:
             return
-        content, output = request.content, self._output(request)
+        content, output, choices = request.content, request.max_output, request.choices
+        if output is None or output < 0:  # -1 is "no limit" in several APIs
+            output = self._assumed_output if request.operation in _GENERATING else None
+        if output is not None:
+            if output > _MOST_OUTPUT:  # noqa: PLR1730  # two built-ins in every call
+                output = _MOST_OUTPUT
+            if choices > 1:
+                output *= choices
         usage = Usage(0, output, state=_ESTIMATED) if content is None else estimate_usage(content, request.provider, request.model, output)
         draft.usage = usage
         draft.cost = self._book.price(draft.provider, draft.model, usage, when=draft.time, context=request.context)
-
-    def _output(self, request: Request) -> int | None:
-        bound = request.max_output
-        if bound is None or bound < 0:  # -1 is "no limit" in several APIs
-            bound = self._assumed_output if request.operation in _GENERATING else None
-        return None if bound is None else min(bound, _MOST_OUTPUT) * max(1, request.choices)
 
     def _refuse_unpriced(self, draft: Entry, holds: Sequence[Hold]) -> None:
         for hold in holds:
@@ -169,7 +165,7 @@ class Gate:
         if refusal is not None:
             self._refuse(refusal, draft)
         self.spool.track(draft.id)
-        return Admission(draft.id, holds, reserved=True)
+        return holds, True
 
     def _is_away(self, error: LedgerError) -> None:
         if not self._look_again:
@@ -180,7 +176,7 @@ class Gate:
         if self._block_without_ledger:
             self._refuse(_refusal("the ledger cannot be reached and SPANLEDGER_ON_LEDGER_ERROR is block"), draft)
         self.spool.start()
-        return Admission(draft.id, holds, reserved=False)
+        return holds, False
 
     def _refuse(self, refusal: Refusal, draft: Entry) -> NoReturn:
         refusal = refusal._replace(hold=replace(refusal.hold, ends=window_end(refusal.hold.ends)))
@@ -194,10 +190,10 @@ class Gate:
 
         With ``wait=False`` and a busy ledger, or whenever the ledger does not take it, the spool settles it later.
         """
-        charges = admission.holds
+        charges, reserved = admission
         if entry.usage.state is not _UNKNOWN or _has_numbers(entry):
             charges = _with_use(charges, entry)
-        if not admission.reserved or self._look_again:
+        if not reserved or self._look_again:
             self._settle_later(entry, charges)
             return
         try:
@@ -225,18 +221,19 @@ class Gate:
         holds = [hold for matcher in self._matchers if (hold := matcher.find(entry)) is not None]
         if wait:
             self.spool.start()
-        self.settle(entry, Admission(entry.id, holds, reserved=True), wait=wait)
+        self.settle(entry, (holds, True), wait=wait)
 
-    def release(self, admission: Admission, *, wait: bool = True) -> None:
+    def release(self, entry_id: str, admission: Admission, *, wait: bool = True) -> None:
         """Gives a reservation back: the call was never sent. If the ledger cannot be reached, the lease's end books the estimate.
 
         Raises:
             LedgerBusy: only with ``wait=False``; the reservation is still there.
         """
-        self.spool.untrack(admission.entry_id)
-        if admission.reserved:
+        self.spool.untrack(entry_id)
+        _, reserved = admission
+        if reserved:
             try:
-                self._ledger.release(admission.entry_id, wait=wait)
+                self._ledger.release(entry_id, wait=wait)
             except LedgerError as error:
                 if isinstance(error, LedgerBusy) and not wait:
                     raise

@@ -73,7 +73,8 @@ class Matcher:
         accounts = self._current
         if not accounts.start <= entry.time < accounts.end:
             accounts = self._current = self._open_window(entry.time)
-        return accounts.known.get(values) or self._open(values, accounts)
+        hold = accounts.known.get(values)
+        return hold if hold is not None else self._open(values, accounts)
 
     def _open_window(self, when: float) -> _Accounts:
         start, end = (-math.inf, math.inf) if self._window is None else windows.bounds(self._window, when, self._zone)

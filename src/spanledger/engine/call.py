@@ -128,8 +128,12 @@ class Call:
             self.runtime.guard.caught("gate", error)
 
     def _refused(self, refusal: BudgetExceeded) -> None:
-        span = spans.start_call(self.runtime.tracer, self.request, self.scope, self.entry.id, self.context)
-        spans.refuse_call(span, refusal)
+        span = spans.start_call(self.runtime.tracer, self.request, self.context)
+        spans.refuse_call(span, spans.described(self.entry, self.scope, self._asked()), refusal)
+
+    def _asked(self) -> spans.Asked:
+        request = self.request
+        return request.server_address, request.server_port, request.stream, request.max_output, request.params
 
     def admit_in_thread(self) -> None:
         """Asks the gate, waiting, while a coroutine waits for the answer; nothing stays reserved if that was cancelled."""
@@ -147,9 +151,9 @@ class Call:
         gate, admission = self.runtime.gate, self._admission
         if admission is not None:
             try:
-                gate.release(admission, wait=wait)
+                gate.release(self.entry.id, admission, wait=wait)
             except LedgerBusy:
-                self.runtime.reaper.put(partial(gate.release, admission))
+                self.runtime.reaper.put(partial(gate.release, self.entry.id, admission))
 
     def again(self) -> Call:
         """The same call, to be sent once more, from the context in force."""
@@ -173,7 +177,7 @@ class Call:
         self.opened.append(True)
         entry, context = self.entry, self.context
         try:
-            self.span = span = spans.start_call(runtime.tracer, self.request, self.scope, entry.id, context)
+            self.span = span = spans.start_call(runtime.tracer, self.request, context)
             self.identity = identity = span.get_span_context()
             trace_id, span_id, *_ = identity  # a tuple, which takes no calls to read
             if trace_id:
@@ -302,10 +306,7 @@ class Call:
     def _record(self, outcome: str) -> None:
         if self.response.output is not None:
             self._record_content({**self.content, **self._output()})
-        runtime, response = self.runtime, self.response
-        # The entry is not changed any more; the rest of the call, with all that was sent, need not live until the span is read.
-        told = spans.told if self.counted else spans.told_again
-        tell = partial(runtime.guard.run, "span", told, self.entry, response.status, runtime.names)
+        runtime = self.runtime
         standing: dict[str, Any] = {s.OUTCOME: outcome, s.COUNTED: self.counted}
         if self.entry.error is not None:
             standing[s.ERROR_TYPE] = self.entry.error
@@ -314,7 +315,10 @@ class Call:
             standing[s.ACTIVITY] = self.entry.activity.value
         if self.superseded:
             standing[s.SUPERSEDED] = True
-        spans.end_call(self.span, response, standing, tell)
+        # The entry is not changed any more; the rest of the call, with all that was sent, need not live until the span is read.
+        start = (spans.described, self.entry, self.scope, self._asked())
+        tell = (spans.told if self.counted else spans.told_again, self.entry, spans.answered(self.response), runtime.names)
+        spans.end_call(self.span, standing, runtime.guard, start, tell)
 
     def _record_content(self, content: Mapping[str, Any]) -> None:
         """Content on the span and as an event, where that was asked for; the processors redact it."""

@@ -127,30 +127,31 @@ def _add_cache(usage: Usage, content: Any, walk: _Walk) -> None:
 
 
 def _plain_texts(arguments: Any) -> tuple[list[str], int] | None:
-    """The texts, last one first, and the number of messages, if there are only texts and messages of a role and a text; else None.
+    """The texts and the number of messages, if there are only texts and messages of a role and a text; else None.
 
-    Most requests are such, and this takes a third of the steps of a walk, which would find the same texts in the same order: none of
-    these is maybe a file or so long that it is sampled.
+    Most requests are such, and this takes a third of the steps of a walk, which would find the same texts: none of these is maybe a file
+    or so long that it is sampled, so that their order does not matter.
     """
     if type(arguments) is not tuple or len(arguments) > _FEW:
         return None
     texts: list[str] = []
-    loose = 0  # texts that are no messages
-    for argument in reversed(arguments):
+    loose = size = 0  # texts that are no messages, and characters of all
+    for argument in arguments:
         items = [argument] if type(argument) is str else argument
         if type(items) is not list or len(items) > _MOST_ITEMS:
             return None
         loose -= items is not argument  # a text by itself is a message
-        for item in reversed(items):
+        for item in items:
             if type(item) is dict and len(item) == 2 and "role" in item:
                 text = item.get("content")
             else:
                 text = item
                 loose += 1
-            if type(text) is not str or (" " not in text[_START] and len(text) > _MAYBE_FILE):
+            if type(text) is not str or (len(text) > _MAYBE_FILE and " " not in text[_START]):
                 return None
+            size += len(text)
             texts.append(text)
-    return (texts, len(texts) - loose) if sum(map(len, texts)) <= _LONG else None
+    return (texts, len(texts) - loose) if size + len(texts) <= _LONG else None
 
 
 def estimate_text(pieces: Sequence[str], provider: str, model: str | None) -> int:

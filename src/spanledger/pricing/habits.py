@@ -48,7 +48,7 @@ class Habits:
 
     def total(self, milli: int, messages: int) -> int:
         """The estimate for texts of so many thousandths of tokens in so many messages."""
-        return -(-milli * self.margin // _MICRO) + messages * self.message + self.request
+        return (milli * self.margin + _MICRO - 1) // _MICRO + messages * self.message + self.request
 
     def add_unasked(self, usage: Usage) -> None:
         """Takes the input as written to a cache, or the output as spoken, where the model does so."""

@@ -11,17 +11,17 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from spanledger.model import Activity, State
-from spanledger.scopes import NOBODY
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry.creation import is_looked_at
 from spanledger.telemetry.late import LateAttributes, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
+    from spanledger.engine.guard import Guard
     from spanledger.errors import BudgetExceeded
     from spanledger.model import Entry, Execution, Request, Response, Usage
     from spanledger.scopes import Scope
@@ -32,30 +32,47 @@ _ERROR = Status(StatusCode.ERROR)
 _PLUGIN, _CLIENT = Activity.PLUGIN, SpanKind.CLIENT  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
 
 
-def start_call(tracer: Tracer, request: Request, scope: Scope, entry_id: str, context: Context) -> Span:
-    """Starts the span of one call. The attributes a sampler may decide on are given at creation, as the conventions ask."""
+Asked = tuple["str | None", "int | None", bool, "int | None", "Mapping[str, Any]"]
+"""What a span tells of a request beside its entry: the server's address and port, stream, max_output and params; not the request itself,
+since a span lives until it is exported. A plain tuple, because every call makes one."""
+Work = tuple[Any, ...]
+"""A function and its arguments: done when somebody reads the span."""
+Answer = tuple["str | None", tuple[str, ...], "str | None"]
+"""The same of a response: its status, told of one that was fetched, its finish reasons and its fingerprint."""
+
+
+def answered(response: Response) -> Answer:
+    """The response as a span tells of it."""
+    return response.status, tuple(response.finish_reasons), response.fingerprint
+
+
+def start_call(tracer: Tracer, request: Request, context: Context) -> Span:
+    """Starts the span of one call. The attributes a sampler may decide on are given at creation, as the conventions ask; the rest,
+    which ``described`` makes, when it ends."""
     if request.activity is _PLUGIN:
         name, kind = f"{s.EXECUTE_TOOL} {request.tool_name}", SpanKind.INTERNAL
-        decisive: Mapping[str, Any] = {s.OPERATION: request.operation, s.TOOL_NAME: request.tool_name, s.TOOL_TYPE: "function"}
+        decisive = _asked_tool(request.operation, request.tool_name)
     else:
         kind = _CLIENT
         name, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
-    looked_at = is_looked_at(tracer)
-    span = tracer.start_span(name, context=context, kind=kind, attributes={**decisive} if looked_at else None)
-    store = _free(span)
-    if store is None and not span.is_recording():
-        return span
-    attributes: dict[str, Any] = {} if looked_at else {**decisive}
-    attributes[s.ENTRY_ID] = entry_id
-    attributes[s.ACTIVITY] = (scope.activity or request.activity)._value_
-    _describe(attributes, request)
-    if scope is not NOBODY:
-        attributes.update(scope_attributes(scope))
-    if store is None:
-        span.set_attributes(attributes)
+    # By position: by name it costs every call.
+    return tracer.start_span(name, context, kind, {**decisive} if is_looked_at(tracer) else None)
+
+
+def described(entry: Entry, scope: Scope, asked: Asked) -> dict[str, Any]:
+    """What is known of a call when it starts, as attributes."""
+    address, port, stream, max_output, params = asked
+    if entry.plugin is not None:
+        decisive = _asked_tool(entry.operation, entry.plugin)
     else:
-        plain(store).update(attributes)  # one step, which needs no lock
-    return span
+        _, decisive = _asked(entry.operation, entry.provider, entry.model, address, port)
+    attributes = {**decisive, s.ENTRY_ID: entry.id, s.ACTIVITY: entry.activity.value}
+    _describe(attributes, stream, max_output, params)
+    return {**attributes, **scope_attributes(scope)}
+
+
+def _asked_tool(operation: str, name: str | None) -> Mapping[str, Any]:
+    return {s.OPERATION: operation, s.TOOL_NAME: name, s.TOOL_TYPE: "function"}
 
 
 @lru_cache(maxsize=1024)
@@ -71,28 +88,16 @@ def _asked(operation: str, provider: str, model: str | None, address: str | None
     return f"{operation} {model}" if model else operation, attributes
 
 
-def _describe(attributes: dict[str, Any], request: Request) -> None:
-    if request.stream:
+def _describe(attributes: dict[str, Any], stream: bool, max_output: int | None, params: Mapping[str, Any]) -> None:
+    if stream:
         attributes[s.REQUEST_STREAM] = True
-    if request.max_output is not None:
-        attributes[s.REQUEST_MAX_TOKENS] = request.max_output
-    attributes.update(request.params)
+    if max_output is not None:
+        attributes[s.REQUEST_MAX_TOKENS] = max_output
+    attributes.update(params)
 
 
 _ROOM = 128
 """The SDK's default limit, which our spans stay far below."""
-
-
-def _free(span: Span) -> BoundedAttributes | None:
-    """Where the SDK keeps a span's attributes, if ours, whose values are of the right types already, may go in there as they are.
-
-    The SDK checks and copies each value, two dozen of them a call, for limits that are not set or that we stay far below.
-    See docs/decisions/0005-attributes-past-the-checks.md.
-    """
-    store = getattr(span, "_attributes", None)
-    if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
-        return store
-    return None
 
 
 def scope_attributes(scope: Scope) -> dict[str, Any]:
@@ -113,9 +118,8 @@ def details(request: Request, entry: Entry, response: Response, names: Generatio
     """What the span of an inference says in the conventions' words, for the details event."""
     _, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
     attributes = dict(decisive)
-    _describe(attributes, request)
-    _add_response(attributes, response)
-    attributes.update(told(entry, response.status, names))
+    _describe(attributes, request.stream, request.max_output, request.params)
+    attributes.update(told(entry, answered(response), names))
     if entry.error is not None:
         attributes[s.ERROR_TYPE] = entry.error
     return {name: value for name, value in attributes.items() if not name.startswith(s.EVENT_PREFIX) and name not in _COST}
@@ -125,49 +129,57 @@ _COST = (s.COST_AMOUNT, s.COST_CURRENCY)
 """Proposed for spans only."""
 
 
-def end_call(span: Span, response: Response, attributes: dict[str, Any], tell: Callable[[], Mapping[str, Any] | None]) -> None:
+def end_call(span: Span, attributes: dict[str, Any], guard: Guard, start: Work, tell: Work) -> None:
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
-    ``attributes``: how the call ended and how it stands in the books. ``tell``: gives what its entry says, for who reads the span.
+    Args:
+        span: of the call.
+        attributes: how the call ended and how it stands in the books.
+        guard: catches what goes wrong when the span is read.
+        start, tell: what to call, with which arguments, for what was known at the start and for what the entry says.
     """
-    _add_response(attributes, response)
-    store = _free(span)
-    if store is not None:
-        span._attributes = LateAttributes(store, _ended, attributes, tell)  # type: ignore[attr-defined]  # noqa: SLF001  # see _free
+    # The SDK checks and copies each value, two dozen of them a call, for limits that are not set or that we stay far below. Ours are of
+    # the right types already and go in as they are. See docs/decisions/0005-attributes-past-the-checks.md.
+    store = getattr(span, "_attributes", None)
+    if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
+        span._attributes = LateAttributes(store, _ended, attributes, guard, start, tell)  # type: ignore[attr-defined]  # noqa: SLF001  # see above
     elif span.is_recording():
-        span.set_attributes({**attributes, **(tell() or {})})
+        span.set_attributes(_all(getattr(span, "attributes", None) or {}, attributes, guard, start, tell))
     if s.ERROR_TYPE in attributes:
         span.set_status(_ERROR)
     span.end()
 
 
-def _ended(start: BoundedAttributes, attributes: dict[str, Any], tell: Callable[[], Mapping[str, Any] | None]) -> dict[str, Any]:
-    return {**plain(start), **attributes, **(tell() or {})}
+def _ended(written: BoundedAttributes, attributes: dict[str, Any], guard: Guard, start: Work, tell: Work) -> dict[str, Any]:
+    return _all(plain(written), attributes, guard, start, tell)
 
 
-def _add_response(attributes: dict[str, Any], response: Response) -> None:
-    if response.finish_reasons:
-        attributes[s.FINISH_REASONS] = tuple(response.finish_reasons)
-    if response.fingerprint:
-        attributes[s.OPENAI_FINGERPRINT] = response.fingerprint
+def _all(written: Mapping[str, Any], attributes: dict[str, Any], guard: Guard, start: Work, tell: Work) -> dict[str, Any]:
+    """``written``: what was put on the span while it was open, by the application as a rule."""
+    return {**(guard.run("span", *start) or {}), **written, **attributes, **(guard.run("span", *tell) or {})}
 
 
-def told(entry: Entry, status: str | None, names: Generation) -> dict[str, Any]:
-    """What an entry says in a span's words. ``status``: of the response, told of one that was fetched."""
-    attributes = _response(entry, status)
+def told(entry: Entry, answer: Answer, names: Generation) -> dict[str, Any]:
+    """What an entry says in a span's words."""
+    attributes = _response(entry, answer)
     _numbers(attributes, entry, names)
     return attributes
 
 
-def told_again(entry: Entry, status: str | None, names: Generation) -> dict[str, Any]:
+def told_again(entry: Entry, answer: Answer, names: Generation) -> dict[str, Any]:
     """The same of an entry that is not counted, as its response is in the books already: what the response says, without a cost."""
-    attributes = _response(entry, status)
+    attributes = _response(entry, answer)
     _usage(attributes, entry.usage, names)
     return attributes
 
 
-def _response(entry: Entry, status: str | None) -> dict[str, Any]:
+def _response(entry: Entry, answer: Answer) -> dict[str, Any]:
+    status, finish_reasons, fingerprint = answer
     attributes: dict[str, Any] = {}
+    if finish_reasons:
+        attributes[s.FINISH_REASONS] = finish_reasons
+    if fingerprint:
+        attributes[s.OPENAI_FINGERPRINT] = fingerprint
     if entry.response_id:
         attributes[s.RESPONSE_ID] = entry.response_id
     if entry.response_model:
@@ -233,10 +245,10 @@ def _usage(attributes: dict[str, Any], usage: Usage, names: Generation) -> None:
             attributes[name] = count
 
 
-def refuse_call(span: Span, refusal: BudgetExceeded) -> None:
-    """Ends the span of a call that was never sent, with the refusal as an event."""
+def refuse_call(span: Span, described: Mapping[str, Any], refusal: BudgetExceeded) -> None:
+    """Ends the span of a call that was never sent, with the refusal as an event. ``described``: see there."""
     span.add_event(s.EVENT_PREFIX + s.EVENT_BUDGET_REFUSED, _refusal(refusal))
-    span.set_attributes({s.ERROR_TYPE: type(refusal).__qualname__, s.OUTCOME: "refused", s.COUNTED: False})
+    span.set_attributes({**described, s.ERROR_TYPE: type(refusal).__qualname__, s.OUTCOME: "refused", s.COUNTED: False})
     span.set_status(_ERROR)
     span.end()
 
