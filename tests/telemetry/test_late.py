@@ -137,12 +137,12 @@ def test_a_call_says_the_same_whether_its_attributes_come_late_or_not(limits: An
     span, response = tracers.get_tracer("spanledger").start_span("chat", attributes={"before": True}), Response()
     response.finish_reasons = ["stop"]
     names = s.generation("default")
-    start, tell = (lambda: {"start": 1, "before": "hidden"},), (spans.told, entry(), spans.answered(response), names)
-    spans.end_call(span, {s.OUTCOME: "completed"}, Guard(), start, tell)
+    start, standing = (lambda: {"start": 1, "before": "hidden"},), (spans.standing, entry(), "completed", True, None, False)
+    spans.end_call(span, None, Guard(), (start, standing, (spans.told, entry(), spans.answered(response), names)))
     (done,) = exporter.get_finished_spans()
     assert (type(done._attributes) is LateAttributes) == (limits is None)
     assert dict(done.attributes) == {
-        "start": 1, "before": True, s.OUTCOME: "completed", s.FINISH_REASONS: ("stop",), s.RESPONSE_ID: "r", s.RESPONSE_MODEL: "gpt-4o-mini",
+        "start": 1, "before": True, s.OUTCOME: "completed", s.COUNTED: True, s.FINISH_REASONS: ("stop",), s.RESPONSE_ID: "r", s.RESPONSE_MODEL: "gpt-4o-mini",
         s.USAGE_STATE: "exact", s.INPUT_TOKENS: 12, s.OUTPUT_TOKENS: 3, s.COST_STATUS: "exact", s.COST_NANO_USD: 900,
         s.COST_AMOUNT: 9e-7, s.COST_CURRENCY: "USD", s.PRICE_SOURCE: "file", s.PRICE_VERSION: "1", s.PRICE_MODEL: "openai/gpt-4o",
     }  # fmt: skip
@@ -153,5 +153,6 @@ def test_an_error_of_ours_costs_what_the_entry_says_and_no_more() -> None:
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     span = tracers.get_tracer("spanledger").start_span("chat", attributes={"before": True})
-    spans.end_call(span, {s.OUTCOME: "completed"}, Guard(), (lambda: {"start": 1},), (int, "nonsense"))
-    assert dict(exporter.get_finished_spans()[0].attributes) == {"start": 1, "before": True, s.OUTCOME: "completed"}
+    spans.end_call(span, "timeout", Guard(), ((lambda: {"start": 1},), (lambda: {s.OUTCOME: "error"},), (int, "nonsense")))
+    (done,) = exporter.get_finished_spans()
+    assert (dict(done.attributes), done.status.is_ok) == ({"start": 1, "before": True, s.OUTCOME: "error"}, False)

@@ -268,7 +268,8 @@ class Call:
             entry.finish_reason = response.finish_reasons[0]
         try:
             if entry.plugin is None:  # a plugin's price is known before it runs
-                entry.usage = self._usage(error)
+                told = response.usage
+                entry.usage = told if told is not None and (response.complete or not self.request.stream) else self._usage(error)
                 entry.cost = self._cost()
         finally:  # a failure or a time limit must not cost us the books, nor theirs the span, nor the span's the metrics
             if entry.operation == s.FETCH_RESPONSE:
@@ -284,7 +285,12 @@ class Call:
         try:
             if self.counted and self.scope.run is not None:
                 self.superseded = bool(runtime.guard.run("run", self._add_to_run))
-            self._record(outcome)
+            if self.response.output is not None:
+                self._record_content({**self.content, **self._output()})
+            # The entry is not changed any more; the rest of the call, with all that was sent, need not live until the span is read.
+            standing = (spans.standing, entry, outcome, self.counted, self.completes, self.superseded)
+            tell = (spans.told if self.counted else spans.told_again, entry, spans.answered(self.response), runtime.names)
+            spans.end_call(self.span, entry.error, runtime.guard, ((spans.described, entry, self.scope, self._asked()), standing, tell))
         except Exception as problem:  # noqa: BLE001
             runtime.guard.caught("span", problem)
         finally:
@@ -302,23 +308,6 @@ class Call:
         if self.completes.execution == self.entry.execution:
             run.complete(self.completes, self.entry)
         return False
-
-    def _record(self, outcome: str) -> None:
-        if self.response.output is not None:
-            self._record_content({**self.content, **self._output()})
-        runtime = self.runtime
-        standing: dict[str, Any] = {s.OUTCOME: outcome, s.COUNTED: self.counted}
-        if self.entry.error is not None:
-            standing[s.ERROR_TYPE] = self.entry.error
-        if self.completes is not None:
-            standing[s.ENTRY_ID], standing[s.CORRECTION] = self.completes.id, True
-            standing[s.ACTIVITY] = self.entry.activity.value
-        if self.superseded:
-            standing[s.SUPERSEDED] = True
-        # The entry is not changed any more; the rest of the call, with all that was sent, need not live until the span is read.
-        start = (spans.described, self.entry, self.scope, self._asked())
-        tell = (spans.told if self.counted else spans.told_again, self.entry, spans.answered(self.response), runtime.names)
-        spans.end_call(self.span, standing, runtime.guard, start, tell)
 
     def _record_content(self, content: Mapping[str, Any]) -> None:
         """Content on the span and as an event, where that was asked for; the processors redact it."""
@@ -351,9 +340,8 @@ class Call:
     # --- numbers
 
     def _usage(self, error: BaseException | None) -> Usage:
+        """The usage of a call that was not told all of it."""
         told = self.response.usage
-        if told is not None and (self.response.complete or not self.request.stream):
-            return told
         if told is not None:  # a stream cut short: what was told about the output was told too early
             told.output = max(told.output or 0, self._text_tokens())
             told.state = State.ESTIMATED

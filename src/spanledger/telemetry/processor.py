@@ -58,6 +58,8 @@ _KEPT = frozenset(
 """Texts that spans and metrics keep when redaction fails; they are ours, and only kept if they look like names."""
 _KEPT_NUMBERS = (s.USAGE_PREFIX, s.COST_NANO_USD, s.COUNTED)
 _PLAIN = re.compile(r"[0-9a-z][0-9a-z_.-]{0,63}")
+_TRACE_STATE = 4
+"""Where it stands in a ``SpanContext``, which is a tuple with properties."""
 _RESOURCES = 32
 """How many resources are remembered: a program has one or a few, and a forked one new ones."""
 
@@ -150,7 +152,8 @@ class RedactingSpanProcessor(SpanProcessor):
         links = each(span._links, partial(_link, redactor)) if span._links else None  # noqa: SLF001
         status = None if span._status is self._bare else self._status(span._status)  # noqa: SLF001
         resource = self._resources.redacted(getattr(span, "_resource", None))
-        contexts = () if span._context.trace_state is DEFAULT_TRACE_STATE else _contexts(redactor, span)  # noqa: SLF001
+        trace_state = span._context[_TRACE_STATE]  # noqa: SLF001
+        contexts = () if trace_state is DEFAULT_TRACE_STATE else _contexts(redactor, span)
         span._name = name  # noqa: SLF001
         if events is not None:
             span._events = events  # noqa: SLF001

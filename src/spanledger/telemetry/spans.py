@@ -16,7 +16,7 @@ from spanledger.telemetry.creation import is_looked_at
 from spanledger.telemetry.late import LateAttributes, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
@@ -129,34 +129,48 @@ _COST = (s.COST_AMOUNT, s.COST_CURRENCY)
 """Proposed for spans only."""
 
 
-def end_call(span: Span, attributes: dict[str, Any], guard: Guard, start: Work, tell: Work) -> None:
+def end_call(span: Span, error: str | None, guard: Guard, work: Sequence[Work]) -> None:
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
     Args:
         span: of the call.
-        attributes: how the call ended and how it stands in the books.
+        error: its ``error.type``.
         guard: catches what goes wrong when the span is read.
-        start, tell: what to call, with which arguments, for what was known at the start and for what the entry says.
+        work: what to call for its attributes, as told by ``described``, ``standing`` and ``told``.
     """
     # The SDK checks and copies each value, two dozen of them a call, for limits that are not set or that we stay far below. Ours are of
     # the right types already and go in as they are. See docs/decisions/0005-attributes-past-the-checks.md.
     store = getattr(span, "_attributes", None)
     if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
-        span._attributes = LateAttributes(store, _ended, attributes, guard, start, tell)  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+        span._attributes = LateAttributes(store, _ended, guard, work)  # type: ignore[attr-defined]  # noqa: SLF001  # see above
     elif span.is_recording():
-        span.set_attributes(_all(getattr(span, "attributes", None) or {}, attributes, guard, start, tell))
-    if s.ERROR_TYPE in attributes:
+        span.set_attributes(_all(getattr(span, "attributes", None) or {}, guard, work))
+    if error is not None:
         span.set_status(_ERROR)
     span.end()
 
 
-def _ended(written: BoundedAttributes, attributes: dict[str, Any], guard: Guard, start: Work, tell: Work) -> dict[str, Any]:
-    return _all(plain(written), attributes, guard, start, tell)
+def _ended(written: BoundedAttributes, guard: Guard, work: Sequence[Work]) -> dict[str, Any]:
+    return _all(plain(written), guard, work)
 
 
-def _all(written: Mapping[str, Any], attributes: dict[str, Any], guard: Guard, start: Work, tell: Work) -> dict[str, Any]:
-    """``written``: what was put on the span while it was open, by the application as a rule."""
-    return {**(guard.run("span", *start) or {}), **written, **attributes, **(guard.run("span", *tell) or {})}
+def _all(written: Mapping[str, Any], guard: Guard, work: Sequence[Work]) -> dict[str, Any]:
+    """``written``: what was put on the span while it was open, by the application as a rule; it wins over what was known at the start."""
+    start, end, entry = (guard.run("span", *one) or {} for one in work)
+    return {**start, **written, **end, **entry}
+
+
+def standing(entry: Entry, outcome: str, counted: bool, completes: Entry | None, superseded: bool) -> dict[str, Any]:
+    """How a call ended and how it stands in the books."""
+    attributes: dict[str, Any] = {s.OUTCOME: outcome, s.COUNTED: counted}
+    if entry.error is not None:
+        attributes[s.ERROR_TYPE] = entry.error
+    if completes is not None:
+        attributes[s.ENTRY_ID], attributes[s.CORRECTION] = completes.id, True
+        attributes[s.ACTIVITY] = entry.activity.value
+    if superseded:
+        attributes[s.SUPERSEDED] = True
+    return attributes
 
 
 def told(entry: Entry, answer: Answer, names: Generation) -> dict[str, Any]:
