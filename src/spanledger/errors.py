@@ -81,7 +81,7 @@ class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications ca
     def __init__(self, refusal: Refusal) -> None:
         hold: Hold = refusal.hold
         self.budget, self.scope, self.unit = hold.budget, hold.scope, hold.unit
-        self.limit, self.spent, self.reserved, self.asked = hold.limit, refusal.spent, refusal.reserved, hold.amount
+        self.limit, self.spent, self.reserved, self.asked = hold.limit, refusal.spent, refusal.reserved, refusal.asked
         self.reason = refusal.reason
         self.window_end = dt.datetime.fromtimestamp(hold.ends, dt.UTC) if hold.ends is not None else None
         super().__init__(self._sentence())
@@ -90,8 +90,8 @@ class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications ca
         from spanledger.model import Hold, Refusal  # noqa: PLC0415  # errors is below model; only needed when pickling
 
         ends = self.window_end.timestamp() if self.window_end else None
-        hold = Hold("", self.budget, self.scope, self.unit, self.limit, self.asked, ends)
-        return (BudgetExceeded, (Refusal(hold, self.spent, self.reserved, self.reason),))
+        hold = Hold("", self.budget, self.scope, self.unit, self.limit, ends)
+        return (BudgetExceeded, (Refusal(hold, self.asked, self.spent, self.reserved, self.reason),))
 
     def _sentence(self) -> str:
         whom = f" for {self.scope}" if self.scope else ""

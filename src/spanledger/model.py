@@ -176,7 +176,7 @@ class Response:
 
 @dataclass(slots=True)
 class Hold:
-    """An amount of one budget account that a call needs (reserve) or used (settle)."""
+    """One budget account that a call is booked to, as its rule describes it now."""
 
     account: str
     """Unique id: budget name, scope values and window start."""
@@ -185,17 +185,23 @@ class Hold:
     """For people: ``"customer=acme"``, empty for everybody."""
     unit: Unit
     limit: int
-    amount: int
     ends: float | None = None
     """When the window ends; None if the account never starts anew; negative for a run's account (``ledger.rules.idle_after``)."""
     blocking: bool = True
     """False for ``then warn``: never refuses."""
+    tells_from: int = 0
+    """The least spent amount at which there may be a threshold to tell."""
+
+
+Charge = tuple[Hold, int]
+"""What a call needs (reserve) or used (settle) of one budget account, in its unit. A plain tuple, because every call makes two."""
 
 
 class Refusal(NamedTuple):
-    """Why a reservation was not made: the first hold that did not fit and the account's state."""
+    """Why a reservation was not made: the first account that it did not fit, what was asked of it, and its state."""
 
     hold: Hold
+    asked: int
     spent: int
     reserved: int
     reason: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spanledger.budgets import spill
-from spanledger.model import Entry, Hold, Unit
+from spanledger.model import Charge, Entry, Hold, Unit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,8 @@ OpenDesk = Callable[..., Any]
 Logged = Callable[[], list[spill.Settlement]]
 
 
-def charge(amount: int = 10) -> list[Hold]:
-    return [Hold("A", "BUDGET", "", Unit.TOKENS, 1000, amount)]
+def charge(amount: int = 10) -> list[Charge]:
+    return [(Hold("A", "BUDGET", "", Unit.TOKENS, 1000), amount)]
 
 
 def written(ledger: Any) -> list[str]:

@@ -70,9 +70,9 @@ def test_who_is_in(text: str, fields: dict[str, Any], scope: str | None, entry: 
 
 
 def test_the_account_says_unit_window_and_keys(entry: NewEntry) -> None:
-    hold = find("5 USD per customer per day, then warn", entry(customer="acme"))
+    hold = find("5 USD per customer per day, warn at 50% 20%, then warn", entry(customer="acme"))
     assert hold == Hold(
-        "B usd day 1795215600 {'customer': 'acme'}", "B", "customer=acme", hold.unit, 5 * 10**9, 0, 1795215600 + 86400.0, blocking=False
+        "B usd day 1795215600 {'customer': 'acme'}", "B", "customer=acme", hold.unit, 5 * 10**9, 1795215600 + 86400.0, False, 10**9
     )
     in_all = find("5 USD per customer", entry(customer="acme"))
     assert in_all is not None

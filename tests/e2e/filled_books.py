@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 OTHER_TRACE = "0af7000000000000000000000000000a"
 JANUARY = 1_767_225_600.0
-TEAM = Hold("TEAM", "TEAM", "customer=acme", Unit.USD, 1_000_000, 250_000, JANUARY + 10**9)
+TEAM = (Hold("TEAM", "TEAM", "customer=acme", Unit.USD, 1_000_000, JANUARY + 10**9), 250_000)
 
 
 def spanledger(*arguments: str) -> Result:

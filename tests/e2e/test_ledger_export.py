@@ -70,7 +70,7 @@ def path(tmp_path: Any) -> Any:
         usage=Usage(100, 20, reasoning=5),
         cost=Cost(77, CostStatus.EXACT),
     )
-    ledger.settle(entry, [Hold("DAY", "DAY", "customer=acme", Unit.USD, 1000, 77)])
+    ledger.settle(entry, [(Hold("DAY", "DAY", "customer=acme", Unit.USD, 1000), 77)])
     ledger.close()
     return tmp_path / "ledger.db"
 

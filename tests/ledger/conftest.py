@@ -13,7 +13,7 @@ import pytest
 
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.ledger.sqlite import SqliteLedger
-from spanledger.model import Activity, Cost, CostStatus, Entry, Hold, State, Unit, Usage
+from spanledger.model import Activity, Charge, Cost, CostStatus, Entry, Hold, State, Unit, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,11 +45,11 @@ def make_entry() -> Callable[..., Entry]:
 
 
 @pytest.fixture
-def make_hold() -> Callable[..., Hold]:
-    """A hold of one account: ``make_hold(30, limit=100, account="TEAM")``."""
+def make_hold() -> Callable[..., Charge]:
+    """An amount of one account: ``make_hold(30, limit=100, account="TEAM")``."""
 
     def make(amount: int, *, limit: int = 100, account: str = "TEAM", ends: float | None = NOW + 3600, blocking: bool = True) -> Hold:
-        return Hold(account, account.split("|", maxsplit=1)[0], "customer=acme", Unit.TOKENS, limit, amount, ends, blocking)
+        return Hold(account, account.split("|", maxsplit=1)[0], "customer=acme", Unit.TOKENS, limit, ends, blocking), amount
 
     return make
 

@@ -22,7 +22,7 @@ class TestReserve:
         assert ledger.reserve(make_entry("a"), [make_hold(60)], LATER) is None
         assert ledger.reserve(make_entry("b"), [make_hold(40)], LATER) is None
         refusal = ledger.reserve(make_entry("c"), [make_hold(1)], LATER)
-        assert refusal == Refusal(make_hold(1), 0, 100)
+        assert refusal == Refusal(*make_hold(1), 0, 100)
         assert balance(ledger) == (0, 100)
 
     def test_spent_counts_like_reserved(self, ledger, make_entry, make_hold):
@@ -36,7 +36,7 @@ class TestReserve:
         holds = [make_hold(50, account="A"), make_hold(50, account="B", limit=40), make_hold(50, account="C")]
         refusal = ledger.reserve(make_entry(), holds, LATER)
         assert refusal is not None
-        assert refusal.hold == holds[1]
+        assert (refusal.hold, refusal.asked) == holds[1]
         assert balance(ledger, "A") == (0, 0)
         assert balance(ledger, "B") == (0, 0)
         assert ledger.open_leases() == 0
@@ -85,7 +85,7 @@ class TestReserve:
 class TestSettle:
     def test_frees_the_reservation_and_charges_what_was_used(self, ledger, make_entry, make_hold, balance):
         ledger.reserve(make_entry(), [make_hold(60)], LATER)
-        assert ledger.settle(make_entry(tokens=25), [make_hold(25)]) == [(make_hold(25), 25, 0)]
+        assert ledger.settle(make_entry(tokens=25), [make_hold(25)]) == [(make_hold(25)[0], 25, 0)]
         assert balance(ledger) == (25, 0)
         assert ledger.open_leases() == 0
         assert [entry.usage.input for entry in ledger.entries()] == [25]

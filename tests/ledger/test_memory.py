@@ -219,7 +219,7 @@ def test_whatever_is_interrupted_reserved_is_what_leases_hold(amounts):
     before = signal.signal(signal.SIGUSR1, out_of_time)
     ledger, reserved = MemoryLedger(), 0
     for number, (amount, at) in enumerate(amounts):
-        holds = [Hold(account, "B", "", Unit.TOKENS, 100, amount) for account in "ABC"]
+        holds = [(Hold(account, "B", "", Unit.TOKENS, 100), amount) for account in "ABC"]
         entry = Entry(str(number), 1.0, Activity.LLM, "acme", "chat")
         with suppress(TimeLimit):
             reserved += amount if ledger.reserve(entry, Interrupted(holds, at), LATER) is None else 0

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.ledger.sqlite import SqliteLedger
-from spanledger.model import Activity, Cost, CostStatus, Entry, Hold, State, Unit, Usage
+from spanledger.model import Activity, Charge, Cost, CostStatus, Entry, Hold, State, Unit, Usage
 
 ACCOUNTS = ("A", "B", "C")
 ids = st.sampled_from([f"call{number}" for number in range(8)])
@@ -56,8 +56,8 @@ class Books(RuleBasedStateMachine):
     def reserved(self, account: str) -> int:
         return sum(lease.amounts.get(account, 0) for lease in self.leases.values())
 
-    def holds(self, amounts: dict[str, int]) -> list[Hold]:
-        return [Hold(name, name, "", Unit.TOKENS, self.limits[name], amount) for name, amount in amounts.items()]
+    def holds(self, amounts: dict[str, int]) -> list[Charge]:
+        return [(Hold(name, name, "", Unit.TOKENS, self.limits[name]), amount) for name, amount in amounts.items()]
 
     def entry(self, id_: str, amounts: dict[str, int], state: State) -> Entry:
         tokens = sum(amounts.values())
@@ -89,7 +89,7 @@ class Books(RuleBasedStateMachine):
         charged = there is None or there.swept or (there.state != State.EXACT and state == State.EXACT)
         if charged:
             self.lines[id_] = Line(amounts, state, swept=False)
-        now = [(hold, self.spent(hold.account), self.reserved(hold.account)) for hold in self.holds(amounts)]
+        now = [(hold, self.spent(hold.account), self.reserved(hold.account)) for hold, _ in self.holds(amounts)]
         assert standings == (now if charged else [])
 
     @rule(id_=ids)

@@ -25,7 +25,7 @@ def entry(id_, state=State.EXACT):
     return Entry(id_, 1.0, Activity.LLM, "openai", "chat", usage=Usage(6, 0, state=state))
 
 def hold(amount, limit=10**9):
-    return Hold("TEAM", "TEAM", "", Unit.TOKENS, limit, amount)
+    return Hold("TEAM", "TEAM", "", Unit.TOKENS, limit), amount
 """
 
 

@@ -118,7 +118,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 entries = (Entry(f"{number}", 1.0, Activity.LLM, "openai", "chat", model="x" * 1000) for number in range(1000))
 try:
     for settled, entry in enumerate(entries):
-        ledger.settle(entry, [Hold("A", "A", "", Unit.CALLS, 10**9, 1)])
+        ledger.settle(entry, [(Hold("A", "A", "", Unit.CALLS, 10**9), 1)])
 except LedgerError as error:
     print(settled, error)
 """

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from spanledger.budgets.rule import Rule
     from spanledger.ledger.ledger import Ledger, Standing
-    from spanledger.model import Entry, Request
+    from spanledger.model import Charge, Entry, Request
     from spanledger.pricing.book import PriceBook
 
 __all__ = ["Admission", "Gate", "Notice"]
 
-Admission = tuple["Sequence[Hold]", bool]
-"""Leave to send a call: holds on all its budgets' accounts with the estimate, and whether they are reserved: not if the ledger was away.
+Admission = tuple["Sequence[Charge]", bool]
+"""Leave to send a call: what it is to be charged by its estimate, and whether that is reserved: not if the ledger was away.
 A plain tuple, because every call gets one."""
 
 log = logging.getLogger("spanledger")
@@ -106,19 +106,19 @@ class Gate:
         """
         if self._refuse_all:
             self._refuse(_refusal(self._refuse_all), draft)
-        holds = []
+        charges: list[Charge] = []
         needs_estimate = self._shared
         for matcher in self._matchers:
             hold = matcher.find(draft)
             if hold is not None:
-                holds.append(hold)
+                charges.append((hold, 0))
                 if hold.unit is not _CALLS:
                     needs_estimate = True
         if needs_estimate:
             self._estimate(draft, request)
         if self._block_unpriced and _is_unpriced(draft):
-            self._refuse_unpriced(draft, holds)
-        return self._reserve(draft, _with_use(holds, draft), wait=wait)
+            self._refuse_unpriced(draft, charges)
+        return self._reserve(draft, _with_use(charges, draft), wait=wait)
 
     def _estimate(self, draft: Entry, request: Request) -> None:
         usage = draft.usage
@@ -136,22 +136,22 @@ class Gate:
         draft.usage = usage
         draft.cost = self._book.price(draft.provider, draft.model, usage, when=draft.time, context=request.context)
 
-    def _refuse_unpriced(self, draft: Entry, holds: Sequence[Hold]) -> None:
-        for hold in holds:
+    def _refuse_unpriced(self, draft: Entry, charges: Sequence[Charge]) -> None:
+        for hold, _ in charges:
             if hold.unit is Unit.USD and hold.blocking:
                 why = f"there is no price for {draft.provider}/{draft.model} and SPANLEDGER_ON_UNPRICED is block"
-                self._refuse(Refusal(hold, 0, 0, why), draft)
+                self._refuse(Refusal(hold, 0, 0, 0, why), draft)
 
-    def _reserve(self, draft: Entry, holds: list[Hold], *, wait: bool) -> Admission:
+    def _reserve(self, draft: Entry, charges: list[Charge], *, wait: bool) -> Admission:
         away = self._look_again
         if away and time.monotonic() < away:
-            return self._without_ledger(draft, holds)
+            return self._without_ledger(draft, charges)
         # What is known to cost nothing cannot break a budget, not even an overdrawn one: a free model passes. Where the cost is
-        # not known, a hold of 0 asks the ledger whether the budget is used up already.
-        needed = holds
-        for hold in holds:
-            if not hold.amount and not _is_unpriced(draft):
-                needed = [hold for hold in holds if hold.amount]
+        # not known, a charge of 0 asks the ledger whether the budget is used up already.
+        needed = charges
+        for _, amount in charges:
+            if not amount and not _is_unpriced(draft):
+                needed = [charge for charge in charges if charge[1]]
                 break
         clock = self._clock
         try:
@@ -160,23 +160,23 @@ class Gate:
             if isinstance(error, LedgerBusy) and not wait and not away:
                 raise
             self._is_away(error)
-            return self._without_ledger(draft, holds)
+            return self._without_ledger(draft, charges)
         self._look_again = 0.0
         if refusal is not None:
             self._refuse(refusal, draft)
         self.spool.track(draft.id)
-        return holds, True
+        return charges, True
 
     def _is_away(self, error: LedgerError) -> None:
         if not self._look_again:
             log.warning("the ledger cannot be reached (%s); calls are %s", error, "refused" if self._block_without_ledger else "let pass")
         self._look_again = time.monotonic() + _PAUSE
 
-    def _without_ledger(self, draft: Entry, holds: list[Hold]) -> Admission:
+    def _without_ledger(self, draft: Entry, charges: list[Charge]) -> Admission:
         if self._block_without_ledger:
             self._refuse(_refusal("the ledger cannot be reached and SPANLEDGER_ON_LEDGER_ERROR is block"), draft)
         self.spool.start()
-        return holds, False
+        return charges, False
 
     def _refuse(self, refusal: Refusal, draft: Entry) -> NoReturn:
         refusal = refusal._replace(hold=replace(refusal.hold, ends=window_end(refusal.hold.ends)))
@@ -210,18 +210,22 @@ class Gate:
             log.exception("the ledger did not take an entry; it is tried again")
         else:
             self.spool.untrack(entry.id)
-            self._teller.settled(entry, standings)
+            for hold, spent, _ in standings:
+                if spent >= hold.tells_from:
+                    self._teller.settled(entry, standings)
+                    break
 
-    def _settle_later(self, entry: Entry, charges: Sequence[Hold]) -> None:
+    def _settle_later(self, entry: Entry, charges: Sequence[Charge]) -> None:
         self.spool.put(entry, charges)
         self.spool.start()  # for the call that outlived its installation
 
     def settle_unreserved(self, entry: Entry, *, wait: bool = True) -> None:
         """Settles a call that is seen only now: it is charged to its budgets as they match the entry. Never raises."""
         holds = [hold for matcher in self._matchers if (hold := matcher.find(entry)) is not None]
+        charges = [(hold, int(hold.unit is _CALLS)) for hold in holds]  # what every call uses
         if wait:
             self.spool.start()
-        self.settle(entry, (holds, True), wait=wait)
+        self.settle(entry, (charges, True), wait=wait)
 
     def release(self, entry_id: str, admission: Admission, *, wait: bool = True) -> None:
         """Gives a reservation back: the call was never sent. If the ledger cannot be reached, the lease's end books the estimate.
@@ -247,7 +251,7 @@ class Gate:
 
 def _refusal(why: str) -> Refusal:
     """A refusal for a reason that is no budget's."""
-    return Refusal(Hold("", "", "", Unit.CALLS, 0, 1), 0, 0, why)
+    return Refusal(Hold("", "", "", Unit.CALLS, 0), 1, 0, 0, why)
 
 
 def _is_unpriced(draft: Entry) -> bool:
@@ -260,10 +264,10 @@ def _has_numbers(entry: Entry) -> bool:
     return entry.usage.input is not None or entry.usage.output is not None or entry.error is not None
 
 
-def _with_use(holds: Sequence[Hold], entry: Entry) -> list[Hold]:
-    """The holds with what an entry says that the call uses of their budgets."""
+def _with_use(charges: Sequence[Charge], entry: Entry) -> list[Charge]:
+    """The same accounts, and what an entry says that the call uses of their budgets."""
     used = []
-    for hold in holds:
+    for hold, _ in charges:
         unit = hold.unit
         if unit is _USD:
             amount = entry.cost.nano_usd or 0
@@ -271,5 +275,5 @@ def _with_use(holds: Sequence[Hold], entry: Entry) -> list[Hold]:
             amount = entry.usage.total
         else:
             amount = 1
-        used.append(Hold(hold.account, hold.budget, hold.scope, unit, hold.limit, amount, hold.ends, hold.blocking))
+        used.append((hold, amount))
     return used

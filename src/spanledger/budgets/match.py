@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from spanledger.budgets import windows
 from spanledger.budgets.rule import Action, Rule, Window
 from spanledger.ledger.rules import idle_after
-from spanledger.model import Hold, Unit
+from spanledger.model import Hold
 from spanledger.outside import plain
 
 if TYPE_CHECKING:
@@ -56,10 +56,9 @@ class Matcher:
         self._current = _Accounts(0.0, 0.0, {})
 
     def find(self, entry: Entry) -> Hold | None:
-        """A hold on the entry's account, in the window in which the call started; None if the rule is not about this call.
+        """The entry's account, in the window in which the call started; None if the rule is not about this call.
 
-        Its amount is what every call uses: 1 in a budget of calls, else nothing. A call without one of the rule's keys, or with an
-        empty one, is outside the budget.
+        A call without one of the rule's keys, or with an empty one, is outside the budget.
         """
         for read, fits in self._filters:
             filtered = read(entry)
@@ -89,7 +88,8 @@ class Matcher:
         account = f"{_form(rule)}{since} {labelled}"
         # Told in logs and on terminals, it may have come with a request: a line of its own could look like one of ours.
         scope = plain(", ".join(f"{label}={value}" for label, value in labelled.items()))
-        hold = Hold(account, rule.name, scope, rule.unit, rule.limit, int(rule.unit is Unit.CALLS), ends, rule.action is Action.BLOCK)
+        tells_from = -(-rule.limit * min((100, *rule.warn_at)) // 100)
+        hold = Hold(account, rule.name, scope, rule.unit, rule.limit, ends, rule.action is Action.BLOCK, tells_from)
         if len(accounts.known) >= _REMEMBERED:
             accounts.known.clear()
         accounts.known[values] = hold

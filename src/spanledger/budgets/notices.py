@@ -64,13 +64,13 @@ class Teller:
                 if spent * 100 < percent * hold.limit:
                     break
                 if spent and self._is_first(hold.account, percent):
-                    self._tell(_notice("budget_threshold", Refusal(hold, spent, reserved), None, percent, entry))
+                    self._tell(_notice("budget_threshold", Refusal(hold, 0, spent, reserved), None, percent, entry))
 
     def refused(self, refusal: Refusal, draft: Entry) -> None:
         """Tells a refusal."""
-        hold, spent, reserved, _ = refusal
+        hold, asked, spent, reserved, _ = refusal
         percent = (spent + reserved) * 100 // hold.limit if hold.limit else None
-        self._tell(_notice("budget_refused", refusal, hold.amount, percent, draft))
+        self._tell(_notice("budget_refused", refusal, asked, percent, draft))
 
     def _is_first(self, account: str, percent: int) -> bool:
         """Whether this threshold of this account (its id names the window) was not told before. Each step is atomic."""
@@ -91,6 +91,6 @@ class Teller:
 
 
 def _notice(kind: _Kind, why: Refusal, asked: int | None, percent: int | None, entry: Entry) -> Notice:
-    hold, spent, reserved, reason = why
+    hold, _, spent, reserved, reason = why
     ends, run = window_end(hold.ends), entry.execution
     return Notice(kind, hold.budget, hold.scope, hold.unit, hold.limit, spent, reserved, asked, percent, ends, run, entry.id, reason)

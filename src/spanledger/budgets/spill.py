@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, Execution, Hold, State, Unit, Usage
+from spanledger.model import Activity, ActivityTotal, Charge, Cost, CostStatus, Entry, Execution, Hold, State, Unit, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spanledger")
 
+_AMOUNT = 5
+
 
 class Settlement(NamedTuple):
     """What ``Ledger.settle`` is to be called with."""
 
     entry: Entry
-    charges: Sequence[Hold]
+    charges: Sequence[Charge]
 
     def write(self, ledger: Ledger, *, wait: bool = True) -> list[Standing]:
         """Settles."""
@@ -62,7 +64,10 @@ Record = Settlement | StepEnd | RunEnd
 
 def encode(record: Record) -> str:
     """One line of JSON: an object with the record's fields by their names."""
-    return json.dumps(record._asdict(), default=_plain, separators=(",", ":"))
+    told = record._asdict()
+    if isinstance(record, Settlement):
+        told["charges"] = [_from_charge(hold, amount) for hold, amount in record.charges]
+    return json.dumps(told, default=_plain, separators=(",", ":"))
 
 
 def decode(line: str | bytes) -> Record:
@@ -91,11 +96,18 @@ def _to_settlement(record: dict[str, Any]) -> Settlement:
     raw, usage, cost = record["entry"], _known(Usage, record["entry"]["usage"]), _known(Cost, record["entry"]["cost"])
     usage["state"], cost["status"] = State(usage["state"]), CostStatus(cost["status"])
     known = {**_known(Entry, raw), "activity": Activity(raw["activity"]), "usage": Usage(**usage), "cost": Cost(**cost)}
-    return Settlement(Entry(**known), [_to_hold(*charge) for charge in record["charges"]])
+    return Settlement(Entry(**known), [_to_charge(charge) for charge in record["charges"]])
 
 
-def _to_hold(account: str, budget: str, scope: str, unit: str, *more: Any) -> Hold:
-    return Hold(account, budget, scope, Unit(unit), *more[: len(fields(Hold)) - 4])
+def _from_charge(hold: Hold, amount: int) -> list[Any]:
+    """The account's fields, and the amount behind its limit, where they were fields of one class."""
+    told = list(astuple(hold))
+    return [*told[:_AMOUNT], amount, *told[_AMOUNT:]]
+
+
+def _to_charge(told: Sequence[Any]) -> Charge:
+    account, budget, scope, unit, limit, amount, *more = told
+    return Hold(account, budget, scope, Unit(unit), limit, *more[: len(fields(Hold)) - _AMOUNT]), amount
 
 
 def _known(kind: type[Any], raw: dict[str, Any]) -> dict[str, Any]:
@@ -108,8 +120,6 @@ def _names(kind: type[Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Hold):
-        return astuple(value)
     if is_dataclass(value):
         return {name: getattr(value, name) for name in _names(type(value))}
     return dict(value) if isinstance(value, Mapping) else str(value)

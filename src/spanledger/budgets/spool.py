@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from spanledger.budgets.spill import RunEnd, StepEnd
     from spanledger.ledger.ledger import Ledger, Standing
-    from spanledger.model import Entry, Hold
+    from spanledger.model import Charge, Entry
 
 log = logging.getLogger("spanledger")
 BOUND = 10_000
@@ -78,7 +78,7 @@ class Spool:
         self._worker: _Worker | None = None
         self._starting = threading.Lock()
 
-    def put(self, entry: Entry, charges: Sequence[Hold]) -> None:
+    def put(self, entry: Entry, charges: Sequence[Charge]) -> None:
         """Queues a settlement. Safe in a finaliser: ``SimpleQueue.put`` is reentrant, and nothing else happens that could wait."""
         self._queue(Settlement(entry, charges))
 

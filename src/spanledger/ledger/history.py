@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from spanledger.ledger import sums
 from spanledger.ledger.rules import winner
 from spanledger.ledger.tally import Tally
-from spanledger.model import Entry, Hold, Total
+from spanledger.model import Charge, Entry, Total
 
 if TYPE_CHECKING:
     from spanledger.model import BookSum
@@ -22,7 +22,7 @@ _MANY = 256
 """Entries that may wait until they are summed up: the call that meets the last of them waits for all."""
 
 
-Kept = tuple[Entry, Sequence[Hold], bool]
+Kept = tuple[Entry, Sequence[Charge], bool]
 """An entry; what it was charged to, while a later settlement may replace it; whether the sweep wrote it. Every call makes one."""
 
 
@@ -47,7 +47,7 @@ class History:
         self._older: dict[tuple[str | None, ...], Total] = {}
         self._tally = Tally()
 
-    def put(self, entry: Entry, charges: Sequence[Hold], there: Kept | None, *, swept: bool = False) -> None:
+    def put(self, entry: Entry, charges: Sequence[Charge], there: Kept | None, *, swept: bool = False) -> None:
         """Adds an entry, or replaces the one with its id, ``there``."""
         if entry.attempt is not None and entry.execution is not None and entry.step is not None:
             self._put_in_step(entry, entry.execution, entry.step, entry.attempt)

@@ -9,7 +9,7 @@ from spanledger.model import Hold
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from spanledger.model import AuditRecord, Balance, BookSum, Entry, Execution, Refusal, Total
+    from spanledger.model import AuditRecord, Balance, BookSum, Charge, Entry, Execution, Refusal, Total
 
 GROUPS = ("model", "provider", "activity", "operation", "workflow", "execution", "step", "plugin", "service", "day")
 """Columns by which totals can be grouped, besides any scope key (customer, user, ...)."""
@@ -29,15 +29,15 @@ class Ledger(Protocol):
     shared: bool
     """Whether other processes see the same accounts."""
 
-    def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
-        """Takes all holds, or none: afterwards ``spent + reserved <= limit`` in every blocking account.
+    def reserve(self, draft: Entry, charges: Sequence[Charge], expires: float, *, wait: bool = True) -> Refusal | None:
+        """Takes all charges, or none: afterwards ``spent + reserved <= limit`` in every blocking account.
 
-        A hold of nothing is refused when its account is used up.
+        A charge of nothing is refused when its account is used up.
         The draft is the entry as far as it is known, with the estimate as its usage and cost; if nobody settles it before
-        ``expires``, ``sweep`` writes it as ``unknown``. A call without holds is reserved too, so that a killed one leaves a trace.
+        ``expires``, ``sweep`` writes it as ``unknown``. A call without charges is reserved too, so that a killed one leaves a trace.
         """
 
-    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Standing]:
+    def settle(self, entry: Entry, charges: Sequence[Charge], *, wait: bool = True) -> list[Standing]:
         """Frees what ``reserve`` took for this entry id, adds ``charges`` to spent, writes the entry: in one step.
 
         Idempotent by ``entry.id``: a second settlement changes nothing, with one exception: an entry whose usage state is not

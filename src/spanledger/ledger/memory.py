@@ -16,7 +16,7 @@ from spanledger.ledger import sums
 from spanledger.ledger.chain import Audit
 from spanledger.ledger.history import History, Kept
 from spanledger.ledger.rules import Account, book, is_open, is_over, replaces, take
-from spanledger.model import Entry, Hold, State
+from spanledger.model import Charge, Entry, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 MOST_ENTRIES = 100_000
 
-_Lease = tuple[Entry, Sequence[Hold], float]
-"""A draft, its holds, and when the lease expires; a plain tuple, because every call makes one."""
+_Lease = tuple[Entry, Sequence[Charge], float]
+"""A draft, what it took, and when the lease expires; a plain tuple, because every call makes one."""
 
 
 def _new_identity() -> str:
@@ -63,16 +63,16 @@ class MemoryLedger:
         self._identity, self._audit = _new_identity(), Audit(most_entries)
         fork.watch(self)
 
-    def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
+    def reserve(self, draft: Entry, charges: Sequence[Charge], expires: float, *, wait: bool = True) -> Refusal | None:
         """See ``Ledger.reserve``. A second reservation for the same entry changes nothing."""
         if not self._lock.acquire(False):  # as a keyword it would cost every call
             self._wait(wait=wait)
         try:
             if draft.id in self._leases:
                 return None
-            refusal = take(self._accounts, holds)
+            refusal = take(self._accounts, charges)
             if refusal is None:
-                self._leases[draft.id] = (draft, holds, expires)
+                self._leases[draft.id] = (draft, charges, expires)
             return refusal
         except BaseException:
             self._leases.pop(draft.id, None)  # nobody learns of it
@@ -81,7 +81,7 @@ class MemoryLedger:
         finally:
             self._lock.release()
 
-    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Standing]:
+    def settle(self, entry: Entry, charges: Sequence[Charge], *, wait: bool = True) -> list[Standing]:
         """See ``Ledger.settle``. What ``sweep`` wrote is replaced by any settlement."""
         if not self._lock.acquire(False):
             self._wait(wait=wait)
@@ -97,7 +97,7 @@ class MemoryLedger:
             self._history.put(entry, () if entry.usage.state is _EXACT else charges, there)
             return standings
         except BaseException:
-            self._undo(entry, lease, standings)
+            self._undo(entry, lease, charges[: len(standings)])
             raise
         finally:
             self._lock.release()
@@ -113,14 +113,14 @@ class MemoryLedger:
         with self._alone():
             for entry_id in entry_ids:
                 if lease := self._leases.get(entry_id):
-                    draft, holds, before = lease
-                    self._leases[entry_id] = (draft, holds, max(before, expires))
+                    draft, charges, before = lease
+                    self._leases[entry_id] = (draft, charges, max(before, expires))
 
     def sweep(self, now: float) -> list[Entry]:
         """See ``Ledger.sweep``. Also forgets accounts whose window ended long ago, or that were used last long ago and have none."""
         with self._alone():
-            expired = [(draft, holds) for draft, holds, expires in self._leases.values() if expires < now]
-            written = [replace(entry) for draft, holds in expired if (entry := self._sweep_one(draft, holds))]
+            expired = [(draft, charges) for draft, charges, expires in self._leases.values() if expires < now]
+            written = [replace(entry) for draft, charges in expired if (entry := self._sweep_one(draft, charges))]
             self._forget_accounts(now)
             return written
 
@@ -250,33 +250,33 @@ class MemoryLedger:
 
     # What the exception of a signal handler interrupts is undone: a handler may raise between any two steps.
 
-    def _undo(self, entry: Entry, lease: _Lease | None, standings: Sequence[Standing]) -> None:
+    def _undo(self, entry: Entry, lease: _Lease | None, charged: Sequence[Charge]) -> None:
         """A settlement was interrupted: what has not reached the books by then was not settled."""
         there = self._history.kept.get(entry.id)
         if there is None or there[0] is not entry:
             if lease is not None:
                 self._leases[entry.id] = lease
-            for hold, _, _ in standings:
-                self._accounts[hold.account].refund(hold.amount)
+            for hold, amount in charged:
+                self._accounts[hold.account].refund(amount)
         self._recount()
 
     def _recount(self) -> None:
         """What is reserved follows from the leases."""
         for account in self._accounts.values():
             account.reserved = 0
-        for _, holds, _ in self._leases.values():
-            for hold in holds:
+        for _, charges, _ in self._leases.values():
+            for hold, amount in charges:
                 if hold.account in self._accounts:
-                    self._accounts[hold.account].reserved += hold.amount
+                    self._accounts[hold.account].reserved += amount
 
     def _gives_way(self, there: Kept, entry: Entry) -> bool:
         """Whether the entry that is there is no better than this one; it takes its charges with it."""
         known, charges, swept = there
         if not replaces(entry.usage.state, known.usage.state, swept=swept):
             return False
-        for hold in charges:
+        for hold, amount in charges:
             if account := self._accounts.get(hold.account):
-                account.refund(hold.amount)
+                account.refund(amount)
         return True
 
     def _forget_accounts(self, now: float) -> None:
@@ -286,15 +286,15 @@ class MemoryLedger:
         for account in (*idle[self._most :], *(account for account in unused if is_over(account.hold.ends, now))):
             self._accounts.pop(account.hold.account, None)
 
-    def _sweep_one(self, draft: Entry, holds: Sequence[Hold]) -> Entry | None:
+    def _sweep_one(self, draft: Entry, charges: Sequence[Charge]) -> Entry | None:
         """The entry written, or None if it was settled already (whoever did so had lost track of its lease)."""
         del self._leases[draft.id]
-        book(self._accounts, holds, ())
+        book(self._accounts, charges, ())
         if draft.id in self._history.kept:
             return None
         entry = replace(draft, usage=replace(draft.usage, state=State.UNKNOWN))
-        for hold in holds:
+        for hold, amount in charges:
             if account := self._accounts.get(hold.account):
-                account.spent += hold.amount
-        self._history.put(entry, holds, None, swept=True)
+                account.spent += amount
+        self._history.put(entry, charges, None, swept=True)
         return entry

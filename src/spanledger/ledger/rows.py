@@ -14,7 +14,7 @@ from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, E
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from spanledger.model import Hold
+    from spanledger.model import Charge
 
 COLUMNS = (
     "id", "time", "activity", "provider", "operation", "model", "response_model", "response_id", "plugin", "trace_id", "span_id", "service",
@@ -171,9 +171,11 @@ def sound_row(row: Row) -> Row:
     return tuple(value if value is None or isinstance(value, (int, float)) else sound(value) for value in row)
 
 
-def sound_holds(holds: Iterable[Hold]) -> list[Hold]:
-    """The holds in storable text."""
-    return [replace(hold, account=sound(hold.account), budget=sound(hold.budget), scope=sound(hold.scope)) for hold in holds]
+def sound_charges(charges: Iterable[Charge]) -> list[Charge]:
+    """The charges in storable text."""
+    return [
+        (replace(hold, account=sound(hold.account), budget=sound(hold.budget), scope=sound(hold.scope)), amount) for hold, amount in charges
+    ]
 
 
 def as_unknown(row: Sequence[Any]) -> Row:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from spanledger.ledger.ledger import Standing
+    from spanledger.model import Charge
 
 CLOSED_ACCOUNTS_KEPT = 86_400.0
 """Seconds for which an account outlives its window, so that late corrections still find it."""
@@ -57,37 +58,37 @@ class Accounts(Protocol):
 # Every call passes ``take`` and ``book``: they do all that is to be done to an account in one frame.
 
 
-def take(accounts: Accounts, holds: Sequence[Hold]) -> Refusal | None:
-    """Reserves all holds, or none and says which did not fit. One of amount 0 asks only whether anything is left."""
+def take(accounts: Accounts, charges: Sequence[Charge]) -> Refusal | None:
+    """Reserves all charges, or none and says which did not fit. One of amount 0 asks only whether anything is left."""
     taken = 0
-    for hold in holds:
+    for hold, amount in charges:
         account = accounts.get(hold.account)
         if account is None:
             account = accounts[hold.account] = Account(hold)
         account.hold = hold
-        if hold.blocking and account.spent + account.reserved + (hold.amount or 1) > hold.limit:
-            book(accounts, holds[:taken], ())
-            return Refusal(hold, account.spent, account.reserved)
-        account.reserved += hold.amount
+        if hold.blocking and account.spent + account.reserved + (amount or 1) > hold.limit:
+            book(accounts, charges[:taken], ())
+            return Refusal(hold, amount, account.spent, account.reserved)
+        account.reserved += amount
         taken += 1  # noqa: SIM113  # see docs/decisions/0010-straight-lines-on-the-hot-path.md
     return None
 
 
 def book(
-    accounts: Accounts, taken: Sequence[Hold], charges: Sequence[Hold], standings: list[Standing] | None = None
+    accounts: Accounts, taken: Sequence[Charge], charges: Sequence[Charge], standings: list[Standing] | None = None
 ) -> list[Standing]:  # fmt: skip
     """Gives back what ``take`` took and adds to what is spent; the charged accounts as they are then, added to ``standings`` one by one."""
-    for hold in taken:
+    for hold, amount in taken:
         account = accounts.get(hold.account)
         if account is not None:
-            account.reserved -= hold.amount
+            account.reserved -= amount
     standings = [] if standings is None else standings
-    for hold in charges:
+    for hold, amount in charges:
         account = accounts.get(hold.account)
         if account is None:
             account = accounts[hold.account] = Account(hold)
         account.hold = hold
-        account.spent += hold.amount
+        account.spent += amount
         standings.append((hold, account.spent, account.reserved))
     return standings
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from spanledger.ledger.ledger import Standing
-    from spanledger.model import Balance, BookSum, Entry, Execution, Hold, Refusal, Total
+    from spanledger.model import Balance, BookSum, Charge, Entry, Execution, Refusal, Total
 
 _ADD_LEASE = "INSERT INTO lease (entry, expires, holds, draft) VALUES (?, ?, ?, ?) ON CONFLICT (entry) DO NOTHING"
 _NAMES = ", ".join(f'"{name}"' for name in (*rows.COLUMNS, "charges", "swept"))
@@ -59,12 +59,12 @@ class SqliteLedger:
         self.path = Path(path).absolute()
         self._writer, self._reader = Database(self.path, migrate=migrate), Database(self.path, migrate=migrate)
 
-    def reserve(self, draft: Entry, holds: Sequence[Hold], expires: float, *, wait: bool = True) -> Refusal | None:
+    def reserve(self, draft: Entry, charges: Sequence[Charge], expires: float, *, wait: bool = True) -> Refusal | None:
         """See ``Ledger.reserve``. A second reservation for the same entry changes nothing."""
-        lease = (draft.id, expires, _amounts(holds), rows.encode(rows.from_entry(draft)))
-        return self._write(_reserve, lease, holds, wait=wait)
+        lease = (draft.id, expires, _amounts(charges), rows.encode(rows.from_entry(draft)))
+        return self._write(_reserve, lease, charges, wait=wait)
 
-    def settle(self, entry: Entry, charges: Sequence[Hold], *, wait: bool = True) -> list[Standing]:
+    def settle(self, entry: Entry, charges: Sequence[Charge], *, wait: bool = True) -> list[Standing]:
         """See ``Ledger.settle``. What ``sweep`` wrote is replaced by any settlement."""
         return self._write(_settle, rows.from_entry(entry), charges, wait=wait)
 
@@ -176,14 +176,14 @@ class SqliteLedger:
         self._writer.close()
 
     def _write(
-        self, work: Callable[[sqlite3.Connection, rows.Row, Sequence[Hold]], T], row: rows.Row, holds: Sequence[Hold], *, wait: bool
+        self, work: Callable[[sqlite3.Connection, rows.Row, Sequence[Charge]], T], row: rows.Row, charges: Sequence[Charge], *, wait: bool
     ) -> T:
         """Values are cleaned only once they have proved not to be storable: looking at all of them beforehand would cost every call."""
         try:
-            return self._writer.write(work, row, holds, wait=wait)
+            return self._writer.write(work, row, charges, wait=wait)
         except (UnicodeEncodeError, sqlite3.ProgrammingError):
-            row, holds = rows.sound_row(row), rows.sound_holds(holds)
-            return self._writer.write(work, row, holds, wait=wait)
+            row, charges = rows.sound_row(row), rows.sound_charges(charges)
+            return self._writer.write(work, row, charges, wait=wait)
 
 
 def _append_audit(db: sqlite3.Connection, time: float, key: str, text: str) -> AuditRecord | None:
@@ -199,22 +199,22 @@ def _nothing(db: sqlite3.Connection) -> None:
     """Work to begin with and not to do."""
 
 
-def _amounts(holds: Iterable[Hold]) -> str:
-    return rows.encode([(hold.account, hold.amount) for hold in holds])
+def _amounts(charges: Iterable[Charge]) -> str:
+    return rows.encode([(hold.account, amount) for hold, amount in charges])
 
 
-def _reserve(db: sqlite3.Connection, lease: rows.Row, holds: Sequence[Hold]) -> Refusal | None:
+def _reserve(db: sqlite3.Connection, lease: rows.Row, charges: Sequence[Charge]) -> Refusal | None:
     if db.execute(_ADD_LEASE, lease).rowcount == 0:
         return None
     accounts = StoredAccounts(db)
-    refusal = take(accounts, holds)
+    refusal = take(accounts, charges)
     if refusal is not None:
         db.execute("DELETE FROM lease WHERE entry = ?", lease[:1])
     accounts.save()
     return refusal
 
 
-def _settle(db: sqlite3.Connection, row: rows.Row, charges: Sequence[Hold]) -> list[Standing]:
+def _settle(db: sqlite3.Connection, row: rows.Row, charges: Sequence[Charge]) -> list[Standing]:
     accounts = StoredAccounts(db)
     _free_lease(db, accounts, row[_ID])
     is_better = _add_entry(db, accounts, row, None if row[_STATE] == State.EXACT else _amounts(charges), swept=False)

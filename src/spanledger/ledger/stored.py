@@ -57,7 +57,7 @@ class StoredAccounts:
 def to_account(row: Sequence[Any]) -> Account:
     """The account whose row this is."""
     account_id, budget, scope, unit, limit, ends, blocking, spent, reserved = row
-    return Account(Hold(account_id, budget, scope, _UNITS[unit], limit, 0, ends, bool(blocking)), spent, reserved)
+    return Account(Hold(account_id, budget, scope, _UNITS[unit], limit, ends, bool(blocking)), spent, reserved)
 
 
 def _from_account(account: Account) -> Row:
