@@ -138,7 +138,7 @@ def test_a_call_says_the_same_whether_its_attributes_come_late_or_not(limits: An
     response.finish_reasons = ["stop"]
     names = s.generation("default")
     start, standing = (lambda: {"start": 1, "before": "hidden"},), (spans.standing, entry(), "completed", True, None, False)
-    spans.end_call(span, None, Guard(), (start, standing, (spans.told, entry(), spans.answered(response), names)))
+    spans.end_call(span, None, Guard().run, (start, standing, (spans.told, entry(), spans.answered(response), names)))
     (done,) = exporter.get_finished_spans()
     assert (type(done._attributes) is LateAttributes) == (limits is None)
     assert dict(done.attributes) == {
@@ -153,6 +153,6 @@ def test_an_error_of_ours_costs_what_the_entry_says_and_no_more() -> None:
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     span = tracers.get_tracer("spanledger").start_span("chat", attributes={"before": True})
-    spans.end_call(span, "timeout", Guard(), ((lambda: {"start": 1},), (lambda: {s.OUTCOME: "error"},), (int, "nonsense")))
+    spans.end_call(span, "timeout", Guard().run, ((lambda: {"start": 1},), (lambda: {s.OUTCOME: "error"},), (int, "nonsense")))
     (done,) = exporter.get_finished_spans()
     assert (dict(done.attributes), done.status.is_ok) == ({"start": 1, "before": True, s.OUTCOME: "error"}, False)

@@ -181,7 +181,7 @@ def test_a_call_of_ours_is_cut_like_any_span() -> None:
     tracers, exporter = tracing(SpanLimits(max_attribute_length=9))
     span = tracers.get_tracer("spanledger").start_span("chat")
     model, usage = {s.REQUEST_MODEL: "gpt-4o-mini-2024"}, {s.INPUT_TOKENS: 7}
-    spans.end_call(span, None, Guard(), ((lambda: model,), (lambda: {s.OUTCOME: "completed"},), (lambda: usage,)))
+    spans.end_call(span, None, Guard().run, ((lambda: model,), (lambda: {s.OUTCOME: "completed"},), (lambda: usage,)))
     (done,) = exporter.get_finished_spans()
     assert type(done._attributes) is LateAttributes
     assert dict(done.attributes or {}) == {s.OUTCOME: "completed", s.REQUEST_MODEL: "gpt-4o-mi", s.INPUT_TOKENS: 7}

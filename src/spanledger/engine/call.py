@@ -290,7 +290,7 @@ class Call:
             # The entry is not changed any more; the rest of the call, with all that was sent, need not live until the span is read.
             standing = (spans.standing, entry, outcome, self.counted, self.completes, self.superseded)
             tell = (spans.told if self.counted else spans.told_again, entry, spans.answered(self.response), runtime.names)
-            spans.end_call(self.span, entry.error, runtime.guard, ((spans.described, entry, self.scope, self._asked()), standing, tell))
+            spans.end_call(self.span, entry.error, runtime.guard.run, ((spans.described, entry, self.scope, self._asked()), standing, tell))
         except Exception as problem:  # noqa: BLE001
             runtime.guard.caught("span", problem)
         finally:

@@ -16,12 +16,11 @@ from spanledger.telemetry.creation import is_looked_at
 from spanledger.telemetry.late import LateAttributes, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
-    from spanledger.engine.guard import Guard
     from spanledger.errors import BudgetExceeded
     from spanledger.model import Entry, Execution, Request, Response, Usage
     from spanledger.scopes import Scope
@@ -129,34 +128,34 @@ _COST = (s.COST_AMOUNT, s.COST_CURRENCY)
 """Proposed for spans only."""
 
 
-def end_call(span: Span, error: str | None, guard: Guard, work: Sequence[Work]) -> None:
+def end_call(span: Span, error: str | None, run: Callable[..., Any], work: Sequence[Work]) -> None:
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
     Args:
         span: of the call.
         error: its ``error.type``.
-        guard: catches what goes wrong when the span is read.
+        run: as ``Guard.run``, catches what goes wrong when the span is read.
         work: what to call for its attributes, as told by ``described``, ``standing`` and ``told``.
     """
     # The SDK checks and copies each value, two dozen of them a call, for limits that are not set or that we stay far below. Ours are of
     # the right types already and go in as they are. See docs/decisions/0005-attributes-past-the-checks.md.
     store = getattr(span, "_attributes", None)
     if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
-        span._attributes = LateAttributes(store, _ended, guard, work)  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+        span._attributes = LateAttributes(store, _ended, run, work)  # type: ignore[attr-defined]  # noqa: SLF001  # see above
     elif span.is_recording():
-        span.set_attributes(_all(getattr(span, "attributes", None) or {}, guard, work))
+        span.set_attributes(_all(getattr(span, "attributes", None) or {}, run, work))
     if error is not None:
         span.set_status(_ERROR)
     span.end()
 
 
-def _ended(written: BoundedAttributes, guard: Guard, work: Sequence[Work]) -> dict[str, Any]:
-    return _all(plain(written), guard, work)
+def _ended(written: BoundedAttributes, run: Callable[..., Any], work: Sequence[Work]) -> dict[str, Any]:
+    return _all(plain(written), run, work)
 
 
-def _all(written: Mapping[str, Any], guard: Guard, work: Sequence[Work]) -> dict[str, Any]:
+def _all(written: Mapping[str, Any], run: Callable[..., Any], work: Sequence[Work]) -> dict[str, Any]:
     """``written``: what was put on the span while it was open, by the application as a rule; it wins over what was known at the start."""
-    start, end, entry = (guard.run("span", *one) or {} for one in work)
+    start, end, entry = (run("span", *one) or {} for one in work)
     return {**start, **written, **end, **entry}
 
 
