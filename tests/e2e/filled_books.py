@@ -15,11 +15,13 @@ from spanledger.model import Activity, Cost, CostStatus, Entry, Hold, Unit, Usag
 
 if TYPE_CHECKING:
     from spanledger.ledger.ledger import Ledger
+    from spanledger.model import Charge
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 OTHER_TRACE = "0af7000000000000000000000000000a"
 JANUARY = 1_767_225_600.0
-TEAM = (Hold("TEAM", "TEAM", "customer=acme", Unit.USD, 1_000_000, JANUARY + 10**9), 250_000)
+TEAM = Hold("TEAM", "TEAM", "customer=acme", Unit.USD, 1_000_000, JANUARY + 10**9)
+QUARTER = (TEAM, 250_000)
 
 
 def spanledger(*arguments: str) -> Result:
@@ -40,7 +42,7 @@ def entry(name: str, *, model: str | None = "gpt-4o-mini", nano: int | None = 12
     return replace(made, **changes)
 
 
-def book(ledger: Ledger, *entries: Entry, charges: tuple[Hold, ...] = ()) -> None:
+def book(ledger: Ledger, *entries: Entry, charges: tuple[Charge, ...] = ()) -> None:
     for made in entries:
         ledger.reserve(made, charges, time.time() + 60)
         ledger.settle(made, charges)

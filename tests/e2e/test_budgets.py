@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
-from filled_books import TEAM, book, entry, in_json, spanledger
+from filled_books import QUARTER, book, entry, in_json, spanledger
 
 from spanledger.budgets.match import Matcher
 from spanledger.budgets.rule import parse
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def test_budgets_show_what_is_spent_reserved_and_left(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPANLEDGER_BUDGET_TEAM", "0.001 USD per customer per month")
-    book(ledger, entry("a"), charges=(TEAM,))
-    ledger.reserve(entry("b"), [TEAM], time.time() + 60)
+    book(ledger, entry("a"), charges=(QUARTER,))
+    ledger.reserve(entry("b"), [QUARTER], time.time() + 60)
 
     (budget,) = in_json("budgets")
     shown = spanledger("budgets").stdout
@@ -47,7 +47,7 @@ def test_accounts_of_a_rule_that_was_changed_say_so(ledger: Ledger, monkeypatch:
     draft = entry("a", keys={"customer": "acme"}, time=time.time())
     hold = Matcher(parse("TEAM", "0.001 USD per customer per month"), ZoneInfo("UTC")).find(draft)
     assert hold is not None
-    book(ledger, draft, charges=(hold,))
+    book(ledger, draft, charges=((hold, 1),))
     monkeypatch.setenv("SPANLEDGER_BUDGET_TEAM", now)
 
     shown = spanledger("budgets").stdout
@@ -69,7 +69,7 @@ def test_a_configured_budget_is_shown_before_anything_is_spent(monkeypatch: pyte
 
 
 def test_a_budget_of_another_program_is_shown_too(ledger: Ledger) -> None:
-    book(ledger, entry("a"), charges=(TEAM,))
+    book(ledger, entry("a"), charges=(QUARTER,))
 
     assert "TEAM  not configured in this environment" in spanledger("budgets").stdout
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from filled_books import TEAM, book, entry, span, spanledger
+from filled_books import QUARTER, TEAM, book, entry, span, spanledger
 
 from spanledger.telemetry import semconv as s
 
@@ -71,7 +71,7 @@ def test_what_others_named_cannot_command_the_terminal(ledger: Ledger, spans: Sp
     evil = "\x1b[31mred\x1b]0;title\x07\u202e\r\nx"
     shown = r"\x1b[31mred\x1b]0;title\x07\u202e\r\nx"
     hold = replace(TEAM, scope=f"customer={evil}")
-    book(ledger, entry("1", keys={"customer": evil}), charges=(hold,))
+    book(ledger, entry("1", keys={"customer": evil}), charges=((hold, 1),))
     attributes = {s.ERROR_TYPE: evil, s.INPUT_MESSAGES: evil}
     spans.save([span(evil, f"{'1':0>16}", attributes=attributes, resource={"service.name": evil})])
 
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Any) -> None:
     ],
 )
 def test_a_row_that_cannot_be_read_is_one_clear_line(ledger: Ledger, spans: SpanStore, tmp_path: Path, damage: str, command: str) -> None:
-    book(ledger, entry("1"), charges=(TEAM,))
+    book(ledger, entry("1"), charges=(QUARTER,))
     spans.save([span("chat", f"{'1':0>16}", attributes={s.ENTRY_ID: "1", s.COUNTED: True})])
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as db, db:
         db.execute(damage)
@@ -139,7 +139,7 @@ COMMANDS = ["report --by customer", "trace", "budgets", "status", "audit list", 
 def foreign_names(ledger: Ledger, spans: SpanStore) -> None:
     """Books with names that few encodings have."""
     name = "Müller 株式会社 😀"
-    book(ledger, entry("1", keys={"customer": name}), charges=(replace(TEAM, scope=f"customer={name}"),))
+    book(ledger, entry("1", keys={"customer": name}), charges=((replace(TEAM, scope=f"customer={name}"), 1),))
     spans.save([span(f"chat {name}", f"{'1':0>16}")])
 
 

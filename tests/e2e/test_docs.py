@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import click
-from filled_books import TEAM, book, entry, span, spanledger
+from filled_books import QUARTER, book, entry, span, spanledger
 
 from spanledger.budgets import rule
 from spanledger.cli import main
@@ -78,7 +78,7 @@ def test_every_command_in_the_documents_is_one(root: Path) -> None:
 
 
 def test_the_keys_of_the_json_are_the_documented_ones(root: Path, ledger: Ledger, spans: SpanStore) -> None:
-    book(ledger, entry("1", time=time.time()), charges=(TEAM,))
+    book(ledger, entry("1", time=time.time()), charges=(QUARTER,))
     ledger.append_audit(1.0, "alarm", "{}")
     spans.save([span("chat", f"{'1':0>16}", attributes={s.ENTRY_ID: "1", s.COUNTED: True})])
     page = (root / "docs" / "quickstart.md").read_text()

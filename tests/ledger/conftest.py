@@ -1,4 +1,4 @@
-"""Ledgers of each kind, and short ways to write entries and holds."""
+"""Ledgers of each kind, and short ways to write entries and charges."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def make_entry() -> Callable[..., Entry]:
 
 
 @pytest.fixture
-def make_hold() -> Callable[..., Charge]:
-    """An amount of one account: ``make_hold(30, limit=100, account="TEAM")``."""
+def make_charge() -> Callable[..., Charge]:
+    """An amount of one account: ``make_charge(30, limit=100, account="TEAM")``."""
 
-    def make(amount: int, *, limit: int = 100, account: str = "TEAM", ends: float | None = NOW + 3600, blocking: bool = True) -> Hold:
+    def make(amount: int, *, limit: int = 100, account: str = "TEAM", ends: float | None = NOW + 3600, blocking: bool = True) -> Charge:
         return Hold(account, account.split("|", maxsplit=1)[0], "customer=acme", Unit.TOKENS, limit, ends, blocking), amount
 
     return make

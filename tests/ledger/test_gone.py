@@ -31,15 +31,15 @@ def is_sound(path):
 
 
 @pytest.mark.usefixtures("always")
-def test_a_deleted_file_is_made_anew_with_one_warning(sqlite_ledger, make_entry, make_hold, balance, caplog):
-    sqlite_ledger.settle(make_entry("a"), [make_hold(7)])
+def test_a_deleted_file_is_made_anew_with_one_warning(sqlite_ledger, make_entry, make_charge, balance, caplog):
+    sqlite_ledger.settle(make_entry("a"), [make_charge(7)])
     assert balance(sqlite_ledger) == (7, 0)
     for file in sqlite_ledger.path.parent.iterdir():
         file.unlink()
     with caplog.at_level(logging.WARNING, "spanledger"):
-        sqlite_ledger.settle(make_entry("b"), [make_hold(5)])
+        sqlite_ledger.settle(make_entry("b"), [make_charge(5)])
         assert balance(sqlite_ledger) == (5, 0)
-        sqlite_ledger.settle(make_entry("c"), [make_hold(5)])
+        sqlite_ledger.settle(make_entry("c"), [make_charge(5)])
     (told,) = caplog.messages
     assert told.startswith(f"the ledger {sqlite_ledger.path} was deleted, moved or replaced while in use")
     assert ids(sqlite_ledger.path) == ["b", "c"]

@@ -41,11 +41,11 @@ def test_what_waits_to_be_summed_up_is_bounded(make_entry):
     assert [number for number in range(1000) if ledger.find_response(f"r{number}")] == list(range(990, 1000))
 
 
-def test_accounts_of_runs_that_ended_do_not_pile_up(make_entry, make_hold, now):
+def test_accounts_of_runs_that_ended_do_not_pile_up(make_entry, make_charge, now):
     ledger = MemoryLedger(most_entries=3)
     for number in range(10):
-        ledger.settle(make_entry(str(number)), [make_hold(1, account=str(number), ends=idle_after(now - number))])
-    ledger.settle(make_entry("kept"), [make_hold(1, account="DAY", ends=now + 9), make_hold(1, account="EVER", ends=None)])
+        ledger.settle(make_entry(str(number)), [make_charge(1, account=str(number), ends=idle_after(now - number))])
+    ledger.settle(make_entry("kept"), [make_charge(1, account="DAY", ends=now + 9), make_charge(1, account="EVER", ends=None)])
     ledger.sweep(now)
     assert [one.account for one in ledger.balances(now)] == ["0", "1", "2", "DAY", "EVER"]
 
@@ -68,10 +68,10 @@ def test_what_forgotten_entries_were_is_not_guessed(make_entry):
     assert ledger.totals(execution="e")[0].calls == 1
 
 
-def test_budgets_do_not_forget(make_entry, make_hold, balance):
+def test_budgets_do_not_forget(make_entry, make_charge, balance):
     ledger = MemoryLedger(most_entries=2)
     for number in range(50):
-        ledger.settle(make_entry(str(number)), [make_hold(1)])
+        ledger.settle(make_entry(str(number)), [make_charge(1)])
     assert balance(ledger) == (50, 0)
 
 
@@ -86,10 +86,10 @@ def test_many_executions_and_steps_are_bounded(make_entry, now):
 
 
 @pytest.mark.parametrize("call", ["reserve", "settle"])
-def test_who_does_not_want_to_wait_does_not(make_entry, make_hold, balance, call):
+def test_who_does_not_want_to_wait_does_not(make_entry, make_charge, balance, call):
     ledger = MemoryLedger()
-    ledger.settle(make_entry("first"), [make_hold(1)])
-    arguments = (make_entry(), [make_hold(5)]) + ((LATER,) if call == "reserve" else ())
+    ledger.settle(make_entry("first"), [make_charge(1)])
+    arguments = (make_entry(), [make_charge(5)]) + ((LATER,) if call == "reserve" else ())
     ledger.before_fork()  # the ledger at rest: nobody may change it
     with pytest.raises(LedgerBusy, match="another thread"):
         getattr(ledger, call)(*arguments, wait=False)
@@ -98,14 +98,14 @@ def test_who_does_not_want_to_wait_does_not(make_entry, make_hold, balance, call
     assert getattr(ledger, call)(*arguments, wait=False) != []
 
 
-def test_a_forked_child_keeps_what_was_spent_and_leaves_the_rest(make_entry, make_hold, balance):
+def test_a_forked_child_keeps_what_was_spent_and_leaves_the_rest(make_entry, make_charge, balance):
     ledger = MemoryLedger()
-    ledger.settle(make_entry("done"), [make_hold(40)])
-    ledger.reserve(make_entry("under way"), [make_hold(50)], LATER)
+    ledger.settle(make_entry("done"), [make_charge(40)])
+    ledger.reserve(make_entry("under way"), [make_charge(50)], LATER)
     child = os.fork()
     if child == 0:
         ok = balance(ledger) == (40, 0) and ledger.open_leases() == 0 and ledger.totals()[0].calls == 0
-        os._exit(0 if ok and ledger.reserve(make_entry("new"), [make_hold(61)], LATER) else 1)
+        os._exit(0 if ok and ledger.reserve(make_entry("new"), [make_charge(61)], LATER) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert balance(ledger) == (40, 50)
 
@@ -117,8 +117,8 @@ class TimeLimit(Exception):  # noqa: N818  # as those of task queues
 class Interrupted(list):
     """Holds; a signal arrives before the ``at``-th of them is read, once."""
 
-    def __init__(self, holds, at):
-        super().__init__(holds)
+    def __init__(self, charges, at):
+        super().__init__(charges)
         self.at = at
 
     def __iter__(self):
@@ -141,23 +141,23 @@ def out_of_time(_number, _frame):
     raise TimeLimit
 
 
-def test_an_interrupted_reservation_leaves_nothing_reserved(make_entry, make_hold, balance, handle):
+def test_an_interrupted_reservation_leaves_nothing_reserved(make_entry, make_charge, balance, handle):
     handle(out_of_time)
     ledger, accounts = MemoryLedger(), ("A", "B", "C")
-    ledger.reserve(make_entry("under way"), [make_hold(7, account=account) for account in accounts], LATER)
+    ledger.reserve(make_entry("under way"), [make_charge(7, account=account) for account in accounts], LATER)
     for at in range(3):
         with pytest.raises(TimeLimit):
-            ledger.reserve(make_entry(), Interrupted([make_hold(50, account=account) for account in accounts], at), LATER)
+            ledger.reserve(make_entry(), Interrupted([make_charge(50, account=account) for account in accounts], at), LATER)
         assert [balance(ledger, account) for account in accounts] == [(0, 7)] * 3
         assert ledger.open_leases() == 1
-    assert ledger.reserve(make_entry(), [make_hold(93, account="A")], LATER) is None
+    assert ledger.reserve(make_entry(), [make_charge(93, account="A")], LATER) is None
 
 
 @pytest.mark.parametrize("reserved", [True, False])
-def test_an_interrupted_settlement_can_be_made_again_and_counts_once(make_entry, make_hold, balance, handle, reserved):
+def test_an_interrupted_settlement_can_be_made_again_and_counts_once(make_entry, make_charge, balance, handle, reserved):
     handle(out_of_time)
     ledger, accounts, entry = MemoryLedger(), ("A", "B", "C"), make_entry()
-    charges = [make_hold(10, account=account) for account in accounts]
+    charges = [make_charge(10, account=account) for account in accounts]
     if reserved:
         ledger.reserve(entry, charges, LATER)
     for at in range(3):
@@ -171,10 +171,10 @@ def test_an_interrupted_settlement_can_be_made_again_and_counts_once(make_entry,
     assert (ledger.totals()[0].calls, ledger.open_leases()) == (1, 0)
 
 
-def test_an_interrupted_settlement_that_reached_the_books_is_not_undone(make_entry, make_hold, balance, handle, monkeypatch):
+def test_an_interrupted_settlement_that_reached_the_books_is_not_undone(make_entry, make_charge, balance, handle, monkeypatch):
     handle(out_of_time)
     ledger, entry = MemoryLedger(), make_entry()
-    ledger.reserve(entry, [make_hold(10)], LATER)
+    ledger.reserve(entry, [make_charge(10)], LATER)
     put = history.History.put
 
     def put_and_strike(*args, **kwargs):
@@ -183,17 +183,17 @@ def test_an_interrupted_settlement_that_reached_the_books_is_not_undone(make_ent
 
     monkeypatch.setattr(history.History, "put", put_and_strike)
     with pytest.raises(TimeLimit):
-        ledger.settle(entry, [make_hold(10)])
-    assert ledger.settle(entry, [make_hold(10)]) == []
+        ledger.settle(entry, [make_charge(10)])
+    assert ledger.settle(entry, [make_charge(10)]) == []
     assert (balance(ledger), ledger.totals()[0].calls, ledger.open_leases()) == ((10, 0), 1, 0)
 
 
-def test_what_a_signal_handler_interrupted_is_not_waited_for(make_entry, make_hold, balance, handle):
+def test_what_a_signal_handler_interrupted_is_not_waited_for(make_entry, make_charge, balance, handle):
     ledger, answers = MemoryLedger(), []
     second = make_entry("second")
     attempts = [
-        lambda: ledger.reserve(second, [make_hold(5)], LATER),
-        lambda: ledger.settle(second, [make_hold(5)]),
+        lambda: ledger.reserve(second, [make_charge(5)], LATER),
+        lambda: ledger.settle(second, [make_charge(5)]),
         lambda: ledger.release("second"),
         lambda: ledger.end_step("run", "fetch", 1, ok=True),
         lambda: ledger.find_response("r"),
@@ -206,7 +206,7 @@ def test_what_a_signal_handler_interrupted_is_not_waited_for(make_entry, make_ho
             answers.append("busy")
 
     handle(handler)
-    ledger.reserve(make_entry("first"), Interrupted([make_hold(5)], 0), LATER)
+    ledger.reserve(make_entry("first"), Interrupted([make_charge(5)], 0), LATER)
     assert answers == ["busy"] * len(attempts)
     for attempt in attempts:
         attempt()
@@ -219,9 +219,9 @@ def test_whatever_is_interrupted_reserved_is_what_leases_hold(amounts):
     before = signal.signal(signal.SIGUSR1, out_of_time)
     ledger, reserved = MemoryLedger(), 0
     for number, (amount, at) in enumerate(amounts):
-        holds = [(Hold(account, "B", "", Unit.TOKENS, 100), amount) for account in "ABC"]
+        charges = [(Hold(account, "B", "", Unit.TOKENS, 100), amount) for account in "ABC"]
         entry = Entry(str(number), 1.0, Activity.LLM, "acme", "chat")
         with suppress(TimeLimit):
-            reserved += amount if ledger.reserve(entry, Interrupted(holds, at), LATER) is None else 0
+            reserved += amount if ledger.reserve(entry, Interrupted(charges, at), LATER) is None else 0
         assert {one.reserved for one in ledger.balances(0)} <= {reserved}
     signal.signal(signal.SIGUSR1, before)

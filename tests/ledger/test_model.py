@@ -56,7 +56,7 @@ class Books(RuleBasedStateMachine):
     def reserved(self, account: str) -> int:
         return sum(lease.amounts.get(account, 0) for lease in self.leases.values())
 
-    def holds(self, amounts: dict[str, int]) -> list[Charge]:
+    def charges(self, amounts: dict[str, int]) -> list[Charge]:
         return [(Hold(name, name, "", Unit.TOKENS, self.limits[name]), amount) for name, amount in amounts.items()]
 
     def entry(self, id_: str, amounts: dict[str, int], state: State) -> Entry:
@@ -69,7 +69,7 @@ class Books(RuleBasedStateMachine):
 
     @rule(id_=ids, amounts=amounts, lease=st.integers(1, 50))
     def reserve(self, id_: str, amounts: dict[str, int], lease: int) -> None:
-        refusal = self.ledger.reserve(self.entry(id_, amounts, State.ESTIMATED), self.holds(amounts), self.now + lease)
+        refusal = self.ledger.reserve(self.entry(id_, amounts, State.ESTIMATED), self.charges(amounts), self.now + lease)
         if id_ in self.leases:
             assert refusal is None
             return
@@ -83,13 +83,13 @@ class Books(RuleBasedStateMachine):
 
     @rule(id_=ids, amounts=amounts, state=states)
     def settle(self, id_: str, amounts: dict[str, int], state: State) -> None:
-        standings = self.ledger.settle(self.entry(id_, amounts, state), self.holds(amounts))
+        standings = self.ledger.settle(self.entry(id_, amounts, state), self.charges(amounts))
         self.leases.pop(id_, None)
         there = self.lines.get(id_)
         charged = there is None or there.swept or (there.state != State.EXACT and state == State.EXACT)
         if charged:
             self.lines[id_] = Line(amounts, state, swept=False)
-        now = [(hold, self.spent(hold.account), self.reserved(hold.account)) for hold, _ in self.holds(amounts)]
+        now = [(hold, self.spent(hold.account), self.reserved(hold.account)) for hold, _ in self.charges(amounts)]
         assert standings == (now if charged else [])
 
     @rule(id_=ids)

@@ -24,7 +24,7 @@ ledger = SqliteLedger(sys.argv[1])
 def entry(id_, state=State.EXACT):
     return Entry(id_, 1.0, Activity.LLM, "openai", "chat", usage=Usage(6, 0, state=state))
 
-def hold(amount, limit=10**9):
+def charge(amount, limit=10**9):
     return Hold("TEAM", "TEAM", "", Unit.TOKENS, limit), amount
 """
 
@@ -52,11 +52,11 @@ sys.stdin.readline()
 accepted = refused = 0
 for number in range(int(sys.argv[3])):
     one = entry(f"{sys.argv[2]}-{number}")
-    if ledger.reserve(one, [hold(10, 3000)], 2e9):
+    if ledger.reserve(one, [charge(10, 3000)], 2e9):
         refused += 1
     else:
         accepted += 1
-        ledger.settle(one, [hold(6, 3000)])
+        ledger.settle(one, [charge(6, 3000)])
 print(accepted, refused)
 """
 
@@ -90,9 +90,9 @@ print(*[one.id for one in ledger.sweep(100.0)])
 """
 
 
-def test_every_expired_lease_is_swept_by_exactly_one_process(path, books, start, finished, make_entry, make_hold, balance):
+def test_every_expired_lease_is_swept_by_exactly_one_process(path, books, start, finished, make_entry, make_charge, balance):
     for number in range(600):
-        books.reserve(make_entry(str(number)), [make_hold(1, limit=10_000)], 1.0)
+        books.reserve(make_entry(str(number)), [make_charge(1, limit=10_000)], 1.0)
     children = [start(PRELUDE + SWEEP, path, stdin=-1) for _ in range(3)]
     for child in children:
         assert child.stdout.readline() == "ready\n"
@@ -108,9 +108,9 @@ CALLS = """
 import itertools
 for number in itertools.count():
     one = entry(f"{os.getpid()}-{number}")
-    ledger.reserve(one, [hold(9)], 1000.0)
+    ledger.reserve(one, [charge(9)], 1000.0)
     os.write(1, one.id.encode() + b"\\n")
-    ledger.settle(one, [hold(6)])
+    ledger.settle(one, [charge(6)])
 """
 
 
@@ -153,7 +153,7 @@ def work(name):
     for number in range(10**9):
         if stop.is_set():
             return made.append(number)
-        ledger.settle(entry(f"{name}-{number}"), [hold(6)])
+        ledger.settle(entry(f"{name}-{number}"), [charge(6)])
 threads = [threading.Thread(target=work, args=(f"thread{number}",)) for number in range(3)]
 for thread in threads:
     thread.start()
@@ -163,7 +163,7 @@ for number in range(8):
     if child == 0:
         assert ledger._writer._connection is None, "using the parent's connection goes wrong only now and then"
         for call in range(20):
-            ledger.settle(entry(f"child{number}-{call}"), [hold(6)])
+            ledger.settle(entry(f"child{number}-{call}"), [charge(6)])
         if number % 2:
             os._exit(0)
         sys.exit(0)
@@ -172,7 +172,7 @@ codes = {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in childre
 stop.set()
 for thread in threads:
     thread.join()
-ledger.settle(entry("last"), [hold(6)])
+ledger.settle(entry("last"), [charge(6)])
 print(codes, sum(made) + 1)
 """
 
@@ -186,14 +186,14 @@ def test_forks_in_the_middle_of_use(path, books, start, finished):
 
 FORK_BELOW_PYTHON = """
 import ctypes
-ledger.settle(entry("before"), [hold(6)])
+ledger.settle(entry("before"), [charge(6)])
 child = ctypes.PyDLL(None).fork()
 if child == 0:
-    ledger.settle(entry("child"), [hold(6)])
+    ledger.settle(entry("child"), [charge(6)])
     os._exit(0 if ledger.totals()[0].calls >= 2 and ledger._writer._pid == ledger._reader._pid == os.getpid() else 1)
-ledger.settle(entry("parent"), [hold(6)])
+ledger.settle(entry("parent"), [charge(6)])
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-ledger.settle(entry("after"), [hold(6)])
+ledger.settle(entry("after"), [charge(6)])
 """
 
 
@@ -204,13 +204,13 @@ def test_a_fork_that_python_does_not_know_of(path, books, start, finished):
 
 USED_BEFORE_OUR_TURN = """
 import os
-os.register_at_fork(after_in_child=lambda: ledger.settle(entry("child"), [hold(6)]))
+os.register_at_fork(after_in_child=lambda: ledger.settle(entry("child"), [charge(6)]))
 """
 FORK_AND_GO_ON = """
 if pid := os.fork():
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 else:
-    ledger.settle(entry("child again"), [hold(6)])
+    ledger.settle(entry("child again"), [charge(6)])
 """
 
 
@@ -230,7 +230,7 @@ def work(db):
         ledger._writer.after_fork_in_child(rested=False)
         os._exit(0 if parents.in_transaction and ledger._writer._connection is None else 1)  # left alone: closed, it could not be asked
     assert os.waitpid(child, 0)[1] == 0
-ledger.settle(entry("before"), [hold(6)])
+ledger.settle(entry("before"), [charge(6)])
 ledger._writer.write(work)
 """
 
@@ -253,17 +253,17 @@ from spanledger.errors import LedgerError
 from spanledger.ledger import forked
 forked.PATIENCE = 0.5
 said = []
-ledger.settle(entry("before"), [hold(6)])
+ledger.settle(entry("before"), [charge(6)])
 child = os.fork()
 if child == 0:
     for number in range(2):
         forked.PATIENCE *= 2 ** (10 * number)  # the second does not wait
         try:
-            ledger.settle(entry("child"), [hold(6)])
+            ledger.settle(entry("child"), [charge(6)])
         except LedgerError as error:
             said.append(str(error))
     os._exit(0 if len(said) == 2 and "when the process was forked" in said[0] and said[0] == said[1] else 1)
-ledger.settle(entry("parent"), [hold(6)])
+ledger.settle(entry("parent"), [charge(6)])
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
@@ -280,11 +280,11 @@ END = """
 import atexit
 def work(name):
     for number in range(10**9):
-        ledger.settle(entry(f"{name}-{number}"), [hold(6)])
+        ledger.settle(entry(f"{name}-{number}"), [charge(6)])
 ledger.release("nothing")  # opens the file
 for number in range(3):
     threading.Thread(target=work, args=(f"thread{number}",), daemon=True).start()
-atexit.register(lambda: ledger.settle(entry("at exit"), [hold(6)]))
+atexit.register(lambda: ledger.settle(entry("at exit"), [charge(6)]))
 while ledger.totals()[0].calls < 30:
     pass
 """

@@ -72,7 +72,7 @@ def test_a_path_stays_what_it_was_when_the_working_directory_changes(tmp_path, m
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["ledger.db"]
 
 
-def test_version_1_can_still_be_used(tmp_path, make_hold, make_entry, balance, now, raw):
+def test_version_1_can_still_be_used(tmp_path, make_charge, make_entry, balance, now, raw):
     path = tmp_path / "ledger.db"
     raw(path).executescript(Path(__file__).with_name("schema_v1.sql").read_text())
     ledger = SqliteLedger(path)
@@ -80,7 +80,7 @@ def test_version_1_can_still_be_used(tmp_path, make_hold, make_entry, balance, n
     assert (done.id, done.keys, done.usage.clamped, done.cost.model) == ("done", {"customer": "acme", "tenant": "t"}, True, "openai/gpt-5")
     assert [(entry.id, entry.usage.state) for entry in ledger.sweep(now)] == [("under way", State.UNKNOWN)]
     assert balance(ledger) == (70, 0)
-    assert ledger.reserve(make_entry("new"), [make_hold(31)], LATER) is not None
+    assert ledger.reserve(make_entry("new"), [make_charge(31)], LATER) is not None
     assert [one.totals["llm"].nano_usd for one in ledger.executions()] == [100]
     assert [span.name for span in SpanStore(path).trace("t1")] == ["chat gpt-5"]
     ledger.close()
@@ -102,11 +102,11 @@ def test_a_file_of_each_version_gets_today_s_tables(tmp_path, prepared, raw, ver
     assert shapes[0] == shapes[1]
 
 
-def test_an_older_file_is_migrated_and_keeps_its_books(tmp_path, make_entry, make_hold, balance, monkeypatch, prepared):
+def test_an_older_file_is_migrated_and_keeps_its_books(tmp_path, make_entry, make_charge, balance, monkeypatch, prepared):
     path = tmp_path / "ledger.db"
     old = SqliteLedger(path)
-    old.settle(make_entry(), [make_hold(40)])
-    old.reserve(make_entry("b"), [make_hold(20)], 1.0)
+    old.settle(make_entry(), [make_charge(40)])
+    old.reserve(make_entry("b"), [make_charge(20)], 1.0)
     old.close()
     prepared(path, NEXT).close()
     monkeypatch.setattr(schema, "MIGRATIONS", NEXT)

@@ -30,9 +30,9 @@ def other(sqlite_ledger):
 
 
 @pytest.mark.parametrize("call", ["reserve", "settle"])
-def test_who_does_not_want_to_wait_for_another_process_does_not(sqlite_ledger, other, make_entry, make_hold, balance, call):
-    sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
-    arguments = (make_entry(), [make_hold(5)]) + ((LATER,) if call == "reserve" else ())
+def test_who_does_not_want_to_wait_for_another_process_does_not(sqlite_ledger, other, make_entry, make_charge, balance, call):
+    sqlite_ledger.settle(make_entry("first"), [make_charge(1)])
+    arguments = (make_entry(), [make_charge(5)]) + ((LATER,) if call == "reserve" else ())
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(LedgerBusy, match="another process"):
         getattr(sqlite_ledger, call)(*arguments, wait=False)
@@ -93,17 +93,17 @@ def test_waiting_has_an_end(sqlite_ledger, other, make_entry, monkeypatch):
     assert sqlite_ledger.totals()[0].calls == 1
 
 
-def test_a_full_disk_changes_nothing_and_passes(sqlite_ledger, make_entry, make_hold, balance):
-    sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
+def test_a_full_disk_changes_nothing_and_passes(sqlite_ledger, make_entry, make_charge, balance):
+    sqlite_ledger.settle(make_entry("first"), [make_charge(1)])
     pages = "PRAGMA max_page_count"
     sqlite_ledger._writer.read(lambda db: db.execute(f"{pages} = 1").fetchone())  # SQLite makes it the present size
     entries = (make_entry(str(number), execution="x" * 500) for number in range(100))
     with pytest.raises(LedgerError, match="the disk is full; free some space"):
-        collections.deque((sqlite_ledger.settle(entry, [make_hold(1)]) for entry in entries), maxlen=0)
+        collections.deque((sqlite_ledger.settle(entry, [make_charge(1)]) for entry in entries), maxlen=0)
     settled = sqlite_ledger.totals()[0].calls
     assert balance(sqlite_ledger) == (settled, 0), "accounts and entries agree"
     sqlite_ledger._writer.read(lambda db: db.execute(f"{pages} = 100000").fetchone())
-    sqlite_ledger.settle(make_entry("after"), [make_hold(1)])
+    sqlite_ledger.settle(make_entry("after"), [make_charge(1)])
     assert balance(sqlite_ledger) == (settled + 1, 0)
 
 
@@ -133,8 +133,8 @@ def test_a_file_that_may_not_grow(tmp_path, start, finished):
     ledger.close()
 
 
-def test_an_interrupt_in_the_middle_changes_nothing(sqlite_ledger, make_entry, make_hold, balance):
-    sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
+def test_an_interrupt_in_the_middle_changes_nothing(sqlite_ledger, make_entry, make_charge, balance):
+    sqlite_ledger.settle(make_entry("first"), [make_charge(1)])
 
     def interrupted(db: sqlite3.Connection) -> None:
         db.execute("UPDATE account SET spent = 99")
@@ -143,29 +143,29 @@ def test_an_interrupt_in_the_middle_changes_nothing(sqlite_ledger, make_entry, m
     with pytest.raises(KeyboardInterrupt):
         sqlite_ledger._writer.write(interrupted)
     assert balance(sqlite_ledger) == (1, 0)
-    sqlite_ledger.settle(make_entry("second"), [make_hold(1)])
+    sqlite_ledger.settle(make_entry("second"), [make_charge(1)])
     assert balance(sqlite_ledger) == (2, 0)
 
 
-def test_what_a_signal_handler_interrupted_is_not_waited_for(sqlite_ledger, make_entry, make_hold, balance, monkeypatch):
+def test_what_a_signal_handler_interrupted_is_not_waited_for(sqlite_ledger, make_entry, make_charge, balance, monkeypatch):
     monkeypatch.setattr(database, "WAIT_SECONDS", 1000.0)
-    sqlite_ledger.settle(make_entry("first"), [make_hold(1)])
+    sqlite_ledger.settle(make_entry("first"), [make_charge(1)])
 
     def handler(_number, _frame):
         with pytest.raises(LedgerBusy, match="interrupted"):
-            sqlite_ledger.settle(make_entry("second"), [make_hold(1)])
+            sqlite_ledger.settle(make_entry("second"), [make_charge(1)])
         assert sqlite_ledger.find_response("none") is None, "reading goes on meanwhile"
 
     before = signal.signal(signal.SIGUSR1, handler)
     sqlite_ledger._writer.write(lambda _db: signal.raise_signal(signal.SIGUSR1))
     signal.signal(signal.SIGUSR1, before)
-    sqlite_ledger.settle(make_entry("second"), [make_hold(1)])
+    sqlite_ledger.settle(make_entry("second"), [make_charge(1)])
     assert balance(sqlite_ledger) == (2, 0)
 
 
-def test_numbers_beyond_64_bits_do_not_break_the_books(sqlite_ledger, make_entry, make_hold, balance, now):
+def test_numbers_beyond_64_bits_do_not_break_the_books(sqlite_ledger, make_entry, make_charge, balance, now):
     for number in range(20):
-        sqlite_ledger.settle(make_entry(str(number), usage=Usage(2**80, 2**80), nano=2**80), [make_hold(2**62, limit=2**90)])
+        sqlite_ledger.settle(make_entry(str(number), usage=Usage(2**80, 2**80), nano=2**80), [make_charge(2**62, limit=2**90)])
     assert balance(sqlite_ledger) == (2**63 - 1, 0)
     total = sqlite_ledger.totals()[0]
     assert (total.input_tokens, total.nano_usd, total.calls) == (20 * (2**53 - 1), 20 * (2**53 - 1), 20)
@@ -250,11 +250,11 @@ def test_any_entry_comes_back_from_its_row_with_absurd_numbers_cut(usage, nano_u
     assert rows.to_entry(row) == entry
 
 
-def test_values_of_other_kinds_are_stored_as_text(tmp_path, make_entry, make_hold):
+def test_values_of_other_kinds_are_stored_as_text(tmp_path, make_entry, make_charge):
     ledger, id_ = SqliteLedger(tmp_path / "ledger.db"), uuid.uuid4()
     entry = make_entry(execution=id_, step=7)
-    assert ledger.reserve(entry, [make_hold(5)], 2e9) is None
-    ledger.settle(entry, [make_hold(5)])
+    assert ledger.reserve(entry, [make_charge(5)], 2e9) is None
+    ledger.settle(entry, [make_charge(5)])
     ledger.end_step(id_, 7, 1, ok=True)
     ledger.end_execution(Execution(id_, "flow", 1.0, 2.0, "completed"))
     assert [(one.execution, one.step) for one in ledger.entries()] == [(str(id_), "7")]

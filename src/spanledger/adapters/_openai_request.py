@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._hosts import endpoint
 from spanledger.adapters._read import (
+    Counts,
     contents,
     fields,
-    first_count,
     given,
     items,
     lists_for_iterators,
@@ -91,7 +91,7 @@ class ReadRequest:
             provider,
             model if isinstance(model, str) and model else None,
             self.streaming or bool(asked("stream")),
-            first_count(asked("max_completion_tokens"), asked("max_output_tokens"), asked("max_tokens")),
+            Counts()(asked("max_completion_tokens"), asked("max_output_tokens"), asked("max_tokens")),
             1,
             address,
             port,
@@ -109,7 +109,7 @@ class ReadRequest:
 def _specialize(request: Request, sent: Mapping[str, Any]) -> None:
     if sent.get("response_id"):
         request.operation = "fetch_response"
-    request.choices = (first_count(sent.get("best_of"), sent.get("n")) or 1) * _prompts(sent.get("prompt"))
+    request.choices = (Counts()(sent.get("best_of"), sent.get("n")) or 1) * _prompts(sent.get("prompt"))
     request.context = tier_of(sent)
 
 
@@ -132,6 +132,7 @@ def chat_stream_prepare(kwargs: dict[str, Any], ask_usage: bool) -> dict[str, An
 
 
 def _asking(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with usage asked for, unless the application asks itself or its options are out of our reach."""
     options = kwargs.get("stream_options")
     options = options if isinstance(options, dict) else {}
     if options.get("include_usage") or _not_ours_to_ask(kwargs):

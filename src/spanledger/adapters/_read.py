@@ -156,16 +156,6 @@ def lists_for_iterators(kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[
     return found
 
 
-def first_count(*values: Any) -> int | None:
-    """The first value that is a count, see ``Counts``."""
-    for value in values:
-        if type(value) is int and 0 <= value <= MOST_TOKENS:
-            return value
-        if value is not None and (count := Counts()(value)) is not None:
-            return count
-    return None
-
-
 class Counts:
     """Reads token counts. Remembers whether one was impossible: a negative or an absurdly large number is as good as none."""
 

@@ -2,7 +2,7 @@
 
 Attributes given at creation are checked and copied one by one by the SDK, a large part of what a span costs. They matter to
 samplers that decide by them and to processors that read them in ``on_start``; the SDK's own do neither. Where nobody looks, a span starts
-without, and gets them in one step right after. See docs/decisions/0005-attributes-past-the-checks.md.
+without, and they are made with all others when it is read. See docs/decisions/0005-attributes-past-the-checks.md.
 """
 
 from __future__ import annotations
