@@ -84,6 +84,16 @@ def test_only_what_was_given_becomes_input(reader: Any, openai_client: openai.Op
     assert (read.content, read.max_output, read.context, read.choices) == ((messages, []), 0, None, 1)
 
 
+BOUNDS = st.sampled_from([None, openai.NOT_GIVEN, 0, -1, 12, 12.0, 2**70, "12", True, float("nan")])
+
+
+@given(BOUNDS, BOUNDS, BOUNDS)
+def test_the_bound_is_the_first_count_that_was_given(reader: Any, newest: Any, other: Any, oldest: Any) -> None:
+    bounds = {"max_completion_tokens": newest, "max_output_tokens": other, "max_tokens": oldest}
+    read = reader(*CHAT, module="chat").request(None, (), bounds)
+    assert read.max_output == next((int(told) for told in bounds.values() if told is not True and told in {0, 12}), None)
+
+
 def test_of_many_clients_each_has_its_own_endpoint_and_few_are_remembered() -> None:
     hosts = {"x_ai": "api.x.ai", "groq": "api.groq.com", "openai": "api.openai.com"}
     for provider, host in list(hosts.items()) * 300:  # short-lived: the id of one's URL is soon another's
