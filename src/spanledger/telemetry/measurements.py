@@ -10,7 +10,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from spanledger.telemetry.processor import kept, redacted_resource
+from spanledger.telemetry.processor import kept
+from spanledger.telemetry.resources import redacted_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LogRecordProcessor
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, SpanProcessor
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import DEFAULT_TRACE_STATE, Link, SpanContext, Status, TraceFlags, TraceState
 
-from spanledger.interrupts import raised_by_handler
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry.identities import Identities
 from spanledger.telemetry.late import STORES, CheckedAttributes, LateAttributes, plain
+from spanledger.telemetry.resources import Resources
 from spanledger.telemetry.watched import WatchedAttributes, watch
 
 if TYPE_CHECKING:
@@ -60,8 +59,6 @@ _KEPT_NUMBERS = (s.USAGE_PREFIX, s.COST_NANO_USD, s.COUNTED)
 _PLAIN = re.compile(r"[0-9a-z][0-9a-z_.-]{0,63}")
 _TRACE_STATE = 4
 """Where it stands in a ``SpanContext``, which is a tuple with properties."""
-_RESOURCES = 32
-"""How many resources are remembered: a program has one or a few, and a forked one new ones."""
 
 
 class RedactingSpanProcessor(SpanProcessor):
@@ -92,7 +89,7 @@ class RedactingSpanProcessor(SpanProcessor):
         self._on_error = on_error
         self._before = before
         self._on_start_hook = on_start_hook
-        self._resources = _Resources(redactor)
+        self._resources = Resources(redactor)
         self._called = False
         self._warned = False
         self.late = LateAttributes
@@ -237,7 +234,7 @@ class RedactingLogProcessor(LogRecordProcessor):
         """Providers to which it was added behind others."""
         self._redactor = redactor
         self._on_error = on_error
-        self._resources = _Resources(redactor)
+        self._resources = Resources(redactor)
 
     def on_emit(self, log_record: Any) -> None:
         """Redacts the record; on an error of ours only its severity, time and trace remain."""
@@ -297,52 +294,6 @@ def _state(log_record: Any) -> tuple[Any, ...]:
     record = log_record.log_record
     body = record.body if record.body is None or isinstance(record.body, str) else object()
     return body, record.event_name, record.severity_text, log_record.resource
-
-
-def redacted_resource(redactor: Redactor, resource: Resource) -> Resource | None:
-    """``None`` if nothing changes."""
-    attributes, schema = redactor.attributes(resource.attributes), resource.schema_url and redactor.text(resource.schema_url)
-    if attributes is None and schema == resource.schema_url:
-        return None
-    return Resource(resource.attributes if attributes is None else attributes, schema)
-
-
-class _Resources:
-    """Resources are few and shared by all spans of a provider; each is redacted once."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-        self._last: tuple[Resource | None, Resource | None] = (None, None)
-        self._known: dict[int, tuple[Resource, Resource | None]] = {}
-        """By identity: comparing them takes longer than redacting."""
-
-    def redacted(self, resource: Resource | None) -> Resource | None:
-        """The resource to show instead of this one, or ``None`` if it can be shown."""
-        source, shown = self._last
-        if resource is source:
-            return shown
-        if resource is None:
-            return None
-        self._last = known = self._known.get(id(resource)) or self._remembered(resource)
-        return known[1]
-
-    def shown(self, resource: Resource | None) -> Resource:
-        """The resource as it can be shown; an empty one if it cannot be redacted."""
-        try:
-            return self.redacted(resource) or resource or Resource({})
-        except Exception as error:  # of the first of its kind is told already
-            if raised_by_handler(error):
-                raise
-            return Resource({})
-
-    def _remembered(self, resource: Resource) -> tuple[Resource, Resource | None]:
-        shown = redacted_resource(self._redactor, resource)
-        if len(self._known) >= _RESOURCES:
-            self._known = {}  # not cleared: another thread may be reading it
-        if shown is not None:
-            self._known[id(shown)] = (shown, None)
-        self._known[id(resource)] = known = (resource, shown)
-        return known
 
 
 def _attributes(redactor: Redactor, attributes: Mapping[str, Any] | None, *, immutable: bool = True) -> BoundedAttributes | None:
