@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,9 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from spanledger.engine.guard import Guard
-from spanledger.model import Activity, Cost, CostStatus, Entry, Usage
+from spanledger.model import Activity, Cost, CostStatus, Entry, Response, Usage
 from spanledger.redaction.redactor import Redactor
-from spanledger.scopes import NOBODY
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
 from spanledger.telemetry.late import LateAttributes, plain
@@ -131,22 +129,20 @@ def entry() -> Entry:
     return Entry("e", 1.0, Activity.LLM, "openai", "chat", "gpt-4o", usage=usage, cost=cost, response_id="r", response_model="gpt-4o-mini")
 
 
-def story(told: Entry, params: dict[str, Any] | None = None, outcome: str = "completed") -> spans.Story:
-    return told, NOBODY, None, None, False, None, params or {}, outcome, True, None, False, None, ("stop",), None
-
-
 @pytest.mark.parametrize("limits", [None, SpanLimits(max_span_attribute_length=1000)], ids=["as they are", "checked by the SDK"])
 def test_a_call_says_the_same_whether_its_attributes_come_late_or_not(limits: Any) -> None:
     exporter = InMemorySpanExporter()
     tracers = TracerProvider(span_limits=limits)
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    span = tracers.get_tracer("spanledger").start_span("chat", attributes={"before": True})
-    spans.end_call(span, story(entry(), {"start": 1, "before": "hidden"}), s.generation("default"), Guard(debug=True).run)
+    span, response = tracers.get_tracer("spanledger").start_span("chat", attributes={"before": True}), Response()
+    response.finish_reasons = ["stop"]
+    names = s.generation("default")
+    start, standing = (lambda: {"start": 1, "before": "hidden"},), (spans.standing, entry(), "completed", True, None, False)
+    spans.end_call(span, None, Guard().run, (start, standing, (spans.told, entry(), spans.answered(response), names)))
     (done,) = exporter.get_finished_spans()
     assert (type(done._attributes) is LateAttributes) == (limits is None)
     assert dict(done.attributes) == {
-        s.OPERATION: "chat", s.PROVIDER: "openai", s.REQUEST_MODEL: "gpt-4o", s.ENTRY_ID: "e", s.ACTIVITY: "llm", "start": 1, "before": True,
-        s.OUTCOME: "completed", s.COUNTED: True, s.FINISH_REASONS: ("stop",), s.RESPONSE_ID: "r", s.RESPONSE_MODEL: "gpt-4o-mini",
+        "start": 1, "before": True, s.OUTCOME: "completed", s.COUNTED: True, s.FINISH_REASONS: ("stop",), s.RESPONSE_ID: "r", s.RESPONSE_MODEL: "gpt-4o-mini",
         s.USAGE_STATE: "exact", s.INPUT_TOKENS: 12, s.OUTPUT_TOKENS: 3, s.COST_STATUS: "exact", s.COST_NANO_USD: 900,
         s.COST_AMOUNT: 9e-7, s.COST_CURRENCY: "USD", s.PRICE_SOURCE: "file", s.PRICE_VERSION: "1", s.PRICE_MODEL: "openai/gpt-4o",
     }  # fmt: skip
@@ -157,11 +153,6 @@ def test_an_error_of_ours_costs_what_the_entry_says_and_no_more() -> None:
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     span = tracers.get_tracer("spanledger").start_span("chat", attributes={"before": True})
-    unusable: Any = None
-    spans.end_call(span, story(replace(entry(), error="timeout"), outcome="error"), unusable, Guard().run)
+    spans.end_call(span, "timeout", Guard().run, ((lambda: {"start": 1},), (lambda: {s.OUTCOME: "error"},), (int, "nonsense")))
     (done,) = exporter.get_finished_spans()
-    assert dict(done.attributes) == {
-        s.OPERATION: "chat", s.PROVIDER: "openai", s.REQUEST_MODEL: "gpt-4o", s.ENTRY_ID: "e", s.ACTIVITY: "llm", "before": True,
-        s.OUTCOME: "error", s.COUNTED: True, s.ERROR_TYPE: "timeout",
-    }  # fmt: skip
-    assert not done.status.is_ok
+    assert (dict(done.attributes), done.status.is_ok) == ({"start": 1, "before": True, s.OUTCOME: "error"}, False)

@@ -20,9 +20,7 @@ from opentelemetry.trace import Link, SpanContext
 
 from spanledger import protection, settings
 from spanledger.engine.guard import Guard
-from spanledger.model import Activity, Entry, Usage
 from spanledger.redaction.redactor import Redactor
-from spanledger.scopes import NOBODY
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
 from spanledger.telemetry.late import LateAttributes
@@ -182,10 +180,8 @@ def test_without_limits_nothing_is_added() -> None:
 def test_a_call_of_ours_is_cut_like_any_span() -> None:
     tracers, exporter = tracing(SpanLimits(max_attribute_length=9))
     span = tracers.get_tracer("spanledger").start_span("chat")
-    entry = Entry("e", 1.0, Activity.LLM, "openai", "chat", "gpt-4o-mini-2024", usage=Usage(7))
-    story = (entry, NOBODY, None, None, False, None, {}, "completed", True, None, False, None, (), None)
-    spans.end_call(span, story, s.generation("default"), Guard(debug=True).run)
+    model, usage = {s.REQUEST_MODEL: "gpt-4o-mini-2024"}, {s.INPUT_TOKENS: 7}
+    spans.end_call(span, None, Guard().run, ((lambda: model,), (lambda: {s.OUTCOME: "completed"},), (lambda: usage,)))
     (done,) = exporter.get_finished_spans()
     assert type(done._attributes) is LateAttributes
-    told = done.attributes or {}
-    assert (told[s.OUTCOME], told[s.REQUEST_MODEL], told[s.INPUT_TOKENS]) == ("completed", "gpt-4o-mi", 7)
+    assert dict(done.attributes or {}) == {s.OUTCOME: "completed", s.REQUEST_MODEL: "gpt-4o-mi", s.INPUT_TOKENS: 7}

@@ -22,6 +22,7 @@ from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Respons
 from spanledger.pricing.estimate import estimate_input, estimate_text
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
+from spanledger.telemetry.metrics import Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -128,9 +129,11 @@ class Call:
 
     def _refused(self, refusal: BudgetExceeded) -> None:
         span = spans.start_call(self.runtime.tracer, self.request, self.context)
+        spans.refuse_call(span, spans.described(self.entry, self.scope, self._asked()), refusal)
+
+    def _asked(self) -> spans.Asked:
         request = self.request
-        asked = (request.server_address, request.server_port, request.stream, request.max_output, request.params)
-        spans.refuse_call(span, spans.described(self.entry, self.scope, asked), refusal)
+        return request.server_address, request.server_port, request.stream, request.max_output, request.params
 
     def admit_in_thread(self) -> None:
         """Asks the gate, waiting, while a coroutine waits for the answer; nothing stays reserved if that was cancelled."""
@@ -278,24 +281,22 @@ class Call:
                     self._tell(outcome)
 
     def _tell(self, outcome: str) -> None:
-        entry, request, response, runtime = self.entry, self.request, self.response, self.runtime
+        entry, runtime = self.entry, self.runtime
         try:
             if self.counted and self.scope.run is not None:
                 self.superseded = bool(runtime.guard.run("run", self._add_to_run))
-            if response.output is not None:
+            if self.response.output is not None:
                 self._record_content({**self.content, **self._output()})
-            story = (
-                entry, self.scope, request.server_address, request.server_port, request.stream, request.max_output, request.params,
-                outcome, self.counted, self.completes, self.superseded,
-                response.status, tuple(response.finish_reasons), response.fingerprint,
-            )  # fmt: skip
-            spans.end_call(self.span, story, runtime.names, runtime.guard.run)
+            # The entry is not changed any more; the rest of the call, with all that was sent, need not live until the span is read.
+            standing = (spans.standing, entry, outcome, self.counted, self.completes, self.superseded)
+            tell = (spans.told if self.counted else spans.told_again, entry, spans.answered(self.response), runtime.names)
+            spans.end_call(self.span, entry.error, runtime.guard.run, ((spans.described, entry, self.scope, self._asked()), standing, tell))
         except Exception as problem:  # noqa: BLE001
             runtime.guard.caught("span", problem)
         finally:
             if self.counted:
-                run = self.scope.run or runs.outside
-                note = (entry, request.server_address, request.server_port, self.identity, run, self.completes, self.superseded)
+                request, run = self.request, self.scope.run or runs.outside
+                note = Note(entry, request.server_address, request.server_port, self.identity, run, self.completes, self.superseded)
                 runtime.metrics.record(note)
                 if entry.plugin is not None:
                     runtime.events.emit(s.EVENT_TOOL_CALLED, spans.tool_called(entry), self.context)

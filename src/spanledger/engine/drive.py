@@ -18,7 +18,7 @@ from spanledger.engine.call import Call, library_in_call
 from spanledger.engine.context import attach, current, detach
 from spanledger.engine.loops import running_loop
 from spanledger.engine.managers import LiveAsyncManager, LiveManager
-from spanledger.engine.receive import KINDS, Kind, kind_of, receive
+from spanledger.engine.receive import Kind, kind_of, receive
 from spanledger.engine.wrapper import Wrapper
 from spanledger.errors import LedgerBusy
 from spanledger.model import Activity, Request
@@ -169,7 +169,7 @@ def _function(call: Call) -> Any:
         raise
     finally:
         detach(token)
-    kind = KINDS.get(type(result)) or kind_of(type(result))
+    kind = kind_of(type(result))
     if kind is _PLAIN:
         call.result(result)
         call.end()

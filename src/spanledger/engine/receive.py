@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from enum import Enum, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spanledger.engine import wire
@@ -11,6 +12,8 @@ from spanledger.engine.live import LiveAsyncStream, LiveStream
 from spanledger.engine.raw import LiveAsyncRaw, LiveRaw
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spanledger.engine.call import Call
 
 
@@ -40,19 +43,8 @@ def _look(result: type) -> Kind:
     return Kind.STAND_IN if any("__class__" in vars(base) for base in result.__mro__[:-1]) else Kind.PLAIN
 
 
-KINDS: dict[type, Kind] = {}
-"""What was found of each type: on a pydantic class, asking for what is not there takes microseconds."""
-_MOST_KINDS = 512
-
-
-def kind_of(result: type) -> Kind:
-    """What an object of this type is. What every call passes looks into ``KINDS`` first."""
-    kind = KINDS.get(result)
-    if kind is None:
-        if len(KINDS) >= _MOST_KINDS:
-            KINDS.clear()
-        kind = KINDS[result] = _look(result)
-    return kind
+kind_of: Callable[[type], Kind] = lru_cache(maxsize=512)(_look)
+"""What an object of this type is. Looked up once per type: on a pydantic class, asking for what is not there takes microseconds."""
 
 
 def receive(call: Call, result: Any, tap: str | None = None) -> Any:

@@ -6,7 +6,6 @@ import datetime as dt
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from spanledger.ledger import sums
@@ -39,7 +38,7 @@ class History:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.kept: dict[str, Kept] = {}
+        self.kept: OrderedDict[str, Kept] = OrderedDict()
         """By the entries' ids; ``_MANY`` too many for a while."""
         self._waiting: deque[tuple[Entry, Kept | None]] = deque()
         """Entries put and not yet accounted for in what follows, with those that they replaced."""
@@ -124,8 +123,8 @@ class History:
                 self._forget_response(there[0])
             self._tally.added(entry, replaces=there is not None)
             self._index_response(entry)
-        for oldest_id in list(islice(self.kept, max(0, len(self.kept) - self._most))):
-            oldest = self.kept.pop(oldest_id)[0]
+        while len(self.kept) > self._most:
+            oldest = self.kept.popitem(last=False)[1][0]
             self._forget_response(oldest)
             self._fold(oldest)
 

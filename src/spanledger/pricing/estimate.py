@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spanledger.model import Called, State, Usage
 from spanledger.pricing import media, tokens
 from spanledger.pricing.extras import MARK, add_searches, after_last_mark, lifetime
-from spanledger.pricing.habits import KNOWN, Habits, family_of, habits_of, remembered
+from spanledger.pricing.habits import Habits, family_of, habits_of
 from spanledger.pricing.names import FAMILY_CLAUDE, FAMILY_CLAUDE_NEW, FAMILY_DEFAULT, FAMILY_GEMINI, FAMILY_OPENAI
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ def estimate_usage(content: Any, provider: str, model: str | None, output: int |
         output: the most tokens of an answer.
     """
     try:
-        habits = KNOWN.get((provider, model)) or remembered(provider, model)
+        habits = habits_of(provider, model)
         plain = _plain_texts(content)
     except Exception:  # noqa: BLE001  # names that are no strings cannot be looked up, foreign objects may raise anything
-        habits, plain = habits_of(provider, model), None
+        habits, plain = habits_of.__wrapped__(provider, model), None
     if plain is not None:
         texts, messages = plain
         usage = Usage(habits.total(tokens.count("\n".join(texts), habits.viewer.family), messages), output, state=_ESTIMATED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from spanledger.pricing import extras, media, names
@@ -57,26 +58,9 @@ class Habits:
             usage.output_audio = usage.output
 
 
-KNOWN: dict[tuple[str, str | None], Habits] = {}
-"""The habits of models that were asked for before, by provider and model."""
-_MOST_KNOWN = 1024
-
-
-def remembered(provider: str, model: str | None) -> Habits:
-    """The same as ``habits_of``, and put into ``KNOWN``.
-
-    Raises:
-        TypeError: a name has no hash, so that it is no string.
-    """
-    habits = habits_of(provider, model)
-    if len(KNOWN) >= _MOST_KNOWN:
-        KNOWN.clear()
-    KNOWN[provider, model] = habits
-    return habits
-
-
+@lru_cache(maxsize=1024)
 def habits_of(provider: str, model: str | None) -> Habits:
-    """The habits of a provider's model. The arguments need not be strings."""
+    """The habits of a provider's model. The arguments need not be strings; those without a hash need ``__wrapped__``."""
     family, name = family_of(provider, model), str(model or "").lower().rpartition("/")[2].removeprefix("openai.")
     hidden, hidden_tools = next(((plain, tools) for part, plain, tools in _HIDDEN if part in name), (0, 0))
     caches, speaks = _caches(provider, name), "audio" in name and family == FAMILY_OPENAI

@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -78,16 +78,22 @@ _MANY_NOTES = 256
 """Written at once in the background when there are so many, so that memory stays bounded between two collections."""
 
 
-Note = tuple["Entry", "str | None", "int | None", "SpanContext", "recon.Adds", "Entry | None", bool]
-"""What a call leaves for its metrics, a plain tuple because every call makes one:
+class Note(NamedTuple):
+    """What a call leaves for its metrics."""
 
-- its entry, which must not change any more, except that it may become superseded;
-- the server's address and port;
-- its span, for exemplars;
-- the workflow run that it belongs to;
-- the entry, as it was counted before, whose numbers this call completes: of a response that it fetched;
-- whether it was superseded when it ended; what is superseded later is told when that happens.
-"""
+    entry: Entry
+    """Must not change any more, except that it may become superseded."""
+    address: str | None
+    """The server's, as ``port``."""
+    port: int | None
+    span: SpanContext
+    """For exemplars."""
+    run: recon.Adds
+    """The workflow run that the call belongs to."""
+    completes: Entry | None = None
+    """The entry, as it was counted before, whose numbers this call completes: of a response that it fetched."""
+    superseded: bool = False
+    """It was superseded when it ended; what is superseded later is told when that happens."""
 
 
 class Metrics:
@@ -146,20 +152,19 @@ class Metrics:
             self._write(note)
 
     def _write(self, note: Note) -> None:
-        entry, address, port, span, run, completes, superseded = note
-        context = trace.set_span_in_context(trace.NonRecordingSpan(span), _EMPTY)
+        entry, context = note.entry, trace.set_span_in_context(trace.NonRecordingSpan(note.span), _EMPTY)
         if entry.plugin is not None:
             self._record_tool(entry, context)
         else:
-            self._record_call(entry, completes, {s.SERVER_ADDRESS: address, s.SERVER_PORT: port} if address else {}, context)
-        operation = completes is None
-        for sums in (self.sdk, run.sums):
+            self._record_call(note, context)
+        operation = note.completes is None
+        for sums in (self.sdk, note.run.sums):
             sums.add(entry, operation=operation)
-            if superseded:
+            if note.superseded:
                 sums.add_replaced({recon.group_of(entry): recon.amounts_of(entry, operation=operation)})
         if operation:
             self.calls.add(_books(entry, entry))
-        self._count_cost(entry, completes)
+        self._count_cost(entry, note.completes)
 
     def _count_cost(self, entry: Entry, completes: Entry | None) -> None:
         """A counter takes nothing back: a response still being made is not counted yet, and an estimate only gets what it was short of."""
@@ -186,14 +191,17 @@ class Metrics:
             attributes[s.ERROR_TYPE] = entry.error
         self._tool_duration.record(entry.duration or 0.0, attributes, context)
 
-    def _record_call(self, entry: Entry, completes: Entry | None, server: Mapping[str, Any], context: Context) -> None:
+    def _record_call(self, note: Note, context: Context) -> None:
+        entry = note.entry
         attributes: dict[str, Any] = {s.OPERATION: entry.operation, s.PROVIDER: entry.provider}
         if entry.model:
             attributes[s.REQUEST_MODEL] = entry.model
         if entry.response_model:
             attributes[s.RESPONSE_MODEL] = entry.response_model
-        attributes.update(server)
-        self._record_tokens(entry, completes, attributes, context)
+        if note.address:
+            attributes[s.SERVER_ADDRESS] = note.address
+            attributes[s.SERVER_PORT] = note.port
+        self._record_tokens(entry, note.completes, attributes, context)
         if entry.time_to_first_chunk is not None:
             self._first_chunk.record(entry.time_to_first_chunk, attributes, context)
         if entry.error is not None:

@@ -96,8 +96,6 @@ class RedactingSpanProcessor(SpanProcessor):
         """What keeps the attributes of spans; ``leading`` chooses another where other processors may write into them."""
         self._bare: Status | None = None
         """A status without a description, seen last: the SDK gives all spans that have none of their own the same."""
-        self._clean = ""
-        """A name that can be shown as it is, seen last: all calls of one model have the same."""
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Runs the hook."""
@@ -143,9 +141,7 @@ class RedactingSpanProcessor(SpanProcessor):
         redactor = self._redactor
         if redactor.off:
             return
-        name = span._name  # noqa: SLF001  # see the module
-        if name is not self._clean:
-            name = self._safe(name)
+        name = redactor.text(span._name)  # noqa: SLF001  # see the module
         attributes = span._attributes  # noqa: SLF001
         # Redacted when they are read. Doing it here would take the application's time, and a long text takes much of it.
         attributes = self.late(attributes, self._redacted) if type(attributes) in STORES else self._others(attributes)
@@ -168,12 +164,6 @@ class RedactingSpanProcessor(SpanProcessor):
             setattr(span, field, context)
         if attributes is not None:  # last: they tell that the span is redacted
             span._attributes = attributes  # noqa: SLF001
-
-    def _safe(self, name: str) -> str:
-        safe = self._redactor.text(name)
-        if safe is name:
-            self._clean = name
-        return safe
 
     def _redacted(self, attributes: BoundedAttributes) -> dict[str, Any]:
         try:

@@ -16,7 +16,7 @@ from spanledger.telemetry.creation import is_looked_at
 from spanledger.telemetry.late import LateAttributes, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
@@ -32,20 +32,17 @@ _PLUGIN, _CLIENT = Activity.PLUGIN, SpanKind.CLIENT  # see docs/decisions/0010-s
 
 
 Asked = tuple["str | None", "int | None", bool, "int | None", "Mapping[str, Any]"]
-"""What a span tells of a request beside its entry: the server's address and port, stream, max_output and params."""
+"""What a span tells of a request beside its entry: the server's address and port, stream, max_output and params; not the request itself,
+since a span lives until it is exported. A plain tuple, because every call makes one."""
+Work = tuple[Any, ...]
+"""A function and its arguments: done when somebody reads the span."""
 Answer = tuple["str | None", tuple[str, ...], "str | None"]
 """The same of a response: its status, told of one that was fetched, its finish reasons and its fingerprint."""
-Story = tuple[
-    "Entry", "Scope", "str | None", "int | None", bool, "int | None", "Mapping[str, Any]",
-    str, bool, "Entry | None", bool, "str | None", tuple[str, ...], "str | None",
-]  # fmt: skip
-"""All that the span of a call tells: entry, scope and ``Asked``; outcome, whether it is counted, the entry that it completes, whether it is
-superseded; ``Answer``. None of it is changed any more. Not the request and the response themselves, with all that was sent, since a span
-lives until it is exported. One plain tuple, because every call makes one."""
-_Key = tuple[str, str, "str | None", "str | None", "int | None"]
-_known: dict[_Key, tuple[str, Mapping[str, Any]]] = {}
-"""See ``_asked``."""
-_MOST_KNOWN = 1024
+
+
+def answered(response: Response) -> Answer:
+    """The response as a span tells of it."""
+    return response.status, tuple(response.finish_reasons), response.fingerprint
 
 
 def start_call(tracer: Tracer, request: Request, context: Context) -> Span:
@@ -56,8 +53,7 @@ def start_call(tracer: Tracer, request: Request, context: Context) -> Span:
         decisive = _asked_tool(request.operation, request.tool_name)
     else:
         kind = _CLIENT
-        key = (request.operation, request.provider, request.model, request.server_address, request.server_port)
-        name, decisive = _known.get(key) or _asked(key)
+        name, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
     # By position: by name it costs every call.
     return tracer.start_span(name, context, kind, {**decisive} if is_looked_at(tracer) else None)
 
@@ -68,7 +64,7 @@ def described(entry: Entry, scope: Scope, asked: Asked) -> dict[str, Any]:
     if entry.plugin is not None:
         decisive = _asked_tool(entry.operation, entry.plugin)
     else:
-        _, decisive = _asked((entry.operation, entry.provider, entry.model, address, port))
+        _, decisive = _asked(entry.operation, entry.provider, entry.model, address, port)
     attributes = {**decisive, s.ENTRY_ID: entry.id, s.ACTIVITY: entry.activity.value}
     _describe(attributes, stream, max_output, params)
     return {**attributes, **scope_attributes(scope)}
@@ -78,12 +74,9 @@ def _asked_tool(operation: str, name: str | None) -> Mapping[str, Any]:
     return {s.OPERATION: operation, s.TOOL_NAME: name, s.TOOL_TYPE: "function"}
 
 
-def _asked(key: _Key) -> tuple[str, Mapping[str, Any]]:
-    """Name of the span and what a sampler may decide on: the same for all calls of one model, and made once."""
-    known = _known.get(key)
-    if known is not None:
-        return known
-    operation, provider, model, address, port = key
+@lru_cache(maxsize=1024)
+def _asked(operation: str, provider: str, model: str | None, address: str | None, port: int | None) -> tuple[str, Mapping[str, Any]]:
+    """Name of the span and what a sampler may decide on: the same for all calls of one model."""
     attributes: dict[str, Any] = {s.OPERATION: operation, s.PROVIDER: provider}
     if model:
         attributes[s.REQUEST_MODEL] = model
@@ -91,10 +84,7 @@ def _asked(key: _Key) -> tuple[str, Mapping[str, Any]]:
         attributes[s.SERVER_ADDRESS] = address
         if port:
             attributes[s.SERVER_PORT] = port
-    if len(_known) >= _MOST_KNOWN:
-        _known.clear()
-    made = _known[key] = (f"{operation} {model}" if model else operation, attributes)
-    return made
+    return f"{operation} {model}" if model else operation, attributes
 
 
 def _describe(attributes: dict[str, Any], stream: bool, max_output: int | None, params: Mapping[str, Any]) -> None:
@@ -125,10 +115,10 @@ def scope_attributes(scope: Scope) -> dict[str, Any]:
 
 def details(request: Request, entry: Entry, response: Response, names: Generation) -> dict[str, Any]:
     """What the span of an inference says in the conventions' words, for the details event."""
-    _, decisive = _asked((request.operation, request.provider, request.model, request.server_address, request.server_port))
+    _, decisive = _asked(request.operation, request.provider, request.model, request.server_address, request.server_port)
     attributes = dict(decisive)
     _describe(attributes, request.stream, request.max_output, request.params)
-    attributes.update(_told(entry, (response.status, tuple(response.finish_reasons), response.fingerprint), names))
+    attributes.update(told(entry, answered(response), names))
     if entry.error is not None:
         attributes[s.ERROR_TYPE] = entry.error
     return {name: value for name, value in attributes.items() if not name.startswith(s.EVENT_PREFIX) and name not in _COST}
@@ -138,41 +128,38 @@ _COST = (s.COST_AMOUNT, s.COST_CURRENCY)
 """Proposed for spans only."""
 
 
-def end_call(span: Span, story: Story, names: Generation, run: Callable[..., Any]) -> None:
+def end_call(span: Span, error: str | None, run: Callable[..., Any], work: Sequence[Work]) -> None:
     """Writes the result on the span and ends it. Never writes a message of an exception: it may echo the prompt.
 
     Args:
         span: of the call.
-        story: of the call.
-        names: by which attributes it is told.
+        error: its ``error.type``.
         run: as ``Guard.run``, catches what goes wrong when the span is read.
+        work: what to call for its attributes, as told by ``described``, ``standing`` and ``told``.
     """
     # The SDK checks and copies each value, two dozen of them a call, for limits that are not set or that we stay far below. Ours are of
     # the right types already and go in as they are. See docs/decisions/0005-attributes-past-the-checks.md.
     store = getattr(span, "_attributes", None)
     if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
-        span._attributes = LateAttributes(store, _ended, story, names, run)  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+        span._attributes = LateAttributes(store, _ended, run, work)  # type: ignore[attr-defined]  # noqa: SLF001  # see above
     elif span.is_recording():
-        span.set_attributes(_all(getattr(span, "attributes", None) or {}, story, names, run))
-    if story[0].error is not None:
+        span.set_attributes(_all(getattr(span, "attributes", None) or {}, run, work))
+    if error is not None:
         span.set_status(_ERROR)
     span.end()
 
 
-def _ended(written: BoundedAttributes, story: Story, names: Generation, run: Callable[..., Any]) -> dict[str, Any]:
-    return _all(plain(written), story, names, run)
+def _ended(written: BoundedAttributes, run: Callable[..., Any], work: Sequence[Work]) -> dict[str, Any]:
+    return _all(plain(written), run, work)
 
 
-def _all(written: Mapping[str, Any], story: Story, names: Generation, run: Callable[..., Any]) -> dict[str, Any]:
+def _all(written: Mapping[str, Any], run: Callable[..., Any], work: Sequence[Work]) -> dict[str, Any]:
     """``written``: what was put on the span while it was open, by the application as a rule; it wins over what was known at the start."""
-    entry, scope, asked, (outcome, counted, completes, superseded), answer = story[0], story[1], story[2:7], story[7:11], story[11:]
-    start = run("span", described, entry, scope, asked) or {}
-    end = run("span", _standing, entry, outcome, counted, completes, superseded) or {}
-    numbers = run("span", _told if counted else _told_again, entry, answer, names) or {}
-    return {**start, **written, **end, **numbers}
+    start, end, entry = (run("span", *one) or {} for one in work)
+    return {**start, **written, **end, **entry}
 
 
-def _standing(entry: Entry, outcome: str, counted: bool, completes: Entry | None, superseded: bool) -> dict[str, Any]:
+def standing(entry: Entry, outcome: str, counted: bool, completes: Entry | None, superseded: bool) -> dict[str, Any]:
     """How a call ended and how it stands in the books."""
     attributes: dict[str, Any] = {s.OUTCOME: outcome, s.COUNTED: counted}
     if entry.error is not None:
@@ -185,14 +172,14 @@ def _standing(entry: Entry, outcome: str, counted: bool, completes: Entry | None
     return attributes
 
 
-def _told(entry: Entry, answer: Answer, names: Generation) -> dict[str, Any]:
+def told(entry: Entry, answer: Answer, names: Generation) -> dict[str, Any]:
     """What an entry says in a span's words."""
     attributes = _response(entry, answer)
     _numbers(attributes, entry, names)
     return attributes
 
 
-def _told_again(entry: Entry, answer: Answer, names: Generation) -> dict[str, Any]:
+def told_again(entry: Entry, answer: Answer, names: Generation) -> dict[str, Any]:
     """The same of an entry that is not counted, as its response is in the books already: what the response says, without a cost."""
     attributes = _response(entry, answer)
     _usage(attributes, entry.usage, names)
