@@ -24,7 +24,7 @@ COUNTS = st.dictionaries(
     st.sampled_from(["cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens", "reasoning_tokens", "rejected_prediction_tokens"]),
     COUNT,
 )  # fmt: skip
-LIFETIMES = st.fixed_dictionaries({"cache_write_tokens_details": st.none() | st.fixed_dictionaries({"ttl_12h_tokens": COUNT})})
+LIFETIMES = st.fixed_dictionaries({"cache_write_tokens_details": st.none() | COUNT | st.fixed_dictionaries({"ttl_12h_tokens": COUNT})})
 DETAILS = st.none() | COUNTS | st.builds(dict.__or__, COUNTS, LIFETIMES)
 OTHERS = st.dictionaries(
     st.sampled_from(["cached_tokens", "citation_tokens", "cost", "num_cached_tokens", "service_tier"]), COUNT, max_size=1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import chat_choice, finish, grow, grow_call
 from spanledger.adapters._openai_usage import take_usage
-from spanledger.adapters._read import Counts, fields, first, items, known, text
+from spanledger.adapters._read import Counts, fields, first, items, known, text, tier_of
 from spanledger.engine.adapter import Wire
 from spanledger.model import Called, Usage
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from spanledger.model import Response
 
+_IDENTITY = (("id", "id"), ("model", "model"), ("system_fingerprint", "fingerprint"))
 _PIECE = frozenset({"content", "role"})
 """All that is told in most deltas."""
 _MOST_CHOICES = 1024
@@ -24,16 +25,11 @@ _MOST_CHOICES = 1024
 
 def identify(seen: Mapping[str, Any], into: Response) -> None:
     """Id, model, tier and fingerprint of a result or of a stream's first chunks."""
-    told = seen.get
-    ident, model, fingerprint, tier = told("id"), told("model"), told("system_fingerprint"), told("service_tier")
-    if ident and isinstance(ident, str):
-        into.id = ident
-    if model and isinstance(model, str):
-        into.model = model
-    if fingerprint and isinstance(fingerprint, str):
-        into.fingerprint = fingerprint
-    if tier and isinstance(tier, str):
-        into.context = {"service_tier": tier}
+    for name, field in _IDENTITY:
+        value = seen.get(name)
+        if value and isinstance(value, str):
+            setattr(into, field, value)
+    into.context = tier_of(seen) or into.context
 
 
 def error_of(error: Any) -> str | None:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 _CHAT = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"})
 _RESPONSES = frozenset({"input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"})
+_IN_INPUT = {
+    "cached_tokens": "cache_read", "cache_write_tokens": "cache_write", "audio_tokens": "input_audio", "image_tokens": "input_image",
+    "cache_write_tokens_details": "",
+}  # fmt: skip
+_IN_OUTPUT = {"reasoning_tokens": "reasoning", "audio_tokens": "output_audio", "image_tokens": "output_image"}
+"""Names in the details -> fields of ``Usage``; "" is for what only ``usage_of`` understands."""
 _OF_MESSAGES = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
 """Fields of Anthropic's own API, where they are no parts of the input beside them; gateways pass them on."""
 
@@ -36,26 +42,25 @@ def plain_usage(told: Mapping[str, Any]) -> Usage | None:
         inside, out = get("input_tokens_details"), get("output_tokens_details")
     else:
         return None
-    total = get("total_tokens")
-    if type(asked) is not int or (written is not None and type(written) is not int) or asked + (written or 0) != total:
+    if type(asked) is not int or (written is not None and type(written) is not int):
         return None
-    cached = stored = heard = seen = reasoned = spoken = painted = None
-    if inside is not None:
-        part = fields(inside).get
-        cached, stored, heard, seen = part("cached_tokens"), part("cache_write_tokens"), part("audio_tokens"), part("image_tokens")
-        if stored and part("cache_write_tokens_details") is not None:
-            return None
-    if out is not None:
-        part = fields(out).get
-        reasoned, spoken, painted = part("reasoning_tokens"), part("audio_tokens"), part("image_tokens")
-    for count in (cached, stored, heard, seen, reasoned, spoken, painted):
-        if count is not None and (type(count) is not int or count < 0):
-            return None
-    of_input = (cached or 0) + (stored or 0) + (heard or 0) + (seen or 0)
-    of_output = (reasoned or 0) + (spoken or 0) + (painted or 0)
-    if of_input > asked or of_output > (written or 0) or total > MOST_TOKENS:
+    total = asked + (written or 0)
+    if total != get("total_tokens") or total > MOST_TOKENS:
         return None
-    return Usage(asked, written, cached, stored, None, reasoned, heard, spoken, seen, painted)
+    usage = Usage(asked, written)
+    return usage if _fit(inside, _IN_INPUT, asked, usage) and _fit(out, _IN_OUTPUT, written or 0, usage) else None
+
+
+def _fit(details: Any, names: Mapping[str, str], room: int, usage: Usage) -> bool:
+    """Puts the parts of a total into the usage; whether they are counts that together fit into it."""
+    for name, count in fields(details).items():
+        part = names.get(name)
+        if part is not None and count is not None:
+            if not part or type(count) is not int or count < 0:
+                return False
+            room -= count
+            setattr(usage, part, count)
+    return room >= 0
 
 
 def usage_of(told: Mapping[str, Any]) -> Usage | None:
