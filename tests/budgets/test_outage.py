@@ -98,6 +98,19 @@ def test_calls_pass_while_it_is_away_and_are_booked_when_it_is_back(
     assert desk.admit(entry())[1], "what the spool settled shows that the ledger is back"
 
 
+def test_calls_are_refused_while_an_account_cannot_be_read_if_so_configured(
+    file_ledger: Counting, entry: NewEntry, open_desk: OpenDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = open_desk(file_ledger, TOKENS, on_ledger_error="block")
+    desk.call(entry())
+    with sqlite3.connect(file_ledger.path) as connection:
+        connection.execute("UPDATE account SET spent = 'much'")
+    connection.close()
+    with pytest.raises(BudgetExceeded, match="SPANLEDGER_ON_LEDGER_ERROR is block"):
+        desk.admit(entry())
+    assert "'much' in account" in caplog.text
+
+
 def test_calls_are_refused_while_it_is_away_if_so_configured(
     file_ledger: Counting, lock: Lock, entry: NewEntry, open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,10 +102,7 @@ def balances(db: sqlite3.Connection, now: float) -> list[Balance]:
     is_open = "ends IS NULL OR ends > :now OR (ends < 0 AND -ends > :lately)"  # as ``rules.is_open`` says
     sql = f"SELECT {stored.COLUMNS} FROM account WHERE {is_open} ORDER BY budget, scope, id"  # noqa: S608  # constants
     found = db.execute(sql, {"now": now, "lately": now - IDLE_ACCOUNTS_SHOWN})
-    return [_to_account(row).balance() for row in found]
-
-
-_to_account = rows.from_file(stored.to_account)
+    return [stored.to_account(row).balance() for row in found]
 
 
 def sums(db: sqlite3.Connection) -> list[BookSum]:

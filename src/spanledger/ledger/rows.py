@@ -36,6 +36,7 @@ _MOST = 2**53 - 1
 """Larger tokens and amounts of one entry are cut: sums of them would leave the 64 bits of a SQLite integer, and fail."""
 
 Row = tuple[Any, ...]
+R = TypeVar("R")
 T = TypeVar("T")
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
@@ -43,11 +44,11 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str
 decode = json.JSONDecoder().decode
 
 
-def from_file(convert: Callable[[Sequence[Any]], T]) -> Callable[[Sequence[Any]], T]:
-    """What a row stands for; raises LedgerError where its values mean nothing here. The file may be damaged, or others write into it."""
+def from_file(convert: Callable[[R], T]) -> Callable[[R], T]:
+    """What is in the file, as a value; raises LedgerError where it means nothing here: it may be damaged, or others write into it."""
 
     @wraps(convert)
-    def converted(row: Sequence[Any]) -> T:
+    def converted(row: R) -> T:
         try:
             return convert(row)
         except (ValueError, TypeError, KeyError) as error:
@@ -178,6 +179,16 @@ def sound_charges(charges: Iterable[Charge]) -> list[Charge]:
     ]
 
 
-def as_unknown(row: Sequence[Any]) -> Row:
-    """A draft's row as the sweep writes it: the estimate stays, but nobody knows what was really used."""
-    return (*row[:_USAGE_STATE], State.UNKNOWN.value, *row[_USAGE_STATE + 1 :], *[None] * (len(COLUMNS) - len(row)))
+@from_file
+def to_unknown(draft: str) -> Row:
+    """A lease's draft as the sweep writes it: the estimate stays, but nobody knows what was really used."""
+    row = decode(draft)
+    unknown = (*row[:_USAGE_STATE], State.UNKNOWN.value, *row[_USAGE_STATE + 1 :], *[None] * (len(COLUMNS) - len(row)))
+    to_entry(unknown)  # it must be one
+    return unknown
+
+
+@from_file
+def to_held(holds: str) -> list[tuple[str, int]]:
+    """What a lease holds: accounts and amounts."""
+    return [(str(account), int(amount)) for account, amount in decode(holds)]

@@ -6,6 +6,8 @@ killed process loses nothing; a power cut may lose the last moments, but never d
 
 from __future__ import annotations
 
+import logging
+import math
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from spanledger.ledger.ledger import Standing
+    from spanledger.ledger.rules import Account
     from spanledger.model import Balance, BookSum, Charge, Entry, Execution, Refusal, Total
+
+log = logging.getLogger("spanledger")
 
 _ADD_LEASE = "INSERT INTO lease (entry, expires, holds, draft) VALUES (?, ?, ?, ?) ON CONFLICT (entry) DO NOTHING"
 _NAMES = ", ".join(f'"{name}"' for name in (*rows.COLUMNS, "charges", "swept"))
@@ -88,7 +93,10 @@ class SqliteLedger:
         """See ``Ledger.sweep``. Also forgets accounts as the one in memory does, and copies the write-ahead log into the main file."""
         written: list[Entry] = []
         while self._reader.read(lambda db: _needs_sweep(db, now)):
-            written += self._writer.write(_sweep, now)
+            swept, damaged = self._writer.write(_sweep, now)
+            written += swept
+            for entry_id, error in damaged:
+                log.error(_DAMAGED_LEASE, self.path, entry_id, error, entry_id)
         with suppress(LedgerError):  # housekeeping, which the next sweep tries again; what was settled must be returned
             self._reader.read(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())  # passive: keeps nobody waiting
         return written
@@ -225,11 +233,16 @@ def _settle(db: sqlite3.Connection, row: rows.Row, charges: Sequence[Charge]) ->
 
 def _free_lease(db: sqlite3.Connection, accounts: StoredAccounts, entry_id: str) -> None:
     lease = db.execute("SELECT holds FROM lease WHERE entry = ?", (entry_id,)).fetchone()
-    if lease:
-        db.execute("DELETE FROM lease WHERE entry = ?", (entry_id,))
-        for account_id, amount in rows.decode(lease[0]):
-            if account := accounts.get(account_id):
-                account.free(amount)
+    if not lease:
+        return
+    db.execute("DELETE FROM lease WHERE entry = ?", (entry_id,))
+    try:
+        held = _held(accounts, lease[0])
+    except LedgerError as error:  # the entry that is to be written must not be lost for it
+        log.warning("what call %s had reserved stays reserved until the windows of its budgets end: %s", entry_id, error)
+        return
+    for account, amount in held:
+        account.free(amount)
 
 
 def _add_entry(db: sqlite3.Connection, accounts: StoredAccounts, row: rows.Row, charges: str | None, *, swept: bool) -> bool:
@@ -285,22 +298,33 @@ def _needs_sweep(db: sqlite3.Connection, now: float) -> bool:
     return bool(db.execute(_NEEDS_SWEEP, _times(now)).fetchone()[0])
 
 
-def _sweep(db: sqlite3.Connection, now: float) -> list[Entry]:
+_DAMAGED_LEASE = (
+    "%s: the lease of call %s is left alone, and the call is not in the books: %s. Once its row in the table lease is repaired, "
+    "UPDATE lease SET expires = 0 WHERE entry = '%s' has it swept"
+)
+
+
+def _sweep(db: sqlite3.Connection, now: float) -> tuple[list[Entry], list[tuple[str, LedgerError]]]:
+    """The entries written, and the leases that cannot be read: those never expire, so that they do not keep others from being swept."""
     expired = db.execute("SELECT entry, holds, draft FROM lease WHERE expires < ? LIMIT ?", (now, _SWEPT_AT_ONCE)).fetchall()
     accounts = StoredAccounts(db)
-    written = [row for lease in expired if (row := _sweep_one(db, accounts, *lease))]
+    written, damaged = [], []
+    for entry_id, holds, draft in expired:
+        try:
+            held, row = _held(accounts, holds), rows.to_unknown(draft)
+        except LedgerError as error:
+            db.execute("UPDATE lease SET expires = ? WHERE entry = ?", (math.inf, entry_id))
+            damaged.append((entry_id, error))
+            continue
+        _free_lease(db, accounts, entry_id)
+        if _add_entry(db, accounts, row, holds, swept=True):  # not if it was settled by a process that lost track of its lease
+            written.append(_with_superseded(db, row))
+            for account, amount in held:
+                account.spent += amount
     accounts.save()
     db.execute(_FORGET, _times(now))
-    return [rows.to_entry(row) for row in written]
+    return [rows.to_entry(row) for row in written], damaged
 
 
-def _sweep_one(db: sqlite3.Connection, accounts: StoredAccounts, entry_id: str, holds: str, draft: str) -> rows.Row | None:
-    """The row written, or None if the entry was settled already (it came from a process that lost track of its lease)."""
-    _free_lease(db, accounts, entry_id)
-    row = rows.as_unknown(rows.decode(draft))
-    if not _add_entry(db, accounts, row, holds, swept=True):
-        return None
-    for account_id, amount in rows.decode(holds):
-        if account := accounts.get(account_id):
-            account.spent += amount
-    return _with_superseded(db, row)
+def _held(accounts: StoredAccounts, holds: str) -> list[tuple[Account, int]]:
+    return [(account, amount) for account_id, amount in rows.to_held(holds) if (account := accounts.get(account_id))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spanledger.ledger.rows import from_file
 from spanledger.ledger.rules import Account
 from spanledger.model import Hold, Unit
 
@@ -54,9 +55,14 @@ class StoredAccounts:
                 self._stored[account_id] = row
 
 
+@from_file
 def to_account(row: Sequence[Any]) -> Account:
     """The account whose row this is."""
     account_id, budget, scope, unit, limit, ends, blocking, spent, reserved = row
+    for amount in (limit, spent, reserved):
+        if type(amount) is not int:
+            msg = f"{amount!r} in account {account_id!r} is no amount"
+            raise TypeError(msg)
     return Account(Hold(account_id, budget, scope, _UNITS[unit], limit, ends, bool(blocking)), spent, reserved)
 
 
