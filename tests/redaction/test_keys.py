@@ -8,20 +8,21 @@ from spanledger.redaction import keys
 from spanledger.redaction.text import Digits
 
 SENSITIVE = {
-    "PASSWORD": ["password", "db.password", "userPassword", "user_passwd", "USER_PWD", "password_hash", "connectionpassword"],
+    "PASSWORD": ["passwords", "userPasswords", "passphrases", "password", "db.password", "userPassword", "user_passwd", "USER_PWD", "password_hash", "connectionpassword"],
     "SECRET": ["client_secret", "secret", "credentials", "my.app.secrets"],
     "API_KEY": [
         "api_key", "apiKey", "X-API-Key", "openai.api_key", "OPENAI_API_KEY", "access_token", "refreshToken", "id_token", "session_token",
         "aws_secret_access_key", "secretAccessKey", "fbapikey", "bot_token", "encryption_key",
+        "apikeys", "accessKeys", "refresh_tokens", "authTokens", "encryption_keys",
     ],
     "AUTHORIZATION": ["http.request.header.authorization", "Proxy-Authorization"],
     "COOKIE": ["http.request.header.cookie", "Set-Cookie", "cookies"],
-    "US_SSN": ["ssn", "customer.ssn", "socialSecurityNumber"],
-    "EMAIL": ["email", "user.email", "customerEmail", "emailAddress"],
+    "US_SSN": ["ssns", "ssn", "customer.ssn", "socialSecurityNumber"],
+    "EMAIL": ["emails", "emailAddresses", "email", "user.email", "customerEmail", "emailAddress"],
     "PHONE": ["phone", "phone_number", "homePhone", "mobile_number"],
-    "CREDIT_CARD": ["card_number", "creditCardNumber", "credit_card"],
+    "CREDIT_CARD": ["credit_cards", "card_number", "creditCardNumber", "credit_card"],
     "CARD_CODE": ["cvv", "card.cvc", "security_code"],
-    "PRIVATE_KEY": ["private_key", "sshKey"],
+    "PRIVATE_KEY": ["private_keys", "private_key", "sshKey"],
     "BIRTH_DATE": ["date_of_birth", "dob", "birthDate"],
     "PERSON": ["user.full_name", "firstName", "last_name"],
     "IP": ["client.address", "http.client_ip", "x-forwarded-for"],
@@ -29,11 +30,11 @@ SENSITIVE = {
     "PASSPORT": ["passport_number"],
     "GOV_ID": ["tax_id", "drivers_license"],
     "ADDRESS": ["home_address", "streetAddress"],
-    "ACCOUNT": ["bank_account", "account_number"],
+    "ACCOUNT": ["accountNumbers", "bank_account", "account_number"],
 }  # fmt: skip
 HARMLESS = [
     "gen_ai.usage.input_tokens", "max_tokens", "token_count", "total_tokens", "tokens", "completion_tokens_details", "token_type", "prompt_tokens",
-    "gen_ai.server.time_to_first_token", "llm.token_count.prompt", "gen_ai.token.type", "tokens_per_second", "token_budget", "cache_key", "primary_key",
+    "gen_ai.server.time_to_first_token", "llm.token_count.prompt", "gen_ai.token.type", "tokens_per_second", "session_tokens", "user_tokens", "api_tokens", "passwords_count", "status", "token_budget", "cache_key", "primary_key",
     "gen_ai.response.id", "api_key_id", "password_length", "password.policy", "email_count", "aws.secretsmanager.secret.arn", "author", "authentic",
     "secretary", "tokenizer", "passenger", "compass", "monkey", "keyboard", "phone_verified", "server.address", "user.id", "", "123", "...",
 ]  # fmt: skip

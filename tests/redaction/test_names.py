@@ -57,6 +57,24 @@ def test_arguments_of_a_command(redactor: Redactor) -> None:
     assert redactor.value("process.command_args", command) == ("app", "--password", "[PASSWORD]", "--verbose", "yes", "--token=[API_KEY]")
 
 
+def test_the_user_of_a_command(redactor: Redactor) -> None:
+    command = ("curl", "-u", "bob:hunter2xyz9", "-v", "https://example.com")
+    assert redactor.value("process.command_args", command) == ("curl", "-u", "[URL_CREDS]", "-v", "https://example.com")
+    unbuffered = ("python", "-u", "app.py")
+    assert redactor.value("process.command_args", unbuffered) is unbuffered
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_headers_as_pairs(redactor: Redactor, kind: type) -> None:
+    headers = [kind(("host", "example.com")), kind(("x-api-key", "0f1e2d3c4b5a")), kind((b"Authorization", b"Token 0f1e2d3c4b5a"))]
+    safe = redactor.value("headers", headers)
+    assert safe == [kind(("host", "example.com")), kind(("x-api-key", "[API_KEY]")), kind((b"Authorization", "[AUTHORIZATION]"))]
+    assert safe[0] is headers[0]
+    assert redactor.value("http.headers", '[["x-api-key","0f1e2d3c4b5a"],["a","b"]]') == '[["x-api-key","[API_KEY]"],["a","b"]]'
+    plain = [kind(("a", "b")), kind(("c", 1))]
+    assert redactor.value("pairs", plain) is plain
+
+
 def test_names_are_read_with_their_values_as_in_prose(redactor: Redactor) -> None:
     random = "0123456789abcdef" * 2
     private = {"tel": "4155550132", "home.cell": "4155550132", "social": "536904399", "tomtom_key": random, "X-Hub-Signature-256": random}

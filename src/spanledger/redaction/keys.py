@@ -11,21 +11,23 @@ from spanledger.redaction.text import Digits, among
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _RUNS = re.compile("[A-Za-z]+")
+_PLURAL = re.compile("(?<=ss)es$|(?<=[^s])s$")
 
 _ALONE = {
     "password": "PASSWORD", "passwd": "PASSWORD", "passwrd": "PASSWORD", "pwd": "PASSWORD", "pswd": "PASSWORD",
-    "passphrase": "PASSWORD", "passcode": "PASSWORD", "secret": "SECRET", "secrets": "SECRET", "clientsecret": "SECRET",
-    "credential": "SECRET", "credentials": "SECRET", "authorization": "AUTHORIZATION", "cookie": "COOKIE", "cookies": "COOKIE",
+    "passphrase": "PASSWORD", "passcode": "PASSWORD", "secret": "SECRET", "clientsecret": "SECRET",
+    "credential": "SECRET", "authorization": "AUTHORIZATION", "cookie": "COOKIE",
     "apikey": "API_KEY", "jwt": "JWT", "privatekey": "PRIVATE_KEY", "accesstoken": "API_KEY", "authtoken": "API_KEY",
-    "accesskey": "API_KEY", "secretkey": "API_KEY", "ssn": "US_SSN", "email": "EMAIL", "emails": "EMAIL", "phone": "PHONE",
-    "phones": "PHONE", "telephone": "PHONE", "msisdn": "PHONE", "phonenumber": "PHONE", "emailaddress": "EMAIL", "fullname": "PERSON",
+    "accesskey": "API_KEY", "secretkey": "API_KEY", "ssn": "US_SSN", "email": "EMAIL", "phone": "PHONE",
+    "telephone": "PHONE", "msisdn": "PHONE", "phonenumber": "PHONE", "emailaddress": "EMAIL", "fullname": "PERSON",
     "firstname": "PERSON", "lastname": "PERSON", "surname": "PERSON", "cvv": "CARD_CODE", "cvc": "CARD_CODE", "cvv2": "CARD_CODE",
     "creditcard": "CREDIT_CARD", "cardnumber": "CREDIT_CARD", "iban": "IBAN", "dob": "BIRTH_DATE", "birthday": "BIRTH_DATE",
     "birthdate": "BIRTH_DATE", "passport": "PASSPORT",
 }  # fmt: skip
 _TOGETHER = {
-    "api key": "API_KEY", "api keys": "API_KEY", "api token": "API_KEY", "api secret": "API_KEY", "access key": "API_KEY",
-    "access token": "API_KEY", "access tokens": "API_KEY", "refresh token": "API_KEY", "id token": "API_KEY", "auth token": "API_KEY",
+    "api key": "API_KEY", "api token": "API_KEY", "api secret": "API_KEY", "access key": "API_KEY",
+    "access token": "API_KEY", "access tokens": "API_KEY", "refresh token": "API_KEY", "refresh tokens": "API_KEY", "id token": "API_KEY",
+    "auth token": "API_KEY", "auth tokens": "API_KEY", "bearer tokens": "API_KEY", "csrf tokens": "API_KEY", "xsrf tokens": "API_KEY",
     "bearer token": "API_KEY", "session token": "API_KEY", "security token": "API_KEY", "csrf token": "API_KEY",
     "xsrf token": "API_KEY", "reset token": "API_KEY", "bot token": "API_KEY", "personal token": "API_KEY", "service token": "API_KEY",
     "user token": "API_KEY", "secret key": "API_KEY", "auth key": "API_KEY", "account key": "API_KEY", "master key": "API_KEY",
@@ -40,6 +42,7 @@ _TOGETHER = {
     "street address": "ADDRESS", "home address": "ADDRESS", "postal address": "ADDRESS", "mailing address": "ADDRESS",
     "client address": "IP", "client ip": "IP", "remote addr": "IP", "forwarded for": "IP",
 }  # fmt: skip
+"""In the plural, too, but of tokens only where those cannot be a model's: the session tokens of a user may be what they used."""
 _ENDINGS = (("password", "PASSWORD"), ("passwd", "PASSWORD"), ("apikey", "API_KEY"), ("secret", "SECRET"), ("secretkey", "API_KEY"),
             ("secrettoken", "API_KEY"), ("authtoken", "API_KEY"), ("apitoken", "API_KEY"), ("accesskey", "API_KEY"),
             ("accesstoken", "API_KEY"), ("privatekey", "PRIVATE_KEY"), ("privatetoken", "API_KEY"))  # fmt: skip
@@ -90,10 +93,12 @@ def label(name: str) -> str | None:
     parts = [word for word in words(name) if word not in _OF]
     if not parts:
         return None
+    last = parts[-1]
+    parts = [_singular(word) for word in parts]
     pairs = [f"{first} {second}" for first, second in pairwise(parts)]
     if pairs and pairs[-1] in _TOGETHER:
         return _TOGETHER[pairs[-1]]
-    if parts[-1] in _ABOUT or "tokens" in parts[-1:] or parts[-1] in {"id", "ids"}:
+    if last in _ABOUT or last in {"tokens", "id", "ids"}:
         return None
     for pair in pairs:
         if pair in _TOGETHER:
@@ -101,9 +106,14 @@ def label(name: str) -> str | None:
     return next((_ALONE[word] for word in parts if word in _ALONE), None) or _run_together(name)
 
 
+def _singular(word: str) -> str:
+    """``keys`` -> ``key``, ``addresses`` -> ``address``. Tokens stay: most are counted, and these are no secrets."""
+    return word if word == "tokens" else _PLURAL.sub("", word)
+
+
 def _run_together(name: str) -> str | None:
     """``fbapikey``, ``SECRETTOKEN``, ``cloudPRIVATEkey``: words without a break, whose capitals tell nothing, but whose end does."""
-    for run in _RUNS.findall(name.lower()):
+    for run in map(_singular, _RUNS.findall(name.lower())):
         for ending, meaning in _ENDINGS:
             if run.endswith(ending):
                 return meaning

@@ -24,6 +24,10 @@ _ASSIGNED = re.compile(
     """,
     re.VERBOSE,
 )
+_ELEMENT = re.compile(r"([0-9A-Za-z_.\-]{0,48})(?:\s[^<>]{0,256})?>\s{0,64}([^<>]{1,8192})</")
+_OPENED = re.compile(r"<(?:[A-Za-z_][\w.-]{0,31}:)?$", re.ASCII)
+_FARTHEST_OPENED = 34
+"""``<wsse:Password Type="...">...</wsse:Password>``"""
 _SECRETS = frozenset({"PASSWORD", "SECRET", "API_KEY", "AUTHORIZATION", "COOKIE", "JWT", "PRIVATE_KEY"})
 _NO_VALUE = among(
     "none null nil true false undefined str string int integer bytes bool boolean any object optional required empty missing invalid "
@@ -40,6 +44,8 @@ _TURN, _TURNS = re.compile("(?<=[0-9])(?=[A-Za-z])|(?<=[A-Za-z])(?=[0-9])"), 3
 _TURNING = re.compile("(?:[A-Za-z]{1,2}[0-9]{1,2}){5,}[A-Za-z]{0,2}|(?:[0-9]{1,2}[A-Za-z]{1,2}){5,}[0-9]{0,2}")
 _STRONG, _CONSTANT = re.compile("[!@#$%^&*]"), re.compile("[A-Z]+(?:_[A-Z]+)+")
 _SCHEME = re.compile(r"(?:bearer|ssws|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
+_OF_PARAMETERS, _LINE = ("digest", "aws4"), re.compile(r"[^\r\n]+")
+"""Schemes that take a list of parameters, quoted or not: https://www.rfc-editor.org/rfc/rfc7616#section-3.4"""
 _REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")
 _QUOTED_REST = re.compile(r"[^\"'`\n]*")
 """What of a value longer than ``_ASSIGNED`` reads at first is left."""
@@ -147,6 +153,10 @@ _SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user
 def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
     left = text.text[max(0, start - _LONGEST_NAME) : start]
     begin = start - len(left) + len(left.rstrip(_NAME))
+    if _OPENED.search(text.text[max(0, begin - _FARTHEST_OPENED) : begin]) and (element := _ELEMENT.match(text.text, end)):
+        first, value = element.start(2), element[2].rstrip()
+        name = text.text[begin : element.end(1)]
+        return _Assigned(name, ">", value, first, first + len(value), quoted=True, name_end=element.end(1))
     found = _ASSIGNED.match(text.text, end)
     if not found:
         return None
@@ -209,7 +219,7 @@ def _is_none(value: str) -> bool:
 
 
 def _end(text: Text, it: _Assigned) -> int:
-    if len(it.value) < _LONGEST_READ:
+    if len(it.value) < _LONGEST_READ or it.sign == ">":
         return it.last
     rest = (_QUOTED_REST if it.quoted else _REST).match(text.text, it.last)
     return rest.end() if rest else it.last
@@ -237,6 +247,9 @@ def _is_said_of_a_thing(text: Text, it: _Assigned) -> bool:
 def _authorization(text: Text, it: _Assigned) -> Span | None:
     scheme = _SCHEME.match(text.text, it.first)
     begin = scheme.end() if scheme else it.first
+    if scheme and scheme[0].lower().startswith(_OF_PARAMETERS):
+        rest = _LINE.match(text.text, begin)
+        return Span(begin, rest.end(), "AUTHORIZATION") if rest else None
     found = _CREDENTIAL.match(text.text, begin, it.last if it.quoted else len(text.text))
     if not found or _CODE.match(found[0]) or checks.is_stand_in(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
         return None

@@ -28,8 +28,10 @@ _PAYMENT_HANDLE = re.compile(
 """Of banks and apps that people in India are paid through: https://www.npci.org.in/what-we-do/upi/3rd-party-apps"""
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253
 """https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1"""
-_NOT_TLDS = among("png jpg jpeg gif svg webp py js ts css json md txt")
+_NOT_TLDS = among("png jpg jpeg gif svg webp js ts css json txt")
 """``icon@2x.png`` is a file."""
+_SELDOM_TLDS = among("py md")
+"""Paraguay's and Moldova's domains, if they are not right behind the ``@`` and a word, as in ``test@conftest.py``."""
 _ROBOTS = frozenset({"git", "hg", "svn"})
 """User names of ``git@github.com:owner/name``."""
 
@@ -37,7 +39,10 @@ _ROBOTS = frozenset({"git", "hg", "svn"})
 def email(text: Text, start: int, end: int) -> Iterator[Span]:
     """An address around the ``@`` at ``start``, or one for payments, which has no domain."""
     domain = _DOMAIN.match(text.text, end, end + _LONGEST_DOMAIN) or _PAYMENT_HANDLE.match(text.text, end)
-    if not domain or domain[0].rpartition(".")[2].lower() in _NOT_TLDS:
+    if not domain:
+        return
+    top = domain[0].rpartition(".")[2].lower()
+    if top in _NOT_TLDS or (top in _SELDOM_TLDS and domain[0].count(".") == 1):
         return
     left = text.text[max(0, start - _LONGEST_LOCAL) : start]
     local = left[len(left.rstrip(_LOCAL)) :] or left[len(left.rstrip(SIGN)) :]
@@ -64,15 +69,27 @@ def spelled_email(text: Text, start: int, end: int) -> Iterator[Span]:
         yield Span(start - len(before) + name, after.end(), "EMAIL")
 
 
+_RANGE_BEFORE = re.compile(r"(?<![0-9A-Za-z._-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}-$")
+_RANGE_AFTER = re.compile(r"-(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9A-Za-z._-])")
+_LONGEST_RANGE = 18
+"""``10.0.0.1-10.0.0.9``"""
+
+
 def ipv4(text: Text, start: int, end: int) -> Iterator[Span]:
     """An address whose first dot is at ``start``; versions, longer dotted numbers and the addresses of every host are none."""
     left = text.text[max(0, start - 4) : start]
     size = len(left) - len(left.rstrip("0123456789"))
     begin = start - size
     before, after = text.char(begin - 1), text.char(end)
-    if not 1 <= size <= 3 or before.isalnum() or before in "._-" + LETTER:
+    if not 1 <= size <= 3 or before.isalnum() or before in "._" + LETTER:
         return
-    if after.isalnum() or after in "_" + LETTER or (after in ".-" and text.char(end + 1).isalnum()):
+    if before == "-" and not _RANGE_BEFORE.search(text.text[max(0, begin - _LONGEST_RANGE) : begin]):
+        return
+    if (
+        after.isalnum()
+        or after in "_" + LETTER
+        or (after in ".-" and text.char(end + 1).isalnum() and not _RANGE_AFTER.match(text.text, end))
+    ):
         return
     if any(len(part) > 1 and part[0] == "0" or int(part) > 255 for part in text.text[begin:end].split(".")) or text.says_version(begin):  # noqa: RUF021
         return

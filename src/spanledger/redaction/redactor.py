@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spanledger.interrupts import raised_by_handler
-from spanledger.redaction import checks, jsontext, keys
+from spanledger.redaction import checks, jsontext, keys, pairs
 from spanledger.redaction.labels import DROPPED, FAILED, MASK, TOO_MUCH, UNKNOWN_TYPE, Labels
 from spanledger.redaction.text import Budget, Digits, Exhausted
 
@@ -32,9 +32,6 @@ _LONGEST_SAID = 256
 """Characters of a text that is read again together with its name."""
 _FIRST_CARD = 10**13
 """Whole numbers below are no card's."""
-_NAMES, _VALUES = ("name", "key", "Name", "Key"), ("value", "Value")
-_LARGEST_PAIR = 8
-"""Entries of a mapping that is a name and its value."""
 _SHORT, _REMEMBERED = 64, 4096
 """Keys and clean texts up to this length are remembered, this many of each."""
 _PLAIN_NAME = re.compile("[a-z_.]+")
@@ -69,19 +66,10 @@ def _is_card(key: Key, number: float) -> bool:
     return isinstance(number, int) and number >= _FIRST_CARD and not key.counts and checks.is_usual_card(str(number))
 
 
-def _unlike(taken: Mapping[Any, Any], name: Any, clashes: int) -> tuple[Any, int]:
-    """A name that is not taken yet, so that no value is lost where two private names have become one; and the clashes so far."""
-    free = name
-    while free in taken:
-        clashes += 1
-        free = f"{name}#{clashes + 1}"
-    return free, clashes
-
-
 def _are_clean(items: tuple[Any, ...], clean: set[str]) -> bool:
-    """Whether a tuple holds nothing but clean texts. One that starts with dashes may be an option that names the next; see ``_items``."""
+    """Whether a tuple holds nothing but clean texts. One that starts with a dash may be an option that names the next; see ``_items``."""
     for item in items:  # noqa: SIM110  # a generator costs more than these few turns
-        if type(item) is not str or item not in clean or item.startswith("--"):
+        if type(item) is not str or item not in clean or item.startswith("-"):
             return False
     return True
 
@@ -188,7 +176,7 @@ class Redactor:
                 changed = dict(attributes)
             if not same_name:
                 del changed[name]
-                shown, clashes = _unlike(changed, shown, clashes)
+                shown, clashes = pairs.unlike(changed, shown, clashes)
             changed[shown] = safe
         return changed
 
@@ -292,7 +280,7 @@ class Redactor:
         same = True
         flag = None
         for item in items:
-            new = self._value(flag or key, item, job, depth)
+            new = self._named_item(item, job, depth) if pairs.is_pair(item) else self._value(flag or key, item, job, depth)
             same = same and new is item
             safe.append(new)
             flag = self._option(_plain(item), job)
@@ -301,8 +289,20 @@ class Redactor:
         return tuple(safe) if isinstance(items, tuple) else safe
 
     def _option(self, item: Any, job: _Job) -> Key | None:
-        is_one = isinstance(item, str) and item.startswith("--") and len(item) <= _SHORT and "=" not in item
-        return self._key(item, job) if is_one else None
+        option = pairs.option(item)
+        if option is None:
+            return None
+        return keys.NO_KEY._replace(spoken=f" {option} ") if option in pairs.USER_OPTIONS else self._key(option, job)
+
+    def _named_item(self, pair: Sequence[Any], job: _Job, depth: int) -> Sequence[Any]:
+        """``("x-api-key", "...")`` among others, as headers are kept: what the first says about the second."""
+        job.budget.spend(len(pair))
+        name, value = pair
+        shown, key = self._entry(name, job, depth)
+        safe = self._value(key, value, job, depth)
+        if shown == _plain(name) and safe is value:
+            return pair
+        return (shown, safe) if isinstance(pair, tuple) else [shown, safe]
 
     def _mapping(self, mapping: Mapping[Any, Any], job: _Job, depth: int) -> Mapping[Any, Any]:
         job.budget.spend(len(mapping))
@@ -311,9 +311,9 @@ class Redactor:
         told = self._told(mapping, job)
         for name, value in mapping.items():
             shown, key = self._entry(name, job, depth)
-            new = self._value(told if told and name in _VALUES else key, value, job, depth)
+            new = self._value(told if told and name in pairs.VALUES else key, value, job, depth)
             same = same and shown == _plain(name) and new is value
-            shown, clashes = _unlike(safe, shown, clashes)
+            shown, clashes = pairs.unlike(safe, shown, clashes)
             safe[shown] = new
         return mapping if same else safe
 
@@ -331,10 +331,8 @@ class Redactor:
 
     def _told(self, mapping: Mapping[Any, Any], job: _Job) -> Key | None:
         """``{"name": "DB_PASSWORD", "value": "..."}``: what the name says about the value."""
-        if len(mapping) > _LARGEST_PAIR or not any(word in mapping for word in _VALUES):
-            return None
-        name = next((mapping[word] for word in _NAMES if word in mapping), None)
-        if not isinstance(name, str) or len(name) > _SHORT:
+        name = pairs.name_in(mapping)
+        if name is None:
             return None
         told = self._key(name, job)
         return told if told.label or told.maybe or told.spoken else keys.NO_KEY._replace(counts=told.counts)

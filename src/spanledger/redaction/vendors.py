@@ -50,7 +50,7 @@ _SERVICES = r"""
 """
 _UNNAMED = r"""
     [0-9A-Za-z]{2,16}[_-](?:live|prod|pat|secret|tok|token|apikey|api[_-]key|sk)[_-](?=[0-9A-Za-z]{0,30}[0-9])[0-9A-Za-z]{24,}
-    (?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_(?:[A-Za-z]{0,40}[0-9]){2})[a-z]{2,10}_[0-9A-Za-z]{32,}
+    (?<![0-9A-Za-z][_-])(?=[a-z]{2,10}_[a-z0-9]{0,40}[A-Z])(?=[a-z]{2,10}_(?:[A-Za-z]{0,40}[0-9]){2})[a-z]{2,10}_[0-9A-Za-z]{32,}
 """
 """Of no vendor we know: what calls itself a key, and a prefix before 32 letters of both cases and digits, not only one as in ``V2``."""
 _MIXED = "(?=[0-9a-z_-]{0,40}[A-Z])(?=[A-Za-z_-]{0,40}[0-9])"

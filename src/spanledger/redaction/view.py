@@ -7,6 +7,7 @@ address from a pattern but not from a reader. Detectors therefore look at the vi
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -36,7 +37,8 @@ _SAME = {
     "'": "\u2018\u2019\u201a\u201b",
     '"': "\u201c\u201d\u201e\u201f\u00ab\u00bb",
     ".": "\u2024\u3002\uff61",
-    _GONE: "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufe0e\ufe0f\ufeff",
+    _GONE: "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\u3164\ufe0e\ufe0f\ufeff"
+    + "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x2070), *range(0xE0000, 0xE0080)))),  # directions and tags
 }
 
 
@@ -44,6 +46,10 @@ class _Fold(dict[int, str]):
     """What each character outside ASCII stands for; looked up once per character, then remembered."""
 
     def __missing__(self, code: int) -> str:
+        plain = unicodedata.normalize("NFKC", chr(code))  # bold, circled, small ...
+        if plain.isascii() and plain.isprintable() and len(plain) == 1 and not plain.isdigit():
+            self[code] = plain
+            return plain
         letter = code in _ACCENTS or (code < _IDEOGRAPHS and chr(code).isalpha() and not any(code in script for script in _UNSPACED))
         self[code] = LETTER if letter else SIGN
         return self[code]
