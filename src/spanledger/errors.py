@@ -55,6 +55,10 @@ class LedgerBusy(LedgerError):  # noqa: N818  # a state of the ledger, not a fai
     """Somebody else holds the ledger and the caller asked not to wait, or is a signal handler that interrupted them."""
 
 
+class LedgerDamaged(LedgerError):  # noqa: N818
+    """What the ledger keeps of one account or entry cannot be read; all else of it can be used."""
+
+
 class LedgerTooNew(LedgerError):  # noqa: N818
     """The ledger was written by a newer version of Spanledger."""
 

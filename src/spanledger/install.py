@@ -24,7 +24,7 @@ from spanledger.engine.guard import Guard, log
 from spanledger.engine.reaper import Reaper
 from spanledger.engine.runtime import Runtime, activate, active
 from spanledger.errors import ConfigurationError
-from spanledger.ledger.open import open_ledger, understood
+from spanledger.ledger.open import open_ledger, understood, whole
 from spanledger.libraries import Library
 from spanledger.pricing import catalogue
 from spanledger.pricing.book import PriceBook
@@ -171,7 +171,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     )  # fmt: skip
     guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
     events = Events(_logs.get_logger("spanledger", __version__, logger_provider=logger_provider), guard.caught)
-    spool = Spool(ledger, config.state_dir, ledger_url=url, lease_seconds=config.lease_seconds)
+    spool = Spool(ledger, config.state_dir, ledger_url=whole(url), lease_seconds=config.lease_seconds)
     gate = Gate(
         rules, ledger, book, timezone=config.timezone, lease_seconds=config.lease_seconds, assumed_output=config.assumed_output,
         on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, refuse_all=_refuse_all(config, broken_rules, unusable),

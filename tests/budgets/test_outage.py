@@ -98,17 +98,25 @@ def test_calls_pass_while_it_is_away_and_are_booked_when_it_is_back(
     assert desk.admit(entry())[1], "what the spool settled shows that the ledger is back"
 
 
-def test_calls_are_refused_while_an_account_cannot_be_read_if_so_configured(
-    file_ledger: Counting, entry: NewEntry, open_desk: OpenDesk, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("policy", ["allow", "block"])
+def test_an_account_that_cannot_be_read_is_no_ledger_that_is_away(
+    file_ledger: Counting, entry: NewEntry, open_desk: OpenDesk, caplog: pytest.LogCaptureFixture, policy: str
 ) -> None:
-    desk = open_desk(file_ledger, TOKENS, on_ledger_error="block")
-    desk.call(entry())
+    desk = open_desk(file_ledger, {"EACH": "1000 tokens per customer per day"}, on_ledger_error=policy)
+    for customer in ("acme", "globex"):
+        desk.call(entry(customer=customer))
     with sqlite3.connect(file_ledger.path) as connection:
-        connection.execute("UPDATE account SET spent = 'much'")
+        connection.execute("UPDATE account SET spent = 'much' WHERE scope LIKE '%acme%'")
     connection.close()
-    with pytest.raises(BudgetExceeded, match="SPANLEDGER_ON_LEDGER_ERROR is block"):
-        desk.admit(entry())
+    if policy == "block":
+        with pytest.raises(BudgetExceeded, match="SPANLEDGER_ON_LEDGER_ERROR is block"):
+            desk.admit(entry(customer="acme"))
+    else:
+        desk.call(entry(customer="acme"))
+        assert desk.gate.spool.flush(10.0)
+        assert len(list(file_ledger.entries())) == 3, "it is in the books"
     assert "'much' in account" in caplog.text
+    assert desk.admit(entry(customer="globex"))[1], "others are asked for"
 
 
 def test_calls_are_refused_while_it_is_away_if_so_configured(

@@ -123,6 +123,15 @@ def test_leases_are_renewed_while_calls_are_under_way(file_ledger: Any, open_spo
     assert [swept.id for swept in file_ledger.sweep(1000.1)] == [ended.id]
 
 
+def test_a_lease_of_centuries_stops_nothing(file_ledger: Any, open_spool: Callable[..., Spool], entry: NewEntry) -> None:
+    spool = open_spool(lease_seconds=1e11)
+    spool.start()
+    assert file_ledger.swept.wait(5.0)
+    spool.put(one := entry(), [])
+    assert spool.flush(5.0)
+    assert list(file_ledger.entries()) == [one]
+
+
 def test_expired_leases_are_swept_at_the_start(
     file_ledger: Any, open_spool: Callable[..., Spool], entry: NewEntry, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -56,6 +56,19 @@ def test_looking_at_books_that_are_not_there_yet_creates_nothing(command: str, t
         )
 
 
+@pytest.mark.parametrize("command", READERS)
+def test_a_relative_path_is_found_by_all(command: str, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book(ledger, entry("a"))
+    whole = spanledger(*command.split())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPANLEDGER_LEDGER", "sqlite:///ledger.db")
+
+    result = spanledger(*command.split())
+
+    assert (result.exit_code, result.stdout) == (whole.exit_code, whole.stdout)
+    assert isinstance(result.exception, SystemExit | None)
+
+
 def test_looking_at_the_books_writes_nothing(ledger: Ledger, tmp_path: Path) -> None:
     book(ledger, entry("a"))
     written = [path for path in tmp_path.iterdir() if path.suffix != ".db-shm"]  # the locks of readers are in that one
@@ -97,6 +110,9 @@ def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Any) -> None:
         ("UPDATE entry SET activity = 'of a later version'", "trace"),
         ("UPDATE entry SET usage_state = 'of a later version'", "reconcile"),
         ("UPDATE entry SET other_keys = '{'", "trace --json"),
+        ("UPDATE entry SET nano_usd = 'much'", "report"),
+        ("UPDATE entry SET input_tokens = 1.5", "report --json"),
+        ("UPDATE entry SET input_tokens = 'many'", "trace"),
         ("UPDATE account SET unit = 'of a later version'", "budgets"),
         ("UPDATE span SET attributes = '{'", "trace"),
     ],

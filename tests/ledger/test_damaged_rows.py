@@ -6,7 +6,8 @@ import sqlite3
 
 import pytest
 
-from spanledger.errors import LedgerError
+from spanledger.errors import LedgerDamaged
+from spanledger.ledger import rows, stored
 
 LATER = 2_000_000_000.0
 EXPIRED, SOON = 1.0, 10.0
@@ -25,11 +26,17 @@ def damage(sqlite_ledger):
     return run
 
 
+def column(name: str, value: str) -> str:
+    return f"draft = json_set(draft, '$[{rows.COLUMNS.index(name)}]', {value})"
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        column("time", "NULL"), column("provider", "NULL"), column("model", "json('[1]')"), column("input_tokens", "1e30"), column("nano_usd", "'7'"),
         "draft = '{half'", "draft = '[]'", "draft = '7'", "draft = ''", "draft = replace(draft, 'llm', 'work')",
         "holds = '[[\"TEAM\"'", "holds = '[\"TEAM\", 30]'", "holds = '[[\"TEAM\", \"many\"]]'", "holds = '9'", "holds = x'00ff'",
+        "holds = '[[\"TEAM\", Infinity]]'", "holds = printf('%.*c', 100000, '[')",
     ],
 )  # fmt: skip
 def test_a_damaged_lease_keeps_no_other_from_being_swept(sqlite_ledger, damage, make_entry, make_charge, balance, caplog, change):
@@ -44,6 +51,12 @@ def test_a_damaged_lease_keeps_no_other_from_being_swept(sqlite_ledger, damage, 
     assert sqlite_ledger.sweep(SOON) == []
     assert len(caplog.records) == 1, "told once"
     assert sqlite_ledger.open_leases() == 1, "nothing is thrown away"
+
+
+def test_a_draft_of_a_newer_version_is_swept(sqlite_ledger, damage, make_entry):
+    sqlite_ledger.reserve(make_entry(), [], EXPIRED)
+    damage("UPDATE lease SET draft = json_insert(draft, '$[#]', 'new')")
+    assert [entry.id for entry in sqlite_ledger.sweep(SOON)] == ["a"]
 
 
 def test_a_repaired_lease_is_swept_as_the_message_says(sqlite_ledger, damage, make_entry, make_charge, balance, caplog):
@@ -69,19 +82,42 @@ def test_a_call_with_a_damaged_lease_is_settled_all_the_same(sqlite_ledger, dama
 DAMAGES = ["spent = 'much'", "reserved = 0.5", "\"limit\" = 'all'", "unit = 'apples'"]
 
 
+@pytest.fixture
+def two(sqlite_ledger, make_entry, make_charge):
+    """Two dead calls, of two accounts."""
+    sqlite_ledger.reserve(make_entry("of TEAM"), [make_charge(30)], EXPIRED)
+    sqlite_ledger.reserve(make_entry("of OTHER"), [make_charge(30, account="OTHER")], EXPIRED)
+    stored._told.clear()
+    return sqlite_ledger
+
+
 @pytest.mark.parametrize("change", DAMAGES)
-def test_a_damaged_account_keeps_no_other_from_being_swept(sqlite_ledger, damage, make_entry, make_charge, caplog, change):
-    sqlite_ledger.reserve(make_entry("broken"), [make_charge(30)], EXPIRED)
-    sqlite_ledger.reserve(make_entry("sound"), [make_charge(30, account="OTHER")], EXPIRED)
+def test_a_damaged_account_keeps_no_call_out_of_the_books(two, damage, make_entry, make_charge, caplog, change):
     damage(f"UPDATE account SET {change} WHERE id = 'TEAM'")
-    assert [entry.id for entry in sqlite_ledger.sweep(SOON)] == ["sound"]
-    assert "lease of call broken" in caplog.text
+    assert {entry.id for entry in two.sweep(SOON)} == {"of TEAM", "of OTHER"}
+    two.settle(make_entry("later"), [make_charge(5), make_charge(7, account="OTHER")])
+    assert "later" in {entry.id for entry in two.entries()}
+    damage("UPDATE account SET spent = 0, reserved = 0, \"limit\" = 100, unit = 'tokens' WHERE id = 'TEAM'")
+    assert {found.account: found.spent for found in two.balances(SOON)} == {"TEAM": 0, "OTHER": 37}
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "the budget account 'TEAM' is left as it is" in told
 
 
 @pytest.mark.parametrize("change", DAMAGES)
-def test_a_damaged_account_is_a_ledger_that_cannot_be_used(sqlite_ledger, damage, make_entry, make_charge, change):
+def test_a_damaged_account_cannot_be_asked(sqlite_ledger, damage, make_entry, make_charge, change):
     sqlite_ledger.settle(make_entry("first"), [make_charge(30)])
     damage(f"UPDATE account SET {change}")
     for use in (sqlite_ledger.balances, lambda when: sqlite_ledger.reserve(make_entry(), [make_charge(1)], when)):
-        with pytest.raises(LedgerError, match=r"cannot be read .*: it is damaged"):
-            use(LATER - 1e9)
+        with pytest.raises(LedgerDamaged, match=r"cannot be read .*: it is damaged"):
+            use(SOON)
+    assert sqlite_ledger.open_leases() == 0
+    assert sqlite_ledger.reserve(make_entry(), [make_charge(1, account="OTHER")], LATER) is None, "another can"
+
+
+@pytest.mark.parametrize("number", ["'many'", "1.5"])
+@pytest.mark.parametrize("column", ["input_tokens", "nano_usd"])
+def test_a_damaged_entry_is_named(sqlite_ledger, damage, make_entry, column, number):
+    sqlite_ledger.settle(make_entry("odd"), [])
+    damage(f"UPDATE entry SET {column} = {number}")
+    with pytest.raises(LedgerDamaged, match=f"{column} of call 'odd' is"):
+        list(sqlite_ledger.entries())

@@ -11,7 +11,7 @@ import pytest
 from spanledger.errors import ConfigurationError, LedgerError, LedgerTooNew
 from spanledger.ledger import place
 from spanledger.ledger.memory import MemoryLedger
-from spanledger.ledger.open import open_ledger, sqlite_path, understood
+from spanledger.ledger.open import open_ledger, sqlite_path, understood, whole
 from spanledger.ledger.sqlite import SqliteLedger
 
 
@@ -40,6 +40,17 @@ def test_a_relative_path(tmp_path, monkeypatch, problems):
     ledger = open_ledger("sqlite:///books.db", on_problem=problems.append)
     assert (ledger.path, problems) == (tmp_path / "books.db", [])
     ledger.close()
+
+
+def test_two_relative_paths_are_two_ledgers(tmp_path, monkeypatch):
+    found = set()
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        found.add(whole("sqlite:///books.db"))
+    assert found == {f"sqlite:///{tmp_path}/one/books.db", f"sqlite:///{tmp_path}/two/books.db"}
+    assert whole(f" sqlite:///{tmp_path}/one/books.db") in found
+    assert whole("memory:") == "memory:"
 
 
 def test_a_relative_path_makes_no_directories(tmp_path, monkeypatch, problems):

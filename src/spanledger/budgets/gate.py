@@ -15,7 +15,7 @@ from spanledger import interrupts
 from spanledger.budgets.match import Matcher
 from spanledger.budgets.notices import Notice, Teller
 from spanledger.budgets.spool import Spool
-from spanledger.errors import BudgetExceeded, LedgerBusy, LedgerError
+from spanledger.errors import BudgetExceeded, LedgerBusy, LedgerDamaged, LedgerError
 from spanledger.ledger.rules import window_end
 from spanledger.model import Hold, Refusal, State, Unit, Usage
 from spanledger.pricing.estimate import estimate_usage
@@ -156,6 +156,11 @@ class Gate:
         clock = self._clock
         try:
             refusal = self._ledger.reserve(draft, needed, clock() + self._lease, wait=wait and not away)
+        except LedgerDamaged as error:  # of this call's budgets; others can be asked
+            log.warning(
+                "the budgets of a call cannot be read (%s); it is %s", error, "refused" if self._block_without_ledger else "let pass"
+            )
+            return self._without_ledger(draft, charges)
         except LedgerError as error:
             if isinstance(error, LedgerBusy) and not wait and not away:
                 raise

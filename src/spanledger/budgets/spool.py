@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spanledger")
 BOUND = 10_000
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
-_SHORTEST_ROUND = 0.05
+_SHORTEST_ROUND, _LONGEST_ROUND = 0.05, 3_600.0
 _GRACE = 0.5
 """Seconds in which a thread that does not hang in the ledger surely ends, so that it takes nothing more from the queue."""
 
@@ -44,7 +44,7 @@ class Spool:
         ledger: where records go.
         state_dir: where a spill file is written at exit, and where those of ended processes are found. None, or a ledger that
             ends with the process: the log takes what is left.
-        ledger_url: tells the spill files of this ledger from those of others in the same folder.
+        ledger_url: tells the spill files of this ledger from those of others in the same folder; as ``ledger.open.whole`` gives it.
         lease_seconds: leases of calls under way are renewed, and expired ones swept, three times in this time.
         bound: how many records may wait in memory.
         clock: seconds since the epoch, for the ledger; waiting uses the monotonic clock.
@@ -201,7 +201,7 @@ class _Worker(threading.Thread):
         self._spool, self._ledger = spool, spool.ledger
 
     def run(self) -> None:
-        round_seconds = max(self._spool.lease_seconds / 3, _SHORTEST_ROUND)
+        round_seconds = min(max(self._spool.lease_seconds / 3, _SHORTEST_ROUND), _LONGEST_ROUND)  # threads cannot wait for years
         tend_at = retry_at = pause = 0.0
         while not self.stopping:
             due = min(tend_at, retry_at) if self.waiting else tend_at

@@ -133,13 +133,14 @@ def _arriving(selection: Selection) -> float:
 def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selection: Selection) -> Sources:
     from spanledger.budgets.spill import Folder  # noqa: PLC0415
     from spanledger.ledger.facts import has_spans  # noqa: PLC0415
+    from spanledger.ledger.open import whole  # noqa: PLC0415
     from spanledger.ledger.sqlite import SqliteLedger  # noqa: PLC0415
     from spanledger.reconcile import files  # noqa: PLC0415
     from spanledger.reconcile.run import Sources  # noqa: PLC0415
     from spanledger.stack.stack import default_directory  # noqa: PLC0415
 
     name = f"the ledger {re.sub(r'//[^/@]*@', '//', settings.ledger_url)}"  # without a password
-    sources = Sources(ledger, name, spills=Folder(settings.state_dir, settings.ledger_url))
+    sources = Sources(ledger, name, spills=Folder(settings.state_dir, whole(settings.ledger_url)))
     if places:
         return sources._replace(files=files.find(places))
     table, kept = ledger.path if isinstance(ledger, SqliteLedger) else None, default_directory() / "spans"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,14 @@ def understood(url: str, default: str) -> tuple[str, ConfigurationError | None]:
     return url, None
 
 
+def whole(url: str) -> str:
+    """A URL that is understood, with the whole path of its file: relative to another directory it means another one."""
+    scheme, _, rest = url.strip().partition(":")
+    with suppress(OSError):  # the working directory is gone, which who opens the ledger says
+        return f"sqlite:///{_path(rest).absolute()}" if scheme == "sqlite" else url
+    return url
+
+
 def sqlite_path(url: str) -> Path | None:
     """The file of a ``sqlite:`` URL, for what else is kept in it; None for any other URL.
 
@@ -98,7 +107,7 @@ def _usable(path: Path) -> Path:
     if wrong is not None:
         msg = f"the ledger {path} cannot be created: {wrong}"
         raise LedgerError(msg)
-    return path
+    return path.absolute()  # the application may change its working directory
 
 
 def _wrong_with_relative(path: Path) -> str | None:

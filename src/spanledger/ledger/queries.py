@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spanledger.ledger import rows, stored
@@ -29,6 +30,7 @@ _SUMS = """count(*), ifnull(sum(input_tokens), 0), ifnull(sum(output_tokens), 0)
     ifnull(sum(cost_status = 'unpriced' AND NOT superseded), 0),
     ifnull(sum(cost_status = 'unpriced' AND usage_state = 'unknown' AND input_tokens IS NULL AND output_tokens IS NULL), 0),
     ifnull(sum(cost_status = 'estimated' AND usage_state = 'exact'), 0), ifnull(sum(cost_status = 'partial'), 0)"""
+_AMOUNTS = [field.name for field in fields(Total)][1:]
 _COLUMNS = {name: f'"{name}"' for name in (*GROUPS, *rows.KEYS)} | {"day": "date(CAST(time AS INTEGER), 'unixepoch')"}
 _OTHER_KEY = "(SELECT value FROM json_each(other_keys) WHERE key = ?)"
 
@@ -56,7 +58,18 @@ def totals(db: sqlite3.Connection, group_by: Sequence[str], chosen: Filter) -> l
     by = f"GROUP BY {', '.join(str(number + 1) for number in range(len(groups)))}" if groups else ""
     sql = f"SELECT {''.join(f'{group}, ' for group in groups)}{_SUMS} FROM entry WHERE {where} {by}"  # noqa: S608  # constants; values are bound
     found = db.execute(sql, [*others, *values]).fetchall()
-    return ordered((Total(dict(zip(group_by, row, strict=False)), *row[len(groups) :]) for row in found), group_by)
+    return ordered((_to_total((dict(zip(group_by, row, strict=False)), *row[len(groups) :])) for row in found), group_by)
+
+
+@rows.from_file
+def _to_total(row: Sequence[Any]) -> Total:
+    """What SQLite adds up is whole, unless it met something else, which it takes for a number as far as it can."""
+    total = Total(*row)
+    for name, amount in zip(_AMOUNTS, row[1:], strict=True):
+        if name != "seconds" and type(amount) is not int:
+            msg = f"{name} of calls add up to {amount!r}"
+            raise TypeError(msg)
+    return total
 
 
 def entries(reader: Database, chosen: Filter) -> Iterator[Entry]:

@@ -8,7 +8,7 @@ from functools import wraps
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spanledger.errors import LedgerError
+from spanledger.errors import LedgerDamaged
 from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, Execution, State, Usage
 
 if TYPE_CHECKING:
@@ -45,18 +45,18 @@ decode = json.JSONDecoder().decode
 
 
 def from_file(convert: Callable[[R], T]) -> Callable[[R], T]:
-    """What is in the file, as a value; raises LedgerError where it means nothing here: it may be damaged, or others write into it."""
+    """What is in the file, as a value; raises LedgerDamaged where it means nothing here: it may be damaged, or others write into it."""
 
     @wraps(convert)
     def converted(row: R) -> T:
         try:
             return convert(row)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             msg = (
                 f"the ledger has a row that cannot be read ({type(error).__name__}: {error}): it is damaged, or was written by a newer "
                 "version of Spanledger; restore it from a backup, or upgrade spanledger"
             )
-            raise LedgerError(msg) from error
+            raise LedgerDamaged(msg) from error
 
     return converted
 
@@ -123,6 +123,10 @@ def _from_other_usage(usage: Usage) -> str | None:
 
 
 def _to_usage(value: Mapping[str, Any]) -> Usage:
+    for name in ("input_tokens", "output_tokens", "cache_read", "cache_write", "cache_write_1h", "reasoning", "nano_usd"):
+        if type(value[name]) not in {int, type(None)}:
+            msg = f"{name} of call {value['id']!r} is {value[name]!r}"
+            raise TypeError(msg)
     return Usage(
         value["input_tokens"],
         value["output_tokens"],
@@ -182,7 +186,7 @@ def sound_charges(charges: Iterable[Charge]) -> list[Charge]:
 @from_file
 def to_unknown(draft: str) -> Row:
     """A lease's draft as the sweep writes it: the estimate stays, but nobody knows what was really used."""
-    row = decode(draft)
+    row = decode(draft)[: len(COLUMNS)]  # a newer version may have written more
     unknown = (*row[:_USAGE_STATE], State.UNKNOWN.value, *row[_USAGE_STATE + 1 :], *[None] * (len(COLUMNS) - len(row)))
     to_entry(unknown)  # it must be one
     return unknown

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from spanledger.errors import LedgerError
+from spanledger.errors import LedgerDamaged, LedgerError
 from spanledger.ledger import chain, queries, rows
 from spanledger.ledger.database import Database
 from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, IDLE_ACCOUNTS_KEPT, book, replaces, take, winner
@@ -226,7 +226,10 @@ def _settle(db: sqlite3.Connection, row: rows.Row, charges: Sequence[Charge]) ->
     accounts = StoredAccounts(db)
     _free_lease(db, accounts, row[_ID])
     is_better = _add_entry(db, accounts, row, None if row[_STATE] == State.EXACT else _amounts(charges), swept=False)
-    standings = book(accounts, (), charges) if is_better else []
+    sound = [
+        charge for charge in charges if accounts.is_sound(charge[0].account)
+    ]  # the call is in the books, whatever its budgets are like
+    standings = book(accounts, (), sound) if is_better else []
     accounts.save()
     return standings
 
@@ -238,7 +241,7 @@ def _free_lease(db: sqlite3.Connection, accounts: StoredAccounts, entry_id: str)
     db.execute("DELETE FROM lease WHERE entry = ?", (entry_id,))
     try:
         held = _held(accounts, lease[0])
-    except LedgerError as error:  # the entry that is to be written must not be lost for it
+    except LedgerDamaged as error:  # the entry that is to be written must not be lost for it
         log.warning("what call %s had reserved stays reserved until the windows of its budgets end: %s", entry_id, error)
         return
     for account, amount in held:
@@ -253,9 +256,8 @@ def _add_entry(db: sqlite3.Connection, accounts: StoredAccounts, row: rows.Row, 
     there = db.execute("SELECT usage_state, swept, charges FROM entry WHERE id = ?", (row[_ID],)).fetchone()
     if swept or not replaces(State(row[_STATE]), State(there[0]), swept=bool(there[1])):
         return False
-    for account_id, amount in rows.decode(there[2]):
-        if account := accounts.get(account_id):
-            account.refund(amount)
+    for account, amount in _held(accounts, there[2]):
+        account.refund(amount)
     db.execute(_REPLACE_ENTRY, (*row, row[_ID]))
     return True
 
@@ -304,20 +306,29 @@ _DAMAGED_LEASE = (
 )
 
 
-def _sweep(db: sqlite3.Connection, now: float) -> tuple[list[Entry], list[tuple[str, LedgerError]]]:
+def _sweep(db: sqlite3.Connection, now: float) -> tuple[list[Entry], list[tuple[str, Exception]]]:
     """The entries written, and the leases that cannot be read: those never expire, so that they do not keep others from being swept."""
     expired = db.execute("SELECT entry, holds, draft FROM lease WHERE expires < ? LIMIT ?", (now, _SWEPT_AT_ONCE)).fetchall()
     accounts = StoredAccounts(db)
-    written, damaged = [], []
+    written: list[rows.Row] = []
+    damaged: list[tuple[str, Exception]] = []
     for entry_id, holds, draft in expired:
         try:
             held, row = _held(accounts, holds), rows.to_unknown(draft)
-        except LedgerError as error:
+            is_new = _add_entry(db, accounts, row, holds, swept=True)  # not if it was settled by a process that lost track of its lease
+        except (
+            LedgerDamaged,
+            sqlite3.IntegrityError,
+            sqlite3.InterfaceError,
+            sqlite3.ProgrammingError,
+            UnicodeError,
+            OverflowError,
+        ) as error:
             db.execute("UPDATE lease SET expires = ? WHERE entry = ?", (math.inf, entry_id))
             damaged.append((entry_id, error))
             continue
         _free_lease(db, accounts, entry_id)
-        if _add_entry(db, accounts, row, holds, swept=True):  # not if it was settled by a process that lost track of its lease
+        if is_new:
             written.append(_with_superseded(db, row))
             for account, amount in held:
                 account.spent += amount
@@ -327,4 +338,5 @@ def _sweep(db: sqlite3.Connection, now: float) -> tuple[list[Entry], list[tuple[
 
 
 def _held(accounts: StoredAccounts, holds: str) -> list[tuple[Account, int]]:
-    return [(account, amount) for account_id, amount in rows.to_held(holds) if (account := accounts.get(account_id))]
+    held = [(account_id, amount) for account_id, amount in rows.to_held(holds) if accounts.is_sound(account_id)]
+    return [(account, amount) for account_id, amount in held if (account := accounts.get(account_id))]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
+from spanledger.errors import LedgerDamaged
 from spanledger.ledger.rows import from_file
 from spanledger.ledger.rules import Account
 from spanledger.model import Hold, Unit
@@ -14,10 +16,14 @@ if TYPE_CHECKING:
 
     from spanledger.ledger.rows import Row
 
+log = logging.getLogger("spanledger")
+
 COLUMNS = 'id, budget, scope, unit, "limit", ends, blocking, spent, reserved'
 _MOST = 2**63 - 1
 """The largest SQLite integer; larger amounts are cut. A budget that full refuses everything, which is right."""
 _UNITS = {str(unit): unit for unit in Unit}
+_told: set[str] = set()
+"""Damaged accounts that were spoken of in this process."""
 _READ = f"SELECT {COLUMNS} FROM account WHERE id = ?"  # noqa: S608  # constants
 _WRITE = f"INSERT OR REPLACE INTO account ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
 
@@ -38,13 +44,25 @@ class StoredAccounts:
         self._accounts[account_id] = account
 
     def get(self, account_id: str) -> Account | None:
-        """The account of this id, if there is one."""
+        """The account of this id, if there is one. Raises LedgerDamaged."""
         account = self._accounts.get(account_id)
         if account is None and account_id not in self._stored:
-            row = self._stored[account_id] = self._db.execute(_READ, (account_id,)).fetchone()
+            row = self._db.execute(_READ, (account_id,)).fetchone()
             if row:
                 account = self._accounts[account_id] = to_account(row)
+            self._stored[account_id] = row
         return account
+
+    def is_sound(self, account_id: str) -> bool:
+        """Whether there is no such account, or one that can be read: else it is told of, for who goes on without it."""
+        try:
+            self.get(account_id)
+        except LedgerDamaged as error:
+            if account_id not in _told:
+                _told.add(account_id)
+                log.error("the budget account %r is left as it is: %s", account_id, error)  # all is said
+            return False
+        return True
 
     def save(self) -> None:
         """Writes back what has changed."""

@@ -145,7 +145,7 @@ class OverrideFile(fork.Loader):
     """
 
     def __init__(self, path: Path | None, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.path, self.problems = path, ()
+        self.path, self.problems = path and path.absolute(), ()  # the application may change its working directory
         self._ttl, self._clock = ttl, clock
         self._next_look = float("-inf")
         self._overrides = Overrides()
