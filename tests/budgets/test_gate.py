@@ -125,12 +125,11 @@ def test_a_draft_admitted_again_keeps_its_estimate(ledger: Ledger, entry: NewEnt
     assert desk.book.asked == 1
 
 
-def test_estimates_are_made_where_a_rule_or_a_killed_call_needs_them(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
-    desk = open_desk(ledger, {"N": "10 calls per day", "TOK": "1000 tokens per customer per day"})
-    desk.admit(entry())
-    assert desk.book.asked == (1 if ledger.shared else 0)
-    desk.admit(entry(customer="acme"))
-    assert desk.book.asked == (2 if ledger.shared else 1)
+def test_estimates_are_made_of_every_call(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
+    desk = open_desk(ledger, {"N": "10 calls per day"})
+    draft = entry()
+    desk.admit(draft)
+    assert (desk.book.asked, draft.usage.output) == (1, 100)
 
 
 def test_a_call_without_budgets_is_reserved_and_written(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:

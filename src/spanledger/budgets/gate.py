@@ -84,7 +84,7 @@ class Gate:
         self.spool = spool if spool is not None else Spool(ledger, lease_seconds=lease_seconds, clock=clock)
         self._teller = Teller({rule.name: rule.warn_at for rule in rules}, notify)
         self.spool.settled = self._settled_late
-        self._ledger, self._book, self._clock, self._shared = ledger, book, clock, ledger.shared
+        self._ledger, self._book, self._clock = ledger, book, clock
         self._lease, self._assumed_output = lease_seconds, assumed_output
         self._block_without_ledger, self._block_unpriced = on_ledger_error == "block", on_unpriced == "block"
         self._refuse_all = refuse_all
@@ -107,15 +107,11 @@ class Gate:
         if self._refuse_all:
             self._refuse(_refusal(self._refuse_all), draft)
         charges: list[Charge] = []
-        needs_estimate = self._shared
         for matcher in self._matchers:
             hold = matcher.find(draft)
             if hold is not None:
                 charges.append((hold, 0))
-                if hold.unit is not _CALLS:
-                    needs_estimate = True
-        if needs_estimate:
-            self._estimate(draft, request)
+        self._estimate(draft, request)  # without a budget, too: it is what a call is booked by that nobody hears of again
         if self._block_unpriced and _is_unpriced(draft):
             self._refuse_unpriced(draft, charges)
         return self._reserve(draft, _with_use(charges, draft), wait=wait)

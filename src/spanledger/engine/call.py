@@ -43,14 +43,14 @@ _NOTHING_KNOWN = (Usage(), Cost(None, CostStatus.UNPRICED))
 
 def library_in_call(context: Context | None = None) -> str | None:
     """The library whose call is being driven in this context, if any: its own nested calls are part of that one."""
-    inside: Any = otel_context.get_value(_INSIDE, context)
-    return inside[0] if inside is not None else None
+    return call.library if (call := current_call(context)) is not None else None
 
 
-def current_call() -> Call | None:
-    """The call being driven in this context, unless it is over: a context that somebody keeps does not keep all that was sent."""
-    inside: Any = otel_context.get_value(_INSIDE)
-    return inside[1]() if inside is not None else None
+def current_call(context: Context | None = None) -> Call | None:
+    """The call being driven in this context, unless it is over: tasks and threads that it started keep its context, and outlive it."""
+    known: Any = otel_context.get_value(_INSIDE, context)
+    call = known() if known is not None else None
+    return call if call is not None and call.opened else None
 
 
 class Call:
@@ -155,6 +155,13 @@ class Call:
             except LedgerBusy:
                 self.runtime.reaper.put(partial(gate.release, self.entry.id, admission))
 
+    def now(self) -> Call:
+        """The call as it is to be sent now: a coroutine may be awaited, a manager be entered, long after it was made, and elsewhere."""
+        if current() is not self.context:
+            return self.again()
+        self.entry.time = time.time()
+        return self
+
     def again(self) -> Call:
         """The same call, to be sent once more, from the context in force."""
         request = replace(self.request)
@@ -184,7 +191,7 @@ class Call:
                 entry.trace_id, entry.span_id = digits(trace_id, IN_32_DIGITS), digits(span_id, IN_16_DIGITS)
                 if entry.execution == entry.id:
                     entry.execution = entry.trace_id
-            self.context = within(context, span, _INSIDE, (self.library, ref(self)))
+            self.context = within(context, span, _INSIDE, ref(self))  # whoever keeps it does not keep all that was sent
             if self.response.output is not None and self.reader.content is not None:
                 self.content = self.reader.content(self.kwargs if self.request.tool_name is None else self.request.content)
         except Exception as error:  # noqa: BLE001  # as Guard.run, a call shallower; so below wherever each call passes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,13 @@ attach: Callable[[Context], Any] = _variable.set if _direct else otel_context.at
 detach: Callable[[Any], None] = _variable.reset if _direct else otel_context.detach
 """Straight at the context variable where OpenTelemetry keeps one. Only where a context is sure to be left in the thread and task that
 entered it; elsewhere use OpenTelemetry's own ``detach``, which forgives."""
+
+
+def leave(token: Any) -> None:
+    """``detach`` for what is being collected: its code may run in whatever context."""
+    with suppress(ValueError):
+        detach(token)
+
 
 _SPAN = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 

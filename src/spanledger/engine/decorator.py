@@ -188,14 +188,15 @@ def _function(fresh: Callable[[], Managed], function: Callable[..., Any]) -> Cal
         result = use._call(function, args, kwargs)
         if isinstance(result, CoroutineType):  # of a function that is no coroutine function itself
             use._suspend()
-            return _awaited(use, result)
+            return _awaited(use, result, _Dropped(use))
         use._end(None)
         return result
 
     return synchronous
 
 
-async def _awaited(use: Managed, coroutine: CoroutineType[Any, Any, Any]) -> Any:
+async def _awaited(use: Managed, coroutine: CoroutineType[Any, Any, Any], _dropped: _Dropped) -> Any:
+    """``_dropped`` ends the use should this never run."""
     use._resume()
     try:
         result = await coroutine
@@ -264,7 +265,8 @@ def _async_generator_function(fresh: Callable[[], Managed], function: Callable[.
 
 
 class _Dropped:
-    """Lives in an asynchronous generator's frame: one whose event loop is gone is collected without running its code."""
+    """Lives in the frame of what may be collected without running its code: an asynchronous generator whose event loop is gone, a coroutine
+    that nobody awaits."""
 
     __slots__ = ("_use",)
 

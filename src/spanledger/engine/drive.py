@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from functools import wraps
-from types import FunctionType
+from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from spanledger.engine import runtime as installation
 from spanledger.engine.call import Call, library_in_call
-from spanledger.engine.context import attach, current, detach
+from spanledger.engine.context import attach, current, detach, leave
 from spanledger.engine.loops import running_loop
 from spanledger.engine.managers import LiveAsyncManager, LiveManager
 from spanledger.engine.receive import Kind, kind_of, receive
@@ -174,9 +174,9 @@ def _function(call: Call) -> Any:
         call.result(result)
         call.end()
         return result
-    if kind is Kind.AWAITABLE:
+    if kind is Kind.AWAITABLE and (not call.target.plugin or type(result) is CoroutineType):  # a task, a query are more than awaitable
         call.is_async = True
-        return _awaited(call, result)
+        return _awaited(call, result, _Dropped(call))
     return _received(call, result)
 
 
@@ -184,16 +184,19 @@ async def _coroutine_function(call: Call) -> Any:
     # openai's managers make the coroutine outside of themselves and await it inside.
     if _part_of_another(call.library, call.target):
         return await call.send()
+    call = call.now()
     await begin_async(call)
     return await _awaited(call, call.send())
 
 
-async def _awaited(call: Call, awaitable: Awaitable[Any]) -> Any:
+async def _awaited(call: Call, awaitable: Awaitable[Any], _dropped: _Dropped | None = None) -> Any:
+    """``_dropped``, for a call that began before this runs, ends it should this never run."""
     token = otel_context.attach(call.context)
     try:
         result = await awaitable
-    except GeneratorExit:  # the coroutine is being collected, in whatever context
+    except GeneratorExit:  # the coroutine is closed or collected
         call.abandon("dropped")
+        leave(token)
         raise
     except BaseException as error:
         otel_context.detach(token)
@@ -225,6 +228,7 @@ def _manager(call: Call) -> Any:
 
 
 def _generator(call: Call) -> Generator[Any, Any, Any]:
+    call = call.now()
     begin(call)
     inner = call.send()
     step: Callable[[], Any] = inner.__next__
@@ -246,8 +250,8 @@ def _generator(call: Call) -> Generator[Any, Any, Any]:
         try:
             sent = yield item
         except GeneratorExit:
-            inner.close()
             call.abandon("closed")
+            inner.close()
             raise
         except BaseException as thrown:  # noqa: BLE001  # handed on to the library's generator, which raises it or goes on
             step = _thrower(inner.throw, thrown)
@@ -264,6 +268,7 @@ def _sender(send: Callable[[Any], Any], value: Any) -> Callable[[], Any]:
 
 
 async def _async_generator(call: Call) -> AsyncGenerator[Any, Any]:
+    call = call.now()
     await begin_async(call)
     dropped = _Dropped(call)  # an asynchronous generator nobody closes is collected without running its code
     inner = call.send()

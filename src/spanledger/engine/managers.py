@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 
+from spanledger.engine.context import leave
 from spanledger.engine.live import Live
 from spanledger.engine.receive import receive
 
@@ -25,8 +26,8 @@ class _Manager(Live):
 
     def _self_next_call(self) -> Call:
         """The libraries allow to enter a manager again, which sends the request again."""
-        if self._self_entered:
-            self._self_call, self._self_owns = self._self_call.again(), True
+        call = self._self_call
+        self._self_call, self._self_owns = call.again() if self._self_entered else call.now(), True
         self._self_entered = True
         return self._self_call
 
@@ -91,11 +92,15 @@ def _inside(call: Call) -> Iterator[None]:
     token = otel_context.attach(call.context)
     try:
         yield
+    except GeneratorExit:  # a coroutine is closed or collected
+        call.abandon("dropped")
+        leave(token)
+        raise
     except BaseException as error:
+        otel_context.detach(token)
         call.end(error)
         raise
-    finally:
-        otel_context.detach(token)
+    otel_context.detach(token)
 
 
 def _entered(call: Call, inner: Any, tap: str | None) -> Any:
