@@ -76,6 +76,7 @@ def test_budgets_that_cannot_be_read_are_named_shown_and_ignored(application: An
 
     for name, (text, expected) in BUDGETS.items():
         (line,) = [line for line in told.splitlines() if line.startswith(f"SPANLEDGER_BUDGET_{name}: ")]
+        assert line.endswith("; this budget is not enforced")
         assert text.split()[0] in line if text.strip() else "''" in line or "' '" in line
         assert "; expected " in line
         assert expected in line
