@@ -76,7 +76,16 @@ def test_a_call_with_a_damaged_lease_is_settled_all_the_same(sqlite_ledger, dama
     sqlite_ledger.settle(make_entry(), [make_charge(10)])
     assert [entry.id for entry in sqlite_ledger.entries()] == ["a"]
     assert balance(sqlite_ledger) == (10, 30)
-    assert "stays reserved until the windows of its budgets end" in caplog.text
+    assert "what call a was booked to stays booked" in caplog.text
+
+
+def test_an_entry_with_damaged_charges_gives_way(sqlite_ledger, damage, make_entry, make_charge, balance, caplog):
+    sqlite_ledger.settle(make_entry(state="estimated"), [make_charge(30)])
+    damage("UPDATE entry SET charges = '{half'")
+    sqlite_ledger.settle(make_entry(), [make_charge(10)])
+    assert [entry.usage.state for entry in sqlite_ledger.entries()] == ["exact"]
+    assert balance(sqlite_ledger) == (40, 0)
+    assert "what call a was booked to stays booked" in caplog.text
 
 
 DAMAGES = ["spent = 'much'", "reserved = 0.5", "\"limit\" = 'all'", "unit = 'apples'"]

@@ -89,6 +89,8 @@ class Gate:
         self._block_without_ledger, self._block_unpriced = on_ledger_error == "block", on_unpriced == "block"
         self._refuse_all = refuse_all
         self._matchers = [Matcher(rule, timezone) for rule in rules]
+        self._damaged = ""
+        """What was said last of budgets that cannot be read."""
         self._look_again = 0.0
         """Monotonic time before which the ledger is not asked; 0 while it can be reached."""
 
@@ -153,9 +155,7 @@ class Gate:
         try:
             refusal = self._ledger.reserve(draft, needed, clock() + self._lease, wait=wait and not away)
         except LedgerDamaged as error:  # of this call's budgets; others can be asked
-            log.warning(
-                "the budgets of a call cannot be read (%s); it is %s", error, "refused" if self._block_without_ledger else "let pass"
-            )
+            self._is_damaged(str(error))
             return self._without_ledger(draft, charges)
         except LedgerError as error:
             if isinstance(error, LedgerBusy) and not wait and not away:
@@ -167,6 +167,11 @@ class Gate:
             self._refuse(refusal, draft)
         self.spool.track(draft.id)
         return charges, True
+
+    def _is_damaged(self, why: str) -> None:
+        if why != self._damaged:
+            log.warning("budgets cannot be read (%s); their calls are %s", why, "refused" if self._block_without_ledger else "let pass")
+            self._damaged = why
 
     def _is_away(self, error: LedgerError) -> None:
         if not self._look_again:

@@ -158,7 +158,7 @@ class Call:
     def now(self) -> Call:
         """The call as it is to be sent now: a coroutine may be awaited, a manager be entered, long after it was made, and elsewhere."""
         if current() is not self.context:
-            return self.again()
+            return self.runtime.guard.run("again", self.again) or self
         self.entry.time = time.time()
         return self
 

@@ -226,9 +226,8 @@ def _settle(db: sqlite3.Connection, row: rows.Row, charges: Sequence[Charge]) ->
     accounts = StoredAccounts(db)
     _free_lease(db, accounts, row[_ID])
     is_better = _add_entry(db, accounts, row, None if row[_STATE] == State.EXACT else _amounts(charges), swept=False)
-    sound = [
-        charge for charge in charges if accounts.is_sound(charge[0].account)
-    ]  # the call is in the books, whatever its budgets are like
+    # The call is in the books, whatever its budgets are like.
+    sound = [charge for charge in charges if accounts.is_sound(charge[0].account)]
     standings = book(accounts, (), sound) if is_better else []
     accounts.save()
     return standings
@@ -239,12 +238,7 @@ def _free_lease(db: sqlite3.Connection, accounts: StoredAccounts, entry_id: str)
     if not lease:
         return
     db.execute("DELETE FROM lease WHERE entry = ?", (entry_id,))
-    try:
-        held = _held(accounts, lease[0])
-    except LedgerDamaged as error:  # the entry that is to be written must not be lost for it
-        log.warning("what call %s had reserved stays reserved until the windows of its budgets end: %s", entry_id, error)
-        return
-    for account, amount in held:
+    for account, amount in _still_held(accounts, lease[0], entry_id):
         account.free(amount)
 
 
@@ -256,7 +250,7 @@ def _add_entry(db: sqlite3.Connection, accounts: StoredAccounts, row: rows.Row, 
     there = db.execute("SELECT usage_state, swept, charges FROM entry WHERE id = ?", (row[_ID],)).fetchone()
     if swept or not replaces(State(row[_STATE]), State(there[0]), swept=bool(there[1])):
         return False
-    for account, amount in _held(accounts, there[2]):
+    for account, amount in _still_held(accounts, there[2], row[_ID]):
         account.refund(amount)
     db.execute(_REPLACE_ENTRY, (*row, row[_ID]))
     return True
@@ -306,6 +300,10 @@ _DAMAGED_LEASE = (
 )
 
 
+_UNREADABLE = (LedgerDamaged, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, UnicodeError, OverflowError)
+"""What a draft raises that is no entry, or one that cannot be stored."""
+
+
 def _sweep(db: sqlite3.Connection, now: float) -> tuple[list[Entry], list[tuple[str, Exception]]]:
     """The entries written, and the leases that cannot be read: those never expire, so that they do not keep others from being swept."""
     expired = db.execute("SELECT entry, holds, draft FROM lease WHERE expires < ? LIMIT ?", (now, _SWEPT_AT_ONCE)).fetchall()
@@ -316,14 +314,7 @@ def _sweep(db: sqlite3.Connection, now: float) -> tuple[list[Entry], list[tuple[
         try:
             held, row = _held(accounts, holds), rows.to_unknown(draft)
             is_new = _add_entry(db, accounts, row, holds, swept=True)  # not if it was settled by a process that lost track of its lease
-        except (
-            LedgerDamaged,
-            sqlite3.IntegrityError,
-            sqlite3.InterfaceError,
-            sqlite3.ProgrammingError,
-            UnicodeError,
-            OverflowError,
-        ) as error:
+        except _UNREADABLE as error:
             db.execute("UPDATE lease SET expires = ? WHERE entry = ?", (math.inf, entry_id))
             damaged.append((entry_id, error))
             continue
@@ -335,6 +326,15 @@ def _sweep(db: sqlite3.Connection, now: float) -> tuple[list[Entry], list[tuple[
     accounts.save()
     db.execute(_FORGET, _times(now))
     return [rows.to_entry(row) for row in written], damaged
+
+
+def _still_held(accounts: StoredAccounts, holds: str, entry_id: str) -> list[tuple[Account, int]]:
+    """The same where an entry is to be written, which must not be lost for what cannot be read of its budgets."""
+    try:
+        return _held(accounts, holds)
+    except LedgerDamaged as error:
+        log.warning("what call %s was booked to stays booked until the windows of its budgets end: %s", entry_id, error)
+        return []
 
 
 def _held(accounts: StoredAccounts, holds: str) -> list[tuple[Account, int]]:
