@@ -20,6 +20,7 @@ _DIGITS = re.compile("[0-9]+")
 _LONGEST_CARD, _SHORTEST_CARD = 19, 12
 _CARD_GROUPS = 5
 _TABLE = 2 * 4
+"""As many groups of four digits as two cards have."""
 _CARD_GROUP = 4
 """Digits of the first group in print, whoever issued the card."""
 _PHONE_GROUPS = 8
@@ -156,9 +157,8 @@ def _card(text: Text, groups: list[Group], first: int) -> Span | None:
         if not _SHORTEST_CARD <= length <= _LONGEST_CARD or not _embossed(some) or not _ends(text, some[-1].end):
             continue
         digits = _digits(text, some)
-        if _is_in_table(groups, first, last) and not text.says_card(some[0].start):
-            continue
-        if checks.is_usual_card(digits) or (_is_likely_card(digits) and text.says_card(some[0].start)):
+        is_usual = checks.is_usual_card(digits) and not _is_in_table(groups, first, last)
+        if is_usual or (_is_likely_card(digits) and text.says_card(some[0].start)):
             return Span(some[0].start, some[-1].end, "CREDIT_CARD")
     return None
 
@@ -172,9 +172,11 @@ def _is_in_table(groups: list[Group], first: int, last: int) -> bool:
     if first == last:
         return False
     separator = groups[last].before
-    while first and groups[first].before == separator and groups[first - 1].size == _CARD_GROUP:
+    while first and last - first < _TABLE and groups[first].before == separator and groups[first - 1].size == _CARD_GROUP:
         first -= 1
-    while last + 1 < len(groups) and groups[last + 1].before == separator and groups[last + 1].size == _CARD_GROUP:
+    while (
+        last + 1 < len(groups) and last - first < _TABLE and groups[last + 1].before == separator and groups[last + 1].size == _CARD_GROUP
+    ):
         last += 1
     return last - first >= _TABLE
 
