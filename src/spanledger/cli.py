@@ -172,13 +172,13 @@ def _span_store(ledger: Ledger) -> Iterator[SpanStore | None]:
 @json_option
 def budgets(url: str | None, as_json: bool) -> None:
     """Every budget: spent, reserved by calls under way, left, and when it starts anew."""
-    from spanledger.budgets.rule import parse_all  # noqa: PLC0415  # only this command needs it
+    from spanledger.budgets.rule import parse_all, without  # noqa: PLC0415  # only this command needs it
     from spanledger.report import accounts, views  # noqa: PLC0415  # rich takes 50 ms
 
     settings = settings_for(url)
     rules, problems = parse_all(settings.budgets)
     for problem in problems:
-        click.echo(f"spanledger: {problem}; this budget is not enforced", err=True)
+        click.echo(f"spanledger: {problem}; {without(strict=settings.strict)}", err=True)
     with books_to_read(settings) as ledger:
         lines = accounts.budget_lines(rules, ledger.balances(time.time()))
     if as_json:

@@ -182,9 +182,8 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
         capture_spans=config.capture in ("SPAN_ONLY", "SPAN_AND_EVENT"), capture_events=config.capture in ("EVENT_ONLY", "SPAN_AND_EVENT"),
     )  # fmt: skip
     runtime.reaper.start()
-    refused = "all calls are refused until it can be read" if config.strict else "this budget is not enforced"
     for problem in [*problems, *book.problems]:
-        log.warning("%s%s", problem, f"; {refused}" if problem in broken_rules else "")
+        log.warning("%s%s", problem, f"; {budget_rules.without(strict=config.strict)}" if problem in broken_rules else "")
     providers = (tracer_provider, meter_provider, logger_provider)
     return Installation(runtime, spool, [Library(name) for name in known_adapters.KNOWN], providers, problems=problems)
 

@@ -169,8 +169,7 @@ def _driven_by_hand(client: Any, shape: str, original: Any) -> Any:
     return drive.wrap(original, "fakelib", target)(*([client] if shape == "returns_coroutine" else []))
 
 
-def test_a_generator_whose_cleanup_raises_is_booked(client: Any, make_house: Callable[..., Any]) -> None:
-    del client
+def test_a_generator_whose_cleanup_raises_is_booked(make_house: Callable[..., Any]) -> None:
     house = make_house()
 
     @spanledger.plugin

@@ -89,8 +89,8 @@ class Gate:
         self._block_without_ledger, self._block_unpriced = on_ledger_error == "block", on_unpriced == "block"
         self._refuse_all = refuse_all
         self._matchers = [Matcher(rule, timezone) for rule in rules]
-        self._damaged = ""
-        """What was said last of budgets that cannot be read."""
+        self._damaged: set[str] = set()
+        """What was said of budgets that cannot be read."""
         self._look_again = 0.0
         """Monotonic time before which the ledger is not asked; 0 while it can be reached."""
 
@@ -169,9 +169,9 @@ class Gate:
         return charges, True
 
     def _is_damaged(self, why: str) -> None:
-        if why != self._damaged:
+        if why not in self._damaged:
+            self._damaged.add(why)
             log.warning("budgets cannot be read (%s); their calls are %s", why, "refused" if self._block_without_ledger else "let pass")
-            self._damaged = why
 
     def _is_away(self, error: LedgerError) -> None:
         if not self._look_again:

@@ -99,6 +99,11 @@ def parse_all(texts: Mapping[str, str]) -> tuple[list[Rule], list[ConfigurationE
     return rules, problems
 
 
+def without(*, strict: bool) -> str:
+    """What follows from a budget that cannot be read."""
+    return "all calls are refused until it can be read" if strict else "this budget is not enforced"
+
+
 def parse(name: str, text: str) -> Rule:
     """Reads one budget.
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MODES = ("mask", "hash", "drop", "off")
 DROPPED, FAILED, TOO_MUCH, UNKNOWN_TYPE = "[REDACTED]", "[REDACTED:error]", "[REDACTED:budget]", "[REDACTED:type]"
@@ -43,3 +47,12 @@ def _normal(label: str, value: str) -> str:
     if label in _ANY_CASE:
         return value.strip().lower()
     return "".join(value.split()).upper() if label == "IBAN" else value
+
+
+def unlike(taken: Mapping[Any, Any], name: Any, clashes: int) -> tuple[Any, int]:
+    """A name that is not taken yet, so that no value is lost where two private names have become one; and the clashes so far."""
+    free = name
+    while free in taken:
+        clashes += 1
+        free = f"{name}#{clashes + 1}"
+    return free, clashes

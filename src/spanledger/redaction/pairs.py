@@ -33,12 +33,3 @@ def option(item: Any) -> str | None:
     """The option of a command that the next item belongs to."""
     is_one = isinstance(item, str) and len(item) <= LONGEST_NAME and (item in USER_OPTIONS or (item.startswith("--") and "=" not in item))
     return item if is_one else None
-
-
-def unlike(taken: Mapping[Any, Any], name: Any, clashes: int) -> tuple[Any, int]:
-    """A name that is not taken yet, so that no value is lost where two private names have become one; and the clashes so far."""
-    free = name
-    while free in taken:
-        clashes += 1
-        free = f"{name}#{clashes + 1}"
-    return free, clashes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from spanledger.interrupts import raised_by_handler
 from spanledger.redaction import checks, jsontext, keys, pairs
-from spanledger.redaction.labels import DROPPED, FAILED, MASK, TOO_MUCH, UNKNOWN_TYPE, Labels
+from spanledger.redaction.labels import DROPPED, FAILED, MASK, TOO_MUCH, UNKNOWN_TYPE, Labels, unlike
 from spanledger.redaction.text import Budget, Digits, Exhausted
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Redactor:
                 changed = dict(attributes)
             if not same_name:
                 del changed[name]
-                shown, clashes = pairs.unlike(changed, shown, clashes)
+                shown, clashes = unlike(changed, shown, clashes)
             changed[shown] = safe
         return changed
 
@@ -313,7 +313,7 @@ class Redactor:
             shown, key = self._entry(name, job, depth)
             new = self._value(told if told and name in pairs.VALUES else key, value, job, depth)
             same = same and shown == _plain(name) and new is value
-            shown, clashes = pairs.unlike(safe, shown, clashes)
+            shown, clashes = unlike(safe, shown, clashes)
             safe[shown] = new
         return mapping if same else safe
 

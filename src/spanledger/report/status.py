@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from spanledger.budgets.rule import describe, parse_all
+from spanledger.budgets.rule import describe, parse_all, without
 from spanledger.errors import ConfigurationError, LedgerError, LedgerTooOld
 from spanledger.ledger.open import open_ledger, sqlite_path
 from spanledger.ledger.place import check_creatable, is_there
@@ -116,7 +116,7 @@ def _budgets(settings: Settings) -> list[Check]:
     good = [Check(BUDGET_PREFIX + rule.name, ok=True, text=describe(rule)) for rule in rules]
     if not settings.budgets:
         good = [Check("budgets", ok=True, text=f'none; set one as in {BUDGET_PREFIX}DAY="20 USD per day"')]
-    consequence = "all calls are refused until it can be read" if settings.strict else "this budget is not enforced"
+    consequence = without(strict=settings.strict)
     return [*good, *(Check(p.where, ok=False, text=f"{p.problem}; {consequence}", fix=f"expected {p.expected}") for p in problems)]
 
 
