@@ -111,13 +111,13 @@ def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], ad
 _NO_CONTENT = "content is not recorded: what these providers export cannot be redacted"
 
 
-def _provider_set(provider: Any, led: bool) -> None:
+def _provider_set(_provider: Any, led: bool) -> None:
     """A global provider is set after us. ``led``: what it exports is redacted."""
     runtime = active()
     if runtime is None:
         return
-    if runtime.settings.service is None:
-        runtime.settings = dataclasses.replace(runtime.settings, service=_service_name(provider))
+    if _installation is not None and (service := _service_name(_installation.providers)) is not None:
+        runtime.settings = dataclasses.replace(runtime.settings, service=service)
     if not led and (runtime.capture_spans or runtime.capture_events):
         log.warning(_NO_CONTENT)
         runtime.capture_spans = runtime.capture_events = False
@@ -147,7 +147,8 @@ def _uninstall() -> None:
 
 def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Installation:
     problems = list(config.problems)
-    config = dataclasses.replace(config, service=config.service or _service_name(tracer_provider))
+    providers = (tracer_provider, meter_provider, logger_provider)
+    config = dataclasses.replace(config, service=_service_name(providers) or config.service)
     rules, broken_rules = budget_rules.parse_all(config.budgets)
     prices, broken_prices = plugins.parse_prices("SPANLEDGER_PLUGIN_PRICES", config.plugin_prices)
     plugins.configure(prices, config.plugin_tokens)
@@ -184,7 +185,6 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     runtime.reaper.start()
     for problem in [*problems, *book.problems]:
         log.warning("%s%s", problem, f"; {budget_rules.without(strict=config.strict)}" if problem in broken_rules else "")
-    providers = (tracer_provider, meter_provider, logger_provider)
     return Installation(runtime, spool, [Library(name) for name in known_adapters.KNOWN], providers, problems=problems)
 
 
@@ -197,10 +197,13 @@ def _refuse_all(config: Settings, broken_rules: Sequence[ConfigurationError], un
     return ""
 
 
-def _service_name(tracer_provider: Any) -> str | None:
-    """The name that spans and metrics of this process carry, so that the books say the same."""
-    resource = getattr(tracer_provider or trace.get_tracer_provider(), "resource", None)
-    return str(resource.attributes["service.name"]) if resource is not None and "service.name" in resource.attributes else None
+def _service_name(providers: tuple[Any, Any, Any]) -> str | None:
+    """The name that spans of this process carry, or else its metrics, so that the books say the same. It need not be the environment's."""
+    spans, measurements, _ = _providers(providers)
+    for resource in (getattr(spans, "resource", None), getattr(getattr(measurements, "_sdk_config", None), "resource", None)):
+        if resource is not None and "service.name" in resource.attributes:
+            return str(resource.attributes["service.name"])
+    return None
 
 
 def _notify(notice: Notice) -> None:
@@ -336,15 +339,26 @@ def _at_exit() -> None:
 
 def _let_everything_out() -> None:
     """Lets out all that waits in this process. The ledger stays open, and so do calls: a worker's threads may go on for a moment."""
-    if _installation is None:
+    installation = _installation
+    if installation is None or not installation.runtime.reaper.running:  # a forked worker that had nothing to record
         return
-    guard, global_ones = _installation.runtime.guard, (trace.get_tracer_provider, metrics.get_meter_provider, _logs.get_logger_provider)
-    guard.run("reaper", _installation.runtime.reaper.drain)
-    guard.run("spool", _installation.spool.close, 5.0)
-    for given, global_one in zip(_installation.providers, global_ones, strict=True):
-        flush = getattr(global_one() if given is None else given, "force_flush", None)
-        if flush is not None:
-            guard.run("flush", flush, 5_000)  # milliseconds
+    guard = installation.runtime.guard
+    guard.run("reaper", installation.runtime.reaper.drain)
+    guard.run("spool", installation.spool.close, 5.0)
+    flushes = [getattr(provider, "force_flush", None) for provider in _providers(installation.providers)]
+    each = [functools.partial(guard.run, "flush", flush) for flush in flushes if flush is not None]
+    guard.run("flush", process_end.together, each, _FLUSHED)
+
+
+_FLUSHED = 3.0
+"""Seconds that an end waits for exporters. What a collector that answers needs is a fraction; what the SDK's own flushes take where none
+does is ten times as much, and orchestrators kill after ten."""
+
+
+def _providers(given: tuple[Any, Any, Any]) -> list[Any]:
+    """Of spans, metrics and logs: those in force."""
+    global_ones = (trace.get_tracer_provider, metrics.get_meter_provider, _logs.get_logger_provider)
+    return [global_one() if provider is None else provider for provider, global_one in zip(given, global_ones, strict=True)]
 
 
 def _shut_down(installation: Installation, outcome: str) -> None:

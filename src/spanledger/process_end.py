@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import gc
 import signal
+import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spanledger.engine import patching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
 _LAST = -1_000
@@ -27,6 +29,16 @@ def of_workers(action: Callable[[], None]) -> None:
     """
     patching.when_imported("multiprocessing.util", partial(_once, _in_multiprocessing, action))
     patching.when_imported("celery.signals", partial(_once, _in_celery, action))
+
+
+def together(actions: Sequence[Callable[[], object]], seconds: float) -> None:
+    """Does all of this at once and waits so many seconds at most; what takes longer is left to end with the process."""
+    ends = time.monotonic() + seconds
+    threads = [threading.Thread(target=action, name="spanledger-flush", daemon=True) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, ends - time.monotonic()))
 
 
 def _once(register: Callable[..., None], action: Callable[[], None], module: ModuleType) -> None:

@@ -38,6 +38,7 @@ class _Traced(Managed):
 
     def _start_span(self, runtime: Runtime, name: str, attributes: dict[str, Any], context: Context) -> Context:
         """Starts the span and returns the context with it; the same context if that failed."""
+        runtime.reaper.start()
         span: Span | None = runtime.guard.run("start", runtime.tracer.start_span, name, context, SpanKind.INTERNAL, attributes)
         if span is None:
             return context

@@ -7,11 +7,14 @@ import multiprocessing
 import signal
 import sqlite3
 import sys
+import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 import spanledger
+from spanledger import process_end
 
 if TYPE_CHECKING:
     import subprocess
@@ -144,6 +147,35 @@ def test_what_a_worker_did_is_told(application: Application, kind: str, client: 
     done = run(application, WORKERS, kind, method, client)
     assert done.returncode == 0, done.stderr
     assert_all_is_told(application, done, 1 if kind == "in_a_process" else 3)
+
+
+IDLE = """
+import multiprocessing
+
+import openai
+
+openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hello"}])
+with_workers = multiprocessing.get_context("fork").Pool(2)
+print(with_workers.map(abs, range(4)))
+with_workers.close()
+with_workers.join()
+"""
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+def test_a_forked_worker_that_records_nothing_waits_for_no_exporter(application: Application) -> None:
+    done = run(application, IDLE)
+    assert done.returncode == 0, done.stderr
+    assert_all_is_told(application, done, 1)
+    assert done.stdout.count('"resource_metrics"') == 1, "only the parent exports"
+
+
+def test_an_exporter_that_never_answers_keeps_no_process_from_its_end() -> None:
+    answer, told = threading.Event(), []
+    process_end.together([answer.wait, partial(told.append, "the others")], 0.2)
+    assert not answer.is_set()
+    assert told == ["the others"]
+    answer.set()
 
 
 def test_what_a_worker_of_celery_did_is_told(application: Application) -> None:

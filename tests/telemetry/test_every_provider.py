@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry._logs import LogRecord
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -334,6 +334,19 @@ def test_the_books_name_the_service_of_a_provider_that_is_set_later(make_house: 
     assert runtime.settings.service is None
     trace.set_tracer_provider(TracerProvider(resource=Resource({"service.name": "mailer"})))
     assert runtime.settings.service == "mailer"
+
+
+@pytest.mark.usefixtures("nothing_set")
+def test_the_books_name_the_service_as_spans_do_or_else_metrics_or_else_the_environment(make_house: Any) -> None:
+    del make_house  # uninstruments
+    install.instrument(settings.load({"SPANLEDGER_LEDGER": "memory:", "HOME": "/nonexistent", "OTEL_SERVICE_NAME": "environment"}))
+    runtime = active()
+    assert runtime is not None
+    assert runtime.settings.service == "environment"
+    metrics.set_meter_provider(MeterProvider(resource=Resource({"service.name": "measured"})))
+    assert runtime.settings.service == "measured"
+    trace.set_tracer_provider(TracerProvider(resource=Resource({"service.name": "traced"})))
+    assert runtime.settings.service == "traced"
 
 
 @pytest.mark.usefixtures("nothing_set")

@@ -139,10 +139,10 @@ def test_a_run_under_way_is_told_before_it_ends(make_house: Any) -> None:
 
 
 def test_the_ledger_names_itself_and_the_service(make_house: Any) -> None:
-    house = make_house(OTEL_SERVICE_NAME="shop")
+    house = make_house()
     call(Usage(10, 1))
     (point,) = [p for p in house.metric("spanledger.recon.operations") if p.attributes["spanledger.source"] == "ledger"]
-    assert point.attributes["spanledger.service"] == "shop"
+    assert point.attributes["spanledger.service"] == house.tracer_provider.resource.attributes["service.name"]
     assert point.attributes["spanledger.ledger.id"] == house.runtime.ledger.identity()
 
 

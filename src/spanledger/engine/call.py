@@ -87,8 +87,7 @@ class Call:
         self.response = Response(output=[] if runtime.capture_spans or runtime.capture_events else None)
         self.opened: list[bool] = []  # filled by start, popped by whoever ends the call first: atomic, and cheaper than a lock
         self.is_async = self.superseded = False
-        self.withdrawn = False
-        """Nobody waits for the gate's answer any more."""
+        self.withdrawn = False  # True when nobody waits for the gate's answer any more
         self.counted = True
         self.chunks = 0
         self.completes: Entry | None = None
@@ -128,6 +127,7 @@ class Call:
             self.runtime.guard.caught("gate", error)
 
     def _refused(self, refusal: BudgetExceeded) -> None:
+        self.runtime.reaper.start()
         span = spans.start_call(self.runtime.tracer, self.request, self.context)
         spans.refuse_call(span, spans.described(self.entry, self.scope, self._asked()), refusal)
 

@@ -29,7 +29,7 @@ class Reaper:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self.running = False
-        """Whether the thread was started in this process."""
+        """Whether the thread was started in this process. All that is recorded starts it, so without it nothing waits for export."""
         _reapers.add(self)
 
     def put(self, work: Callable[[], object]) -> None:
