@@ -152,6 +152,20 @@ def test_the_service_is_the_resource_s(make_house: Any) -> None:
     assert [entry.service for entry in house.entries] == [house.tracer_provider.resource.attributes["service.name"]]
 
 
+def test_a_limit_of_attributes_costs_none_that_is_counted_by(make_house: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "12")
+    house = make_house()
+    with spanledger.workflow("nightly", customer="acme", user="7", team="search"):
+        call(Usage(10, 5, cache_read=3, reasoning=2))
+    (span,) = house.call_spans
+    (entry,) = house.entries
+    assert span.dropped_attributes > 0
+    told = {name.removeprefix("spanledger."): value for name, value in span.attributes.items()}
+    assert (told["entry.id"], told["counted"], told["activity"], told["usage.state"]) == (entry.id, True, "llm", "exact")
+    assert [told["gen_ai.usage." + name] for name in ("input_tokens", "output_tokens", "cache_read.input_tokens")] == [10, 5, 3]
+    assert told["gen_ai.usage.reasoning.output_tokens"] == 2
+
+
 def test_a_forked_child_tells_only_what_it_did(make_house: Any, tmp_path: Any) -> None:
     house = make_house(SPANLEDGER_LEDGER=f"sqlite:///{tmp_path}/ledger.db")
     with spanledger.workflow("report"):

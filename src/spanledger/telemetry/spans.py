@@ -143,7 +143,7 @@ def end_call(span: Span, error: str | None, run: Callable[..., Any], work: Seque
     if type(store) is BoundedAttributes and store.max_value_len is None and (store.maxlen is None or store.maxlen >= _ROOM):
         span._attributes = LateAttributes(store, _ended, run, work)  # type: ignore[attr-defined]  # noqa: SLF001  # see above
     elif span.is_recording():
-        span.set_attributes(_all(getattr(span, "attributes", None) or {}, run, work))
+        span.set_attributes(_what_counts_last(_all(getattr(span, "attributes", None) or {}, run, work)))
     if error is not None:
         span.set_status(_ERROR)
     span.end()
@@ -151,6 +151,19 @@ def end_call(span: Span, error: str | None, run: Callable[..., Any], work: Seque
 
 def _ended(written: BoundedAttributes, run: Callable[..., Any], work: Sequence[Work]) -> dict[str, Any]:
     return _all(plain(written), run, work)
+
+
+def _what_counts_last(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The same in another order: beyond its limit a span loses its oldest attributes, which should not be those that others count by."""
+    counted = {name: attributes.pop(name) for name in _COUNTED_BY if name in attributes}
+    return {**attributes, **counted}
+
+
+_COUNTED_BY = (
+    s.INPUT_TOKENS, s.OUTPUT_TOKENS, s.CACHE_READ_TOKENS, s.DEFAULT.cache_write_tokens, s.LATEST.cache_write_tokens,
+    s.REASONING_TOKENS, s.PLUGIN_TOKENS, s.COST_NANO_USD, s.USAGE_STATE, s.ACTIVITY, s.SUPERSEDED, s.CORRECTION, s.COUNTED, s.ENTRY_ID,
+)  # fmt: skip
+"""What the collector and ``spanledger reconcile`` read, the dearest last."""
 
 
 def _all(written: Mapping[str, Any], run: Callable[..., Any], work: Sequence[Work]) -> dict[str, Any]:
