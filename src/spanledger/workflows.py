@@ -133,13 +133,12 @@ class workflow(_Traced):  # noqa: N801
         runs.closed(self._run)
         runtime = active()
         if runtime is not None:
-            runtime.guard.run("workflow", self._record, runtime, error)
+            runtime.guard.run("workflow", self._record, runtime, _trouble(error))
 
     def _record(self, runtime: Runtime, error: BaseException | None) -> None:
         ended = max(time.time(), self._started)  # a clock that was set back makes no run negative
-        kind = error_type(error) if error is not None else None
         execution = Execution(
-            self.execution_id, self.name, self._started, ended, _status(error), self._keys, self._run.totals(), kind
+            self.execution_id, self.name, self._started, ended, _status(error), self._keys, self._run.totals(), _failure(error)
         )  # fmt: skip
         try:
             runtime.guard.run("end_execution", _write_end, runtime, RunEnd(execution))
@@ -151,7 +150,7 @@ class workflow(_Traced):  # noqa: N801
         if runtime.settings.reconcile == "execution":
             runtime.reaper.put(partial(runtime.guard.run, "reconcile", _reconcile, runtime, execution, self._run))
         runtime.metrics.record_workflow(self.name, execution.ended - execution.started, execution.error)
-        name = s.EVENT_WORKFLOW_COMPLETED if execution.status == "completed" else s.EVENT_WORKFLOW_FAILED
+        name = s.EVENT_WORKFLOW_COMPLETED if execution.error is None else s.EVENT_WORKFLOW_FAILED
         runtime.events.emit(name, {**self._identity(), s.WORKFLOW_STATUS: execution.status, **_flat(execution)}, self._context)
 
 
@@ -176,6 +175,16 @@ def _flat(execution: Execution) -> dict[str, int]:
     if unpriced < calls or not calls:
         flat["nano_usd"] = sum(t.nano_usd for t in totals)
     return {s.TOTALS_PREFIX + name: value for name, value in flat.items()}
+
+
+def _trouble(error: BaseException | None) -> BaseException | None:
+    """What kept a run or step from its end; ``sys.exit()`` with no code or 0 is an orderly one."""
+    return None if isinstance(error, SystemExit) and not error.code else error
+
+
+def _failure(error: BaseException | None) -> str | None:
+    """The ``error.type`` of a run or step; that a reader closes a generator early is no error."""
+    return None if error is None or isinstance(error, GeneratorExit) else error_type(error)
 
 
 def _status(error: BaseException | None) -> str:
@@ -219,7 +228,7 @@ class step(_Traced):  # noqa: N801
         self._attach(context)
 
     def _leave(self, error: BaseException | None) -> None:
-        runtime = active()
+        runtime, error = active(), _trouble(error)
         if runtime is None:
             return
         try:
@@ -240,8 +249,8 @@ class step(_Traced):  # noqa: N801
             self._span.set_attributes(spans.replaced_attributes(replaced))
 
     def _end_span(self, error: BaseException | None) -> None:
-        if error is not None:
-            self._span.set_attribute(s.ERROR_TYPE, error_type(error))
+        if (kind := _failure(error)) is not None:
+            self._span.set_attribute(s.ERROR_TYPE, kind)
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 

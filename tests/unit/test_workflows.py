@@ -15,6 +15,7 @@ import pytest
 from opentelemetry import baggage
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+from opentelemetry.trace import StatusCode
 
 import spanledger
 from spanledger.model import Activity
@@ -98,6 +99,24 @@ def test_totals_are_recorded_however_a_run_ends(make_house: Any, error: BaseExce
     names = [record.event_name for record in house.log_events()]
     assert names[0] == "spanledger.workflow_started"
     assert names[-1] == ("spanledger.workflow_completed" if error is None else "spanledger.workflow_failed")
+
+
+@pytest.mark.parametrize(("end", "status"), [
+    (SystemExit(), "completed"), (SystemExit(0), "completed"), (SystemExit(3), "failed"), (SystemExit("no such file"), "failed"),
+    (GeneratorExit(), "cancelled"),
+])  # fmt: skip
+def test_an_orderly_exit_and_a_reader_that_stops_are_no_errors(make_house: Any, end: BaseException, status: str) -> None:
+    house = make_house()
+    with pytest.raises(type(end)), spanledger.workflow("answer"), spanledger.step("think"):
+        raise end
+    house.settle()
+    (execution,) = house.runtime.ledger.executions()
+    failed = status == "failed"
+    assert (execution.status, execution.error) == (status, "SystemExit" if failed else None)
+    assert {(span.status.status_code, span.attributes.get("error.type")) for span in house.spans} == (
+        {(StatusCode.ERROR, "SystemExit")} if failed else {(StatusCode.UNSET, None)}
+    )
+    assert house.log_events()[-1].event_name == f"spanledger.workflow_{'failed' if failed else 'completed'}"
 
 
 def test_decorators_make_a_new_run_each_time(make_house: Any) -> None:
