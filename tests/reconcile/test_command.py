@@ -292,6 +292,18 @@ def test_one_execution_right_after_its_run(books: Any, call: Any, span: Any, rec
     assert told["execution"]["sums"][0] == {"activity": "llm", "quantity": "calls", "ledger": 1200, "execution": 1201, "difference": 1}
 
 
+def test_processes_that_share_an_execution_and_its_trace_are_told_apart_by_their_spans(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    calls = [call(n, trace_id="a" * 32) for n in range(3)]
+    books.book(*calls)
+    store(books, span(calls[0]), span(calls[1]), span(calls[2], instance="two"))
+    for own, code in ((calls[2:], 0), (calls[:2], 0), (calls[1:], 1)):
+        totals = {"llm": ActivityTotal(len(own), sum(one.usage.input for one in own), 100 * len(own), sum(one.cost.nano_usd for one in own))}
+        books.ledger.end_execution(Execution("run", "answer", calls[0].time - 1, calls[2].time + 1, "completed", totals=totals))
+        result = reconcile("--execution", "run", "--no-audit")
+        assert result.exit_code == code, result.output
+        assert ("made by others who work on the same execution" in result.output) is (code == 0)
+
+
 def test_an_execution_that_was_not_recorded_is_compared_with_its_spans(books: Any, call: Any, span: Any, reconcile: Any) -> None:
     books.book(call(1), call(2))
     store(books, span(call(1)), span(call(2)))

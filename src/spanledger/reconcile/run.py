@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from spanledger.ledger.ledger import Ledger
 
-_SERVICE = Fact._fields.index("service")
+_SERVICE, _CORRECTION, _INSTANCE = map(Fact._fields.index, ("service", "correction", "instance"))
 _EVERY = 10_000
 """Entries after which the progress is told."""
 
@@ -183,4 +183,9 @@ class Reconciliation:
         if self._selection.execution is None:
             return None
         record = execution(self._sources.ledger, self._selection.execution)
-        return check(self._sources.ledger, record) if record else None
+        return check(self._sources.ledger, record, self._processes) if record else None
+
+    def _processes(self, ids: set[str]) -> dict[str, str | None]:
+        """Which process made each of these calls, as the span tells that counts it."""
+        spans = (row for number in range(buckets.COUNT) for row in buckets.rows(self._folder / "spans", number))
+        return {row[0]: row[_INSTANCE] for row in spans if row[0] in ids and not row[_CORRECTION]}
