@@ -57,7 +57,7 @@ def _share(_context: click.Context, _option: click.Parameter, text: str) -> floa
 @click.option(
     "--spans", "places", multiple=True, metavar="PATH", type=click.Path(path_type=Path),
     help="A file of the collector's file exporter (OTLP JSON, plain, gzip or zstd), or a directory with such files; may be repeated. "
-    "Default: what `spanledger stack` keeps, else the ledger's own span table.",
+    "Default: what `spanledger stack` keeps and what is in the ledger's own span table.",
 )  # fmt: skip
 @click.option(
     "--tolerance", callback=_share, default="0", metavar="SHARE", help="Sums may differ by this, such as 1%. Default: nothing may differ."
@@ -144,14 +144,23 @@ def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selecti
     if places:
         return sources._replace(files=files.find(places))
     table, kept = ledger.path if isinstance(ledger, SqliteLedger) else None, default_directory() / "spans"
-    if table is not None and selection.execution is not None and has_spans(table, selection.execution):
-        return sources._replace(table=table)
-    if kept.is_dir() and (found := files.in_directory(kept, selection.since)) and any(path.stat().st_size for path in found):
-        return sources._replace(files=found)  # a gateway to which nobody has sent has an empty file
-    if table is None:
+    found = files.in_directory(kept, _oldest(ledger, selection)) if kept.is_dir() else []
+    if not any(path.stat().st_size for path in found):  # a gateway to which nobody has sent has an empty file
+        found = []
+    if not found and table is None:
         option = "--spans"
         raise ConfigurationError(option, f"there are no span files in {kept}", "where the collector's file exporter writes")
-    return sources._replace(table=table)
+    if found and table is not None and not has_spans(table):
+        table = None
+    return sources._replace(files=found, table=table)
+
+
+def _oldest(ledger: Ledger, selection: Selection) -> float | None:
+    """When the first call that is asked about began, as far as that is known: older files have no span of it."""
+    if selection.execution is None:
+        return selection.since
+    first = next(iter(ledger.entries(execution=selection.execution)), None)
+    return first.time if first is not None else None
 
 
 def _record(settings: Settings, result: Result, *, insist: bool) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _FROM, _TO = Fact._fields.index("activity"), Fact._fields.index("plugin") + 1
 _TOKENS_FROM = Fact._fields.index("input")
 _TIME, _SERVICE, _CORRECTION, _SWEPT = map(Fact._fields.index, ("time", "service", "correction", "swept"))
+_SPAN = slice(Fact._fields.index("trace_id"), Fact._fields.index("span_id") + 1)
+"""What makes two facts the same span."""
 _TRUST = {State.EXACT.value: 0, State.ESTIMATED.value: 1, State.UNKNOWN.value: 2}
 
 
@@ -89,22 +91,33 @@ class Comparison:
         return sum(service.facts for service in self.span_services.values())
 
 
-def compare(entries: Path, spans: Path, selection: Selection, known: Known, comparison: Comparison) -> Iterator[int]:
-    """Compares all buckets of two folders, and yields the number of each bucket that is done; ``comparison`` is complete after the last.
+def compare(entries: Path, spans: Sequence[Path], selection: Selection, known: Known, comparison: Comparison) -> Iterator[int]:
+    """Compares all buckets of folders, and yields the number of each bucket that is done; ``comparison`` is complete after the last.
 
+    Spans lie in one folder for each way on which they came: one that came on several is no second delivery, and the first way counts.
     Rows of the ledger carry one value more than a fact, the entry's position in its service. ``known`` says of ids of a bucket which
     the ledger holds outside of the selection: their spans belong to calls that are not asked about.
     """
     for number in range(buckets.COUNT):
-        found: dict[str, list[FactRow]] = {}
-        for row in buckets.rows(spans, number):
-            found.setdefault(row[0], []).append(row)
+        found = _by_entry(spans, number)
         for row in buckets.rows(entries, number):
             _entry(comparison, row, found.pop(row[0], ()))
         _only_spans(comparison, found, selection, partial(known, number))
         yield number
     for sums in (comparison.ledger, comparison.spans):
         sums.absorb(comparison.agreed)
+
+
+def _by_entry(spans: Sequence[Path], number: int) -> dict[str, list[FactRow]]:
+    found: dict[str, list[FactRow]] = {}
+    for row in buckets.rows(spans[0], number):
+        found.setdefault(row[0], []).append(row)
+    for folder in spans[1:]:
+        for row in buckets.rows(folder, number):
+            there = found.setdefault(row[0], [])
+            if all(row[_SPAN] != one[_SPAN] for one in there):
+                there.append(row)
+    return found
 
 
 def _entry(comparison: Comparison, row: FactRow, spans: Sequence[FactRow]) -> None:

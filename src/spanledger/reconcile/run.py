@@ -47,16 +47,16 @@ class Sources(NamedTuple):
     ledger_name: str
     """For people; without a password."""
     files: Sequence[Path] = ()
-    """Span files."""
+    """Span files: what came through the collectors."""
     table: Path | None = None
-    """Else the SQLite ledger whose own table holds the spans."""
+    """The SQLite ledger whose own table holds spans, too: what programs stored there themselves."""
     spills: spill.Folder | None = None
     """Where settlements wait that the ledger has not taken yet."""
 
     @property
     def spans_name(self) -> list[str]:
         """Where spans are looked for, for people."""
-        return [str(path) for path in self.files] or ([f"the span table of {self.ledger_name}"] if self.table else [])
+        return [*map(str, self.files), *([f"the span table of {self.ledger_name}"] if self.table else [])]
 
 
 def silent(stage: str, done: int, total: int | None) -> None:
@@ -96,21 +96,25 @@ class Reconciliation:
             ConfigurationError: a span file cannot be read, or one side has nothing to compare.
         """
         self._progress = progress
-        entries, spans = self._folder / "entries", self._folder / "spans"
+        entries = self._folder / "entries"
         with ThreadPoolExecutor(1) as beside:  # span files are read in other processes meanwhile
             booked = beside.submit(self._read_ledger, entries)
-            reading = self._read_spans(spans)
+            reading = self._read_files(self._spans[0])
+            reading.add(self._read_table(self._spans[1]))
             booked.result()
         self._differences = Differences(self._folder / "differences.db")
-        comparison = self._compare(entries, spans, self._differences)
+        comparison = self._compare(entries, self._differences)
         self._demand_both(comparison, reading)
         evidence = Evidence(comparison, reading.torn + reading.unreadable, self._first_entry(), self._spilled())
         self._differences.explain(explain(self._differences, evidence))
         return Result(self._selection, self._sources.ledger_name, self._sources.spans_name, comparison, reading, self._run())
 
-    def _read_spans(self, folder: Path) -> Reading:
-        if not self._sources.files:
-            return self._read_table(folder)
+    @property
+    def _spans(self) -> tuple[Path, Path]:
+        """Spans as they came through the collectors, and as the ledger's own table has them."""
+        return self._folder / "spans", self._folder / "stored"
+
+    def _read_files(self, folder: Path) -> Reading:
         chunks = files.chunks(self._sources.files)
         total = sum(chunk.end - chunk.start for chunk in chunks)
         return read_files(chunks, folder, workers=self._workers, advance=lambda done: self._progress("span files", done, total))
@@ -141,9 +145,9 @@ class Reconciliation:
                 self._progress("ledger entries", _EVERY, None)
         into.flush()
 
-    def _compare(self, entries: Path, spans: Path, into: Differences) -> Comparison:
+    def _compare(self, entries: Path, into: Differences) -> Comparison:
         comparison = Comparison(into, self._arriving)
-        for _ in compare(entries, spans, self._selection, self._known, comparison):
+        for _ in compare(entries, self._spans, self._selection, self._known, comparison):
             self._progress("comparison", 1, buckets.COUNT)
         return comparison
 
@@ -187,5 +191,5 @@ class Reconciliation:
 
     def _processes(self, ids: set[str]) -> dict[str, str | None]:
         """Which process made each of these calls, as the span tells that counts it."""
-        spans = (row for number in range(buckets.COUNT) for row in buckets.rows(self._folder / "spans", number))
+        spans = (row for folder in self._spans for number in range(buckets.COUNT) for row in buckets.rows(folder, number))
         return {row[0]: row[_INSTANCE] for row in spans if row[0] in ids and not row[_CORRECTION]}

@@ -63,7 +63,7 @@ def _pending(comparison: Comparison) -> list[RenderableType]:
 
 
 def _places(places: Sequence[str]) -> str:
-    return ", ".join(places) if len(places) <= 2 else f"{places[0]} and {len(places) - 1} more files"
+    return ", ".join(places) if len(places) <= 2 else f"{places[0]} and {len(places) - 1} more places"
 
 
 def _sums(other: str, lines: Iterable[Line]) -> Table:
