@@ -361,6 +361,59 @@ def test_a_span_in_both_places_is_one_that_came_once(books: Any, call: Any, span
     assert told["delivered"] == []
 
 
+@pytest.fixture
+def gateway(books: Any, call: Any, span: Any) -> Any:
+    """Two services send to one gateway; billing keeps its books in another ledger."""
+    books.both(call(1), call(2))
+    books.export(*(span(call(n, service="billing")) for n in (3, 4, 5)))
+    return books
+
+
+def test_a_service_that_keeps_its_books_elsewhere_is_counted_only(gateway: Any, reconcile: Any) -> None:
+    result = reconcile("--spans", gateway.file)
+    assert result.exit_code == 0, result.output
+    assert "3 calls of service billing have spans here, but the service keeps its books elsewhere: they are left out." in result.output
+    assert list(gateway.ledger.audit()) == []
+    told = json.loads(reconcile("--spans", gateway.file, "--json", "--execution", "run").stdout)
+    assert (told["agrees"], told["elsewhere"], told["pending"]) == (True, {"billing": 3}, 0)
+    assert (told["sources"]["spans"]["spans"], told["sums"][0]["spans"]) == (2, 2)
+
+
+def test_a_service_that_is_named_has_to_have_its_books_here(gateway: Any, reconcile: Any) -> None:
+    for names in (("billing",), ("app", "billing")):
+        result = reconcile("--spans", gateway.file, "--json", *(word for name in names for word in ("--service", name)))
+        assert result.exit_code == 1, result.output
+        told = json.loads(result.stdout)
+        assert (told["kinds"], told["elsewhere"]) == ({"missing_in_ledger": 3}, {})
+        assert told["sources"]["ledger"]["entries"] == 2 * names.count("app")
+    assert json.loads(next(iter(gateway.ledger.audit())).text)["scope"]["services"] == ["billing"]
+    assert reconcile("--spans", gateway.file, "--service", "app").exit_code == 0
+    assert "has no entries of service other of all time" in reconcile("--spans", gateway.file, "--service", "other").stderr
+
+
+def test_a_service_of_this_ledger_is_missed_whenever_it_had_an_entry(
+    gateway: Any, call: Any, span: Any, reconcile: Any, tmp_path: Path
+) -> None:
+    """Before the time that is asked about, in entries that were deleted since, or in a settlement that still waits; so is one without a name."""
+    gateway.book(call(-1_000_000, id="early", service="early"), call(6, service="cut"))
+    with closing(sqlite3.connect(gateway.ledger.path)) as db, db:
+        db.execute("DELETE FROM entry WHERE service = 'cut'")
+    Folder(tmp_path / "state" / "spanledger", gateway.url).write([Settlement(call(7, service="waits"), [])])
+    names = ("early", "cut", "waits", None)
+    gateway.export(*(span(call(10 + n, service=name)) for n, name in enumerate(names)))
+    told = json.loads(reconcile("--spans", gateway.file, "--json", "--no-audit", "--since", "2026-09-20").stdout)
+    assert [one["spans"][0]["service"] for one in told["differences"]] == list(names)
+    assert told["elsewhere"] == {"billing": 3}
+
+
+def test_a_service_that_is_called_otherwise_on_its_way_is_known_by_its_entries(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    books.both(call(1))
+    books.book(call(2))
+    books.export(span(call(2)).but(service="renamed"), span(call(3)).but(service="renamed"))
+    told = json.loads(reconcile("--spans", books.file, "--json", "--no-audit").stdout)
+    assert (told["kinds"], told["elsewhere"]) == ({"missing_in_ledger": 1}, {})
+
+
 def test_a_settlement_that_waits_in_a_spill_file_is_the_reason(books: Any, call: Any, span: Any, reconcile: Any, tmp_path: Path) -> None:
     books.both(call(1))
     books.kill(call(2))

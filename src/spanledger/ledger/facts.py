@@ -96,6 +96,15 @@ def known(ledger: Ledger, ids: set[str]) -> set[str] | None:
     return {id_ for (id_,) in found}
 
 
+def services(ledger: Ledger) -> set[str | None]:
+    """All services that ever had an entry in the ledger, as far as it knows; None if one had no name. Raises LedgerError.
+
+    Its sums know of entries that were deleted, but not of those that are older than the sums.
+    """
+    told = {one.service or None for one in ledger.sums()}
+    return told | {total.group["service"] for total in ledger.totals(("service",))}
+
+
 def execution(ledger: Ledger, id_: str) -> Execution | None:
     """The record of one run of a workflow; None if it has not ended, or was killed. Raises LedgerError."""
     if not isinstance(ledger, SqliteLedger):
