@@ -292,6 +292,19 @@ def test_one_execution_right_after_its_run(books: Any, call: Any, span: Any, rec
     assert told["execution"]["sums"][0] == {"activity": "llm", "quantity": "calls", "ledger": 1200, "execution": 1201, "difference": 1}
 
 
+def test_processes_on_one_execution_and_trace_are_told_apart_by_spans(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    calls = [call(n, trace_id="a" * 32) for n in range(3)]
+    books.book(*calls)
+    store(books, span(calls[0]), span(calls[1]), span(calls[2], instance="two"))
+    for own, code in ((calls[2:], 0), (calls[:2], 0), (calls[1:], 1)):
+        input_, nano = sum(one.usage.input for one in own), sum(one.cost.nano_usd for one in own)
+        totals = {"llm": ActivityTotal(len(own), input_, 100 * len(own), nano)}
+        books.ledger.end_execution(Execution("run", "answer", calls[0].time - 1, calls[2].time + 1, "completed", totals=totals))
+        result = reconcile("--execution", "run", "--no-audit")
+        assert result.exit_code == code, result.output
+        assert ("made by others who work on the same execution" in result.output) is (code == 0)
+
+
 def test_an_execution_that_was_not_recorded_is_compared_with_its_spans(books: Any, call: Any, span: Any, reconcile: Any) -> None:
     books.book(call(1), call(2))
     store(books, span(call(1)), span(call(2)))
@@ -300,21 +313,105 @@ def test_an_execution_that_was_not_recorded_is_compared_with_its_spans(books: An
     assert json.loads(result.stdout)["execution"] is None
 
 
-def test_what_the_stack_keeps_is_the_default(
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The span files of ``books`` are those that the stack keeps."""
+    monkeypatch.setenv("SPANLEDGER_STACK_DIR", str(tmp_path))
+
+
+def test_without_a_stack_the_spans_are_those_in_the_ledger(
     books: Any, call: Any, span: Any, reconcile: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    books.both(call(1))
-    store(books, span(call(1)), span(call(2)))
-    assert reconcile("--no-audit").exit_code == 1, "without a stack it is the ledger's own table"
+    books.book(call(1))
+    store(books, span(call(1)))
+    assert reconcile("--no-audit").exit_code == 0
     empty = tmp_path / "unused" / "spans" / "spans.jsonl"
     empty.parent.mkdir(parents=True)
     empty.touch()
     monkeypatch.setenv("SPANLEDGER_STACK_DIR", str(tmp_path / "unused"))
-    assert reconcile("--no-audit").exit_code == 1, "nobody has sent to that stack"
-    monkeypatch.setenv("SPANLEDGER_STACK_DIR", str(tmp_path))
-    result = reconcile("--json")
+    told = json.loads(reconcile("--no-audit", "--json").stdout)
+    assert told["agrees"]
+    assert told["sources"]["spans"]["where"] == [f"the span table of the ledger {books.url}"], "nobody has sent to that stack"
+
+
+@pytest.mark.usefixtures("stack")
+def test_what_the_stack_keeps_and_what_is_in_the_ledger_is_the_default(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    """A service sends to the stack, and beside it a script runs by ``spanledger run``."""
+    books.both(call(1), call(2))
+    told = json.loads(reconcile("--json").stdout)
+    assert (told["agrees"], told["sources"]["spans"]["where"]) == (True, [str(books.file)])
+    books.book(call(3), call(4))
+    store(books, span(call(3)), span(call(4)))
+    for arguments in ((), ("--execution", "run"), ("--since", "2026-09-01")):
+        result = reconcile("--json", *arguments)
+        assert result.exit_code == 0, result.output
+        sources = json.loads(result.stdout)["sources"]
+        assert (sources["ledger"]["entries"], sources["spans"]["spans"]) == (4, 4)
+        assert sources["spans"]["where"] == [str(books.file), f"the span table of the ledger {books.url}"]
+    assert reconcile("--spans", books.file, "--no-audit").exit_code == 1, "who names a place is told of that place"
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_span_in_both_places_is_one_that_came_once(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    books.both(call(1), call(2), call(3))
+    store(books, span(call(1)), span(call(2)).but(a={s.COST_NANO_USD: 1}), span(call(3)).but(span_id="f" * 16))
+    told = json.loads(reconcile("--json", "--no-audit").stdout)
+    assert told["kinds"] == {"doubled": 1}, "what came through the collectors is compared; another span is another span"
+    assert [one["entry_id"] for one in told["differences"]] == [call(3).id]
+    assert told["delivered"] == []
+
+
+@pytest.fixture
+def gateway(books: Any, call: Any, span: Any) -> Any:
+    """Two services send to one gateway; billing keeps its books in another ledger."""
+    books.both(call(1), call(2))
+    books.export(*(span(call(n, service="billing")) for n in (3, 4, 5)))
+    return books
+
+
+def test_a_service_that_keeps_its_books_elsewhere_is_counted_only(gateway: Any, reconcile: Any) -> None:
+    result = reconcile("--spans", gateway.file)
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["sources"]["spans"]["where"] == [str(books.file)]
+    assert "3 calls of service billing have spans here, but the service keeps its books elsewhere: they are left out." in result.output
+    assert list(gateway.ledger.audit()) == []
+    told = json.loads(reconcile("--spans", gateway.file, "--json", "--execution", "run").stdout)
+    assert (told["agrees"], told["elsewhere"], told["pending"]) == (True, {"billing": 3}, 0)
+    assert (told["sources"]["spans"]["spans"], told["sums"][0]["spans"]) == (2, 2)
+
+
+def test_a_service_that_is_named_has_to_have_its_books_here(gateway: Any, reconcile: Any) -> None:
+    for names in (("billing",), ("app", "billing")):
+        result = reconcile("--spans", gateway.file, "--json", *(word for name in names for word in ("--service", name)))
+        assert result.exit_code == 1, result.output
+        told = json.loads(result.stdout)
+        assert (told["kinds"], told["elsewhere"]) == ({"missing_in_ledger": 3}, {})
+        assert told["sources"]["ledger"]["entries"] == 2 * names.count("app")
+    assert json.loads(next(iter(gateway.ledger.audit())).text)["scope"]["services"] == ["billing"]
+    assert reconcile("--spans", gateway.file, "--service", "app").exit_code == 0
+    assert "has no entries of service other of all time" in reconcile("--spans", gateway.file, "--service", "other").stderr
+
+
+def test_a_service_of_this_ledger_is_missed_whenever_it_had_an_entry(
+    gateway: Any, call: Any, span: Any, reconcile: Any, tmp_path: Path
+) -> None:
+    """Before the time that is asked about, in entries that were deleted since, or in a settlement that still waits; so is one without a name."""
+    gateway.book(call(-1_000_000, id="early", service="early"), call(6, service="cut"))
+    with closing(sqlite3.connect(gateway.ledger.path)) as db, db:
+        db.execute("DELETE FROM entry WHERE service = 'cut'")
+    Folder(tmp_path / "state" / "spanledger", gateway.url).write([Settlement(call(7, service="waits"), [])])
+    names = ("early", "cut", "waits", None)
+    gateway.export(*(span(call(10 + n, service=name)) for n, name in enumerate(names)))
+    told = json.loads(reconcile("--spans", gateway.file, "--json", "--no-audit", "--since", "2026-09-20").stdout)
+    assert [one["spans"][0]["service"] for one in told["differences"]] == list(names)
+    assert told["elsewhere"] == {"billing": 3}
+
+
+def test_a_service_that_is_called_otherwise_on_its_way_is_known_by_its_entries(books: Any, call: Any, span: Any, reconcile: Any) -> None:
+    books.both(call(1))
+    books.book(call(2))
+    books.export(span(call(2)).but(service="renamed"), span(call(3)).but(service="renamed"))
+    told = json.loads(reconcile("--spans", books.file, "--json", "--no-audit").stdout)
+    assert (told["kinds"], told["elsewhere"]) == ({"missing_in_ledger": 1}, {})
 
 
 def test_a_settlement_that_waits_in_a_spill_file_is_the_reason(books: Any, call: Any, span: Any, reconcile: Any, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from spanledger.errors import ConfigurationError
 from spanledger.redaction.redactor import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from spanledger.ledger.ledger import Ledger
     from spanledger.model import AuditRecord
@@ -96,6 +96,7 @@ def discrepancy(  # noqa: PLR0913  # plain values, all named
     execution: str | None = None,
     since: float | None = None,
     until: float | None = None,
+    services: Sequence[str] = (),
     differences: Mapping[str, Mapping[str, int]],
     counts: Mapping[str, int],
     reasons: Iterable[str] = (),
@@ -107,16 +108,18 @@ def discrepancy(  # noqa: PLR0913  # plain values, all named
         execution: the run of a workflow that was looked at, if it was one.
         since: else the time from which entries were looked at (seconds since the epoch); None: from the first on.
         until: the time up to which they were looked at; None: up to now.
+        services: whose entries were looked at, if not those of all.
         differences: by activity, what differs by how much: ``{"llm": {"tokens": -120, "nano_usd": -360_000}}``.
         counts: how many entries differ, by kind of difference.
         reasons: what explains them, one sentence each.
         entries: ids of entries that differ; the first 20 are kept.
     """
     scope = {"execution": _clean("execution", execution)} if execution else {"since": _from_epoch(since), "until": _from_epoch(until)}
+    named = {"services": [_clean("service_name", service) for service in services]} if services else {}
     record = {
         "kind": "discrepancy",
         "severity": SEVERITY,
-        "scope": scope,
+        "scope": scope | named,
         "differences": {_clean("activity", name): _numbers(by_measure) for name, by_measure in differences.items()},
         "counts": _numbers(counts),
         "reasons": [_clean("reason", reason) for reason in reasons],

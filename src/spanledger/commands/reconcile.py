@@ -55,9 +55,14 @@ def _share(_context: click.Context, _option: click.Parameter, text: str) -> floa
     "--until", metavar="WHEN", help="Calls that started before then. Default: all, but of the last ten minutes only what is on both sides."
 )
 @click.option(
+    "--service", "services", multiple=True, metavar="NAME",
+    help="Only calls of this service, even if it has no entry here; may be repeated. "
+    "Default: all, but those that never had an entry in this ledger are counted only.",
+)  # fmt: skip
+@click.option(
     "--spans", "places", multiple=True, metavar="PATH", type=click.Path(path_type=Path),
     help="A file of the collector's file exporter (OTLP JSON, plain, gzip or zstd), or a directory with such files; may be repeated. "
-    "Default: what `spanledger stack` keeps, else the ledger's own span table.",
+    "Default: what `spanledger stack` keeps and what is in the ledger's own span table.",
 )  # fmt: skip
 @click.option(
     "--tolerance", callback=_share, default="0", metavar="SHARE", help="Sums may differ by this, such as 1%. Default: nothing may differ."
@@ -75,6 +80,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
     execution: str | None,
     since: str | None,
     until: str | None,
+    services: tuple[str, ...],
     places: tuple[Path, ...],
     tolerance: float,
     show: int,
@@ -88,6 +94,9 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
     Spans arrive later than entries, so a call of the last ten minutes that only one side has is left out, and the output says how many
     there are. --until now compares those, too: right after a program has ended, for instance.
 
+    Spans of a service that never had an entry in this ledger are left out, and counted: it keeps its books elsewhere. --service NAME
+    compares that service all the same.
+
     Exit code 0: they agree. 1: they differ. 2: there was nothing to compare, or it could not be read.
     """
     from spanledger.reconcile import result as results  # noqa: PLC0415  # only this command needs all this
@@ -95,7 +104,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
     from spanledger.reconcile.run import Reconciliation  # noqa: PLC0415
 
     settings = settings_for(url)
-    selection = _selection(settings, execution, since, until)
+    selection = _selection(settings, execution, since, until, services)
     with books_to_read(settings, must_exist=True) as ledger:
         sources = _sources(settings, ledger, places, selection)
         with Reconciliation(sources, selection, workers=min(2, os.cpu_count() or 1), arriving=_arriving(selection)) as work:
@@ -113,7 +122,9 @@ def reconcile(  # noqa: PLR0913, PLR0917  # one parameter for each option
     sys.exit(0 if agrees else 1)
 
 
-def _selection(settings: Settings, execution: str | None, since: str | None, until: str | None) -> Selection:
+def _selection(
+    settings: Settings, execution: str | None, since: str | None, until: str | None, services: tuple[str, ...]
+) -> Selection:  # fmt: skip
     from spanledger.reconcile.compare import Selection  # noqa: PLC0415
     from spanledger.report.queries import span_of_time  # noqa: PLC0415
 
@@ -121,7 +132,7 @@ def _selection(settings: Settings, execution: str | None, since: str | None, unt
         option = "--execution"
         raise ConfigurationError(option, "a run is compared as a whole", "no --since or --until with it")
     start, end = span_of_time(since, until, settings.timezone)
-    return Selection(start, end, execution)
+    return Selection(start, end, execution, services)
 
 
 def _arriving(selection: Selection) -> float:
@@ -144,14 +155,23 @@ def _sources(settings: Settings, ledger: Ledger, places: Sequence[Path], selecti
     if places:
         return sources._replace(files=files.find(places))
     table, kept = ledger.path if isinstance(ledger, SqliteLedger) else None, default_directory() / "spans"
-    if table is not None and selection.execution is not None and has_spans(table, selection.execution):
-        return sources._replace(table=table)
-    if kept.is_dir() and (found := files.in_directory(kept, selection.since)) and any(path.stat().st_size for path in found):
-        return sources._replace(files=found)  # a gateway to which nobody has sent has an empty file
-    if table is None:
+    found = files.in_directory(kept, _oldest(ledger, selection)) if kept.is_dir() else []
+    if not any(path.stat().st_size for path in found):  # a gateway to which nobody has sent has an empty file
+        found = []
+    if not found and table is None:
         option = "--spans"
         raise ConfigurationError(option, f"there are no span files in {kept}", "where the collector's file exporter writes")
-    return sources._replace(table=table)
+    if found and table is not None and not has_spans(table):
+        table = None
+    return sources._replace(files=found, table=table)
+
+
+def _oldest(ledger: Ledger, selection: Selection) -> float | None:
+    """When the first call that is asked about began, as far as that is known: older files have no span of it."""
+    if selection.execution is None:
+        return selection.since
+    first = next(iter(ledger.entries(execution=selection.execution)), None)
+    return first.time if first is not None else None
 
 
 def _record(settings: Settings, result: Result, *, insist: bool) -> None:

@@ -96,6 +96,15 @@ def known(ledger: Ledger, ids: set[str]) -> set[str] | None:
     return {id_ for (id_,) in found}
 
 
+def services(ledger: Ledger) -> set[str | None]:
+    """All services that ever had an entry in the ledger, as far as it knows; None if one had no name. Raises LedgerError.
+
+    Its sums know of entries that were deleted, but not of those that are older than the sums.
+    """
+    told = {one.service or None for one in ledger.sums()}
+    return told | {total.group["service"] for total in ledger.totals(("service",))}
+
+
 def execution(ledger: Ledger, id_: str) -> Execution | None:
     """The record of one run of a workflow; None if it has not ended, or was killed. Raises LedgerError."""
     if not isinstance(ledger, SqliteLedger):
@@ -165,12 +174,11 @@ def stored_spans(path: Path, attribute: str) -> Iterator[tuple[str, str, int, Ma
         yield trace_id, span_id, start_ns, json.loads(attributes), json.loads(resource)
 
 
-def has_spans(path: Path, execution_id: str) -> bool:
-    """Whether the ledger's own table has spans of the traces in which this execution made calls. Raises LedgerError."""
+def has_spans(path: Path) -> bool:
+    """Whether the ledger's own table has any span. Raises LedgerError."""
     database = Database(path, migrate=False)
-    sql = "SELECT EXISTS (SELECT 1 FROM span WHERE trace_id IN (SELECT trace_id FROM entry WHERE execution = ?))"
     try:
-        return bool(database.read(lambda db: db.execute(sql, (execution_id,)).fetchone())[0])
+        return bool(database.read(lambda db: db.execute("SELECT EXISTS (SELECT 1 FROM span)").fetchone())[0])
     finally:
         database.close()
 

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from spanledger.ledger.facts import Fact
 from spanledger.model import State
 from spanledger.reconcile import buckets
+from spanledger.reconcile.buckets import Buckets
 from spanledger.reconcile.difference import Difference, Kind, moment
 from spanledger.reconcile.sums import Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from spanledger.ledger.facts import FactRow
     from spanledger.reconcile.difference import Differences
 
-    Known = Callable[[int, set[str]], set[str]]
+
+class Ledger(Protocol):
+    """What is asked of the ledger beside the entries that are compared."""
+
+    def known(self, number: int, ids: set[str]) -> set[str]:
+        """Those of the entry ids of a bucket that it holds, in the selection or not."""
+
+    def services(self) -> set[str | None]:
+        """All services that ever kept their books here."""
+
 
 _FROM, _TO = Fact._fields.index("activity"), Fact._fields.index("plugin") + 1
 _TOKENS_FROM = Fact._fields.index("input")
 _TIME, _SERVICE, _CORRECTION, _SWEPT = map(Fact._fields.index, ("time", "service", "correction", "swept"))
+_SPAN = slice(Fact._fields.index("trace_id"), Fact._fields.index("span_id") + 1)
+"""What makes two facts the same span."""
 _TRUST = {State.EXACT.value: 0, State.ESTIMATED.value: 1, State.UNKNOWN.value: 2}
 
 
@@ -36,20 +48,27 @@ class Selection(NamedTuple):
     since: float | None = None
     until: float | None = None
     execution: str | None = None
+    services: tuple[str, ...] = ()
+    """Only calls of these services; of all, if none is named."""
 
     @property
     def text(self) -> str:
         """For people."""
-        if self.execution is not None:
-            return f"of execution {self.execution}"
         bounds = [f"{word} {moment(time)}" for word, time in (("from", self.since), ("to", self.until)) if time is not None]
-        return " ".join(bounds) or "of all time"
+        when = f"of execution {self.execution}" if self.execution is not None else " ".join(bounds) or "of all time"
+        return f"of service {' and '.join(self.services)} {when}" if self.services else when
 
     def has(self, span: Fact) -> bool:
         """Whether a call that only spans know is one of them. Calls outside of any workflow are booked to their trace as execution."""
+        if not self.of(span.service):
+            return False
         if self.execution is not None:
             return self.execution == (span.execution or span.trace_id)
         return (self.since is None or span.time >= self.since) and (self.until is None or span.time < self.until)
+
+    def of(self, service: str | None) -> bool:
+        """Whether calls of this service are asked about."""
+        return not self.services or service in self.services
 
 
 @dataclass(slots=True)
@@ -73,6 +92,8 @@ class Comparison:
     """A call that began then or later and that only one side has is no difference: the other side may still be on its way."""
     pending: int = 0
     """How many such calls there are. They are in no sum."""
+    elsewhere: Counter[str] = field(default_factory=Counter)
+    """How many calls there are of services that keep their books elsewhere, by service. They are in no sum."""
     ledger: Sums = field(default_factory=Sums)
     spans: Sums = field(default_factory=Sums)
     """Every span once; a correction in the place of what it corrects."""
@@ -89,22 +110,47 @@ class Comparison:
         return sum(service.facts for service in self.span_services.values())
 
 
-def compare(entries: Path, spans: Path, selection: Selection, known: Known, comparison: Comparison) -> Iterator[int]:
-    """Compares all buckets of two folders, and yields the number of each bucket that is done; ``comparison`` is complete after the last.
+class Folders(NamedTuple):
+    """Where facts lie in buckets."""
 
-    Rows of the ledger carry one value more than a fact, the entry's position in its service. ``known`` says of ids of a bucket which
-    the ledger holds outside of the selection: their spans belong to calls that are not asked about.
+    entries: Path
+    spans: Sequence[Path]
+    """One for each way on which spans came: one that came on several is no second delivery, and the first way counts."""
+    aside: Path
+    """A new one, for calls that only spans know."""
+
+
+def compare(folders: Folders, selection: Selection, ledger: Ledger, comparison: Comparison) -> Iterator[int]:
+    """Compares all buckets, and yields the number of each bucket that is done; ``comparison`` is complete after the last.
+
+    Rows of the ledger carry one value more than a fact, the entry's position in its service. Calls that only spans know are put
+    aside, and looked at when all the others tell which services keep their books here.
     """
+    orphans = Buckets(folders.aside)
     for number in range(buckets.COUNT):
-        found: dict[str, list[FactRow]] = {}
-        for row in buckets.rows(spans, number):
-            found.setdefault(row[0], []).append(row)
-        for row in buckets.rows(entries, number):
+        found = _by_entry(folders.spans, number)
+        for row in buckets.rows(folders.entries, number):
             _entry(comparison, row, found.pop(row[0], ()))
-        _only_spans(comparison, found, selection, partial(known, number))
+        for rows in found.values():
+            if any(selection.has(Fact(*row)) for row in rows):
+                orphans.add(rows)
         yield number
+    orphans.flush()
+    _orphans(comparison, folders.aside, selection, ledger)
     for sums in (comparison.ledger, comparison.spans):
         sums.absorb(comparison.agreed)
+
+
+def _by_entry(spans: Sequence[Path], number: int) -> dict[str, list[FactRow]]:
+    found: dict[str, list[FactRow]] = {}
+    for row in buckets.rows(spans[0], number):
+        found.setdefault(row[0], []).append(row)
+    for folder in spans[1:]:
+        for row in buckets.rows(folder, number):
+            there = found.setdefault(row[0], [])
+            if all(row[_SPAN] != one[_SPAN] for one in there):
+                there.append(row)
+    return found
 
 
 def _entry(comparison: Comparison, row: FactRow, spans: Sequence[FactRow]) -> None:
@@ -126,17 +172,28 @@ def _entry(comparison: Comparison, row: FactRow, spans: Sequence[FactRow]) -> No
         comparison.differences.add(one)
 
 
-def _only_spans(
-    comparison: Comparison, found: dict[str, list[FactRow]], selection: Selection, known: Callable[[set[str]], set[str]]
-) -> None:
-    orphans = {id_: rows for id_, rows in found.items() if any(selection.has(Fact(*row)) for row in rows)}
-    elsewhere = known(set(orphans)) if orphans and selection != Selection() else set()
-    for id_, rows in orphans.items():
-        if id_ in elsewhere:
+def _orphans(comparison: Comparison, folder: Path, selection: Selection, ledger: Ledger) -> None:
+    """Calls that only spans know. Where the ledger holds an entry outside of the selection, the call is not asked about."""
+    here: set[str | None] | None = None
+    for number in range(buckets.COUNT):
+        orphans = _by_entry([folder], number)
+        if not orphans:
             continue
-        if min(row[_TIME] for row in rows) >= comparison.arriving:
-            comparison.pending += 1
-            continue
+        if here is None:
+            here = {*ledger.services(), *(name for name, service in comparison.span_services.items() if service.met), *selection.services}
+        not_asked = ledger.known(number, set(orphans)) if selection != Selection() else set()
+        for id_, rows in orphans.items():
+            if id_ not in not_asked:
+                _orphan(comparison, id_, rows, here)
+
+
+def _orphan(comparison: Comparison, id_: str, rows: Sequence[FactRow], here: set[str | None]) -> None:
+    service = rows[0][_SERVICE]
+    if service is not None and service not in here:  # without a name nobody can say whose call it is
+        comparison.elsewhere[service] += 1
+    elif min(row[_TIME] for row in rows) >= comparison.arriving:
+        comparison.pending += 1
+    else:
         one = Difference(id_, (), None, _distinct(comparison, rows), len(rows))
         one.kinds = _kinds(one, _add_spans(comparison, one.spans, met=False))
         comparison.differences.add(one)

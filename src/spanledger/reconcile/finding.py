@@ -25,6 +25,7 @@ def write(ledger: Ledger, result: Result) -> AuditRecord | None:
         execution=selection.execution,
         since=selection.since,
         until=selection.until,
+        services=selection.services,
         differences=_by_activity([*result.lines, *(result.run.lines if result.run and not result.run.agrees else ())]),
         counts={str(kind): count for kind, count in differences.by_kind.items()},
         reasons=[f"{line['entries']}: {line['reason']}" for line in result.reasons[:_MOST]],

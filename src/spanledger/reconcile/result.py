@@ -86,6 +86,7 @@ def summary_json(result: Result, tolerance: float) -> dict[str, Any]:
         "tolerance": tolerance,
         "selection": selection._asdict(),
         "pending": result.comparison.pending,
+        "elsewhere": dict(sorted(result.comparison.elsewhere.items())),
         "sources": {
             "ledger": {"where": result.ledger, "entries": result.comparison.entries},
             "spans": {

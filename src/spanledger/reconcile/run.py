@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from spanledger.budgets import spill
 from spanledger.errors import ConfigurationError
-from spanledger.ledger.facts import Fact, execution, facts, known, stored_spans
+from spanledger.ledger.facts import Fact, execution, facts, known, services, stored_spans
 from spanledger.reconcile import buckets, files, otlp
 from spanledger.reconcile.buckets import Buckets
-from spanledger.reconcile.compare import Comparison, Selection, compare
+from spanledger.reconcile.compare import Comparison, Folders, Selection, compare
 from spanledger.reconcile.difference import Differences
 from spanledger.reconcile.execution import ExecutionResult, check
 from spanledger.reconcile.reading import Reading, read_files
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from spanledger.ledger.ledger import Ledger
+    from spanledger.model import Entry
 
-_SERVICE = Fact._fields.index("service")
+_SERVICE, _CORRECTION, _INSTANCE = map(Fact._fields.index, ("service", "correction", "instance"))
 _EVERY = 10_000
 """Entries after which the progress is told."""
 
@@ -47,16 +48,16 @@ class Sources(NamedTuple):
     ledger_name: str
     """For people; without a password."""
     files: Sequence[Path] = ()
-    """Span files."""
+    """Span files: what came through the collectors."""
     table: Path | None = None
-    """Else the SQLite ledger whose own table holds the spans."""
+    """The SQLite ledger whose own table holds spans, too: what programs stored there themselves."""
     spills: spill.Folder | None = None
     """Where settlements wait that the ledger has not taken yet."""
 
     @property
     def spans_name(self) -> list[str]:
         """Where spans are looked for, for people."""
-        return [str(path) for path in self.files] or ([f"the span table of {self.ledger_name}"] if self.table else [])
+        return [*map(str, self.files), *([f"the span table of {self.ledger_name}"] if self.table else [])]
 
 
 def silent(stage: str, done: int, total: int | None) -> None:
@@ -96,21 +97,26 @@ class Reconciliation:
             ConfigurationError: a span file cannot be read, or one side has nothing to compare.
         """
         self._progress = progress
-        entries, spans = self._folder / "entries", self._folder / "spans"
+        entries = self._folder / "entries"
         with ThreadPoolExecutor(1) as beside:  # span files are read in other processes meanwhile
             booked = beside.submit(self._read_ledger, entries)
-            reading = self._read_spans(spans)
+            reading = self._read_files(self._spans[0])
+            reading.add(self._read_table(self._spans[1]))
             booked.result()
         self._differences = Differences(self._folder / "differences.db")
-        comparison = self._compare(entries, spans, self._differences)
+        comparison = self._compare(entries, self._differences)
         self._demand_both(comparison, reading)
-        evidence = Evidence(comparison, reading.torn + reading.unreadable, self._first_entry(), self._spilled())
+        spilled = frozenset(entry.id for entry in self._spilled())
+        evidence = Evidence(comparison, reading.torn + reading.unreadable, self._first_entry(), spilled)
         self._differences.explain(explain(self._differences, evidence))
         return Result(self._selection, self._sources.ledger_name, self._sources.spans_name, comparison, reading, self._run())
 
-    def _read_spans(self, folder: Path) -> Reading:
-        if not self._sources.files:
-            return self._read_table(folder)
+    @property
+    def _spans(self) -> tuple[Path, Path]:
+        """Spans as they came through the collectors, and as the ledger's own table has them."""
+        return self._folder / "spans", self._folder / "stored"
+
+    def _read_files(self, folder: Path) -> Reading:
         chunks = files.chunks(self._sources.files)
         total = sum(chunk.end - chunk.start for chunk in chunks)
         return read_files(chunks, folder, workers=self._workers, advance=lambda done: self._progress("span files", done, total))
@@ -134,20 +140,22 @@ class Reconciliation:
         """Gives each entry its position among those of its service, so that calls that are missing in a row can be seen."""
         into, chosen = Buckets(folder), self._selection
         positions: dict[str | None, int] = {}
-        for number, row in enumerate(facts(self._sources.ledger, **chosen._asdict()), 1):
+        rows = facts(self._sources.ledger, since=chosen.since, until=chosen.until, execution=chosen.execution)
+        for number, row in enumerate((row for row in rows if chosen.of(row[_SERVICE])), 1):
             position = positions[row[_SERVICE]] = positions.get(row[_SERVICE], 0) + 1
             into.add([(*row, position)])
             if number % _EVERY == 0:
                 self._progress("ledger entries", _EVERY, None)
         into.flush()
 
-    def _compare(self, entries: Path, spans: Path, into: Differences) -> Comparison:
+    def _compare(self, entries: Path, into: Differences) -> Comparison:
         comparison = Comparison(into, self._arriving)
-        for _ in compare(entries, spans, self._selection, self._known, comparison):
+        folders = Folders(entries, self._spans, self._folder / "aside")
+        for _ in compare(folders, self._selection, self, comparison):
             self._progress("comparison", 1, buckets.COUNT)
         return comparison
 
-    def _known(self, number: int, ids: set[str]) -> set[str]:
+    def known(self, number: int, ids: set[str]) -> set[str]:
         """Those of the ids of a bucket that the ledger holds at all. A ledger that cannot be asked by id is read once as a whole."""
         asked = known(self._sources.ledger, ids)
         if asked is not None:
@@ -159,11 +167,15 @@ class Reconciliation:
             into.flush()
         return ids & {id_ for (id_,) in buckets.rows(everything, number)}
 
+    def services(self) -> set[str | None]:
+        """All services that keep their books in the ledger; those of which only a settlement waits for it do, too."""
+        return services(self._sources.ledger) | {entry.service for entry in self._spilled()}
+
     def _demand_both(self, comparison: Comparison, reading: Reading) -> None:
-        """An empty side is a wrong place more often than a loss of everything: it is no result."""
+        """An empty side is a wrong place more often than a loss of everything: it is no result. Books that are missed by name are one."""
         found = f"{reading.spans:,} spans of calls in {reading.lines:,} lines ({reading.torn + reading.unreadable:,} could not be read)"
         chosen = self._selection.text
-        if not comparison.entries:
+        if not comparison.entries and not (self._selection.services and comparison.counted):
             raise ConfigurationError(self._sources.ledger_name, f"has no entries {chosen}", f"entries to compare with {found}")
         if not comparison.counted:
             where = ", ".join(self._sources.spans_name)
@@ -174,13 +186,18 @@ class Reconciliation:
         first = next(iter(self._sources.ledger.entries()), None)
         return first.time if first else None
 
-    def _spilled(self) -> frozenset[str]:
+    def _spilled(self) -> list[Entry]:
         spills = self._sources.spills
         waiting = (record for path in (spills.files() if spills else ()) for record in spill.read(path))
-        return frozenset(record.entry.id for record in waiting if isinstance(record, spill.Settlement))
+        return [record.entry for record in waiting if isinstance(record, spill.Settlement)]
 
     def _run(self) -> ExecutionResult | None:
         if self._selection.execution is None:
             return None
         record = execution(self._sources.ledger, self._selection.execution)
-        return check(self._sources.ledger, record) if record else None
+        return check(self._sources.ledger, record, self._processes) if record else None
+
+    def _processes(self, ids: set[str]) -> dict[str, str | None]:
+        """Which process made each of these calls, as the span tells that counts it."""
+        spans = (row for folder in self._spans for number in range(buckets.COUNT) for row in buckets.rows(folder, number))
+        return {row[0]: row[_INSTANCE] for row in spans if row[0] in ids and not row[_CORRECTION]}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def result_view(result: Result, tolerance: float, show: int) -> RenderableType:
     """Verdict, sums, what differs and why, and the first ``show`` entries."""
-    parts: list[RenderableType] = [_verdict(result, tolerance), *_pending(result.comparison), _sums("spans", result.lines)]
+    parts: list[RenderableType] = [_verdict(result, tolerance), *_left_out(result.comparison), _sums("spans", result.lines)]
     if result.repeated:
         head = Text("Spans that arrived twice are counted once above. As they were delivered:")
         parts.append(Group(head, _delivered(result.repeated)))
@@ -53,17 +53,21 @@ def _verdict(result: Result, tolerance: float) -> Text:
     return Text.assemble(("Ledger and spans agree", "bold green"), f"{within}. {sides}")
 
 
-def _pending(comparison: Comparison) -> list[RenderableType]:
-    if not comparison.pending:
-        return []
-    since = moment(comparison.arriving)
-    return [
-        Text(f"{comparison.pending:,} calls from {since} on are on one side only, and may be on their way to the other: they are left out.")
+def _left_out(comparison: Comparison) -> list[RenderableType]:
+    told = [
+        f"{calls:,} calls of service {name} have spans here, but the service keeps its books elsewhere: they are left out."
+        for name, calls in sorted(comparison.elsewhere.items())
     ]
+    if comparison.pending:
+        since = moment(comparison.arriving)
+        told.append(
+            f"{comparison.pending:,} calls from {since} on are on one side only, and may be on their way to the other: they are left out."
+        )
+    return [Group(*map(_cell, told))] if told else []
 
 
 def _places(places: Sequence[str]) -> str:
-    return ", ".join(places) if len(places) <= 2 else f"{places[0]} and {len(places) - 1} more files"
+    return ", ".join(places) if len(places) <= 2 else f"{places[0]} and {len(places) - 1} more places"
 
 
 def _sums(other: str, lines: Iterable[Line]) -> Table:
