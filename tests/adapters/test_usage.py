@@ -417,7 +417,9 @@ def test_a_page_instead_of_an_answer_is_an_error(make_house: Any, ask: Any, api:
         ({"cost": True, "is_byok": False}, None),
         ({"cost": {"total_cost": 0.006, "request_cost": 0.005}}, 6_000_000),
         ({"cost": {"total_cost": 0.006, "currency": "EUR"}}, None),
+        ({"cost": {"total_cost": 0.0, "request_cost": 0.0}}, None),
         ({"cost_in_usd_ticks": 3950400}, 395_040),
+        ({"cost_in_usd_ticks": 0}, None),
     ],
 )
 def test_cost_told_by_the_provider(ask: Any, usage: dict[str, Any], nano_usd: int | None) -> None:
