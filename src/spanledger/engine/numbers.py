@@ -1,0 +1,69 @@
+"""What a call used and what it cost, from what came back of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spanledger.model import Activity, Cost, CostStatus, State, Usage
+from spanledger.pricing.estimate import estimate_input, estimate_text
+from spanledger.telemetry.semconv import FETCH_RESPONSE
+
+if TYPE_CHECKING:
+    from spanledger.engine.call import Call
+
+
+def usage(call: Call, error: BaseException | None) -> Usage:
+    """The usage of a call that was not told all of it."""
+    request, response = call.request, call.response
+    told = response.usage
+    if told is not None:  # a stream cut short: what was told about the output was told too early
+        told.output = max(told.output or 0, _text_tokens(call))
+        told.state = State.ESTIMATED
+        return told
+    if request.operation == FETCH_RESPONSE or (error is not None and not call.chunks and call.reader.turned_away(error)):
+        return Usage(state=State.UNKNOWN)
+    in_background = not request.stream and response.status in ("queued", "in_progress")
+    if not call.chunks or in_background:
+        return _unseen(call)
+    has_output = request.activity is not Activity.EMBEDDING
+    return Usage(_input_tokens(call), _text_tokens(call) if has_output else None, state=State.ESTIMATED)
+
+
+def _unseen(call: Call) -> Usage:
+    """Sent, but nothing came back: what was estimated before the call stands, as unknown."""
+    estimate = call.entry.usage
+    if estimate.input is None:
+        estimate = Usage(_input_tokens(call))
+    estimate.state = State.UNKNOWN
+    return estimate
+
+
+def _input_tokens(call: Call) -> int:
+    estimate, request = call.entry.usage.input, call.request
+    return estimate_input(request.content, request.provider, request.model) if estimate is None else estimate
+
+
+def _text_tokens(call: Call) -> int:
+    response, request = call.response, call.request
+    return estimate_text(response.text, request.provider, response.model or request.model)
+
+
+def cost(call: Call) -> Cost:
+    """What the provider told, or the price of what was used."""
+    response, entry = call.response, call.entry
+    told = response.cost_nano_usd
+    if told is not None and (response.complete or not call.request.stream):
+        return Cost(told, CostStatus.EXACT, source="provider")
+    asked, served = call.request.context, response.context
+    context = {**asked, **served} if asked and served else served or asked
+    book = call.runtime.book
+    price = book.price(entry.provider, response.model or entry.model, entry.usage, when=entry.time, context=context)
+    if price.nano_usd is None and response.model and response.model != entry.model:
+        price = book.price(entry.provider, entry.model, entry.usage, when=entry.time, context=context)
+    return price if told is None else _at_least(told, price)
+
+
+def _at_least(told: int, price: Cost) -> Cost:
+    """What a stream cost that was cut short. Perplexity tells with every chunk what the answer has cost so far, as seen in recorded calls;
+    the price of the request itself, the largest part of it, is told with the last one."""
+    return Cost(told, CostStatus.ESTIMATED, source="provider") if price.nano_usd is None or price.nano_usd < told else price
