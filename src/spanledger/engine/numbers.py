@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spanledger.model import Activity, Cost, CostStatus, State, Usage
+from spanledger.engine.adapter import is_told
+from spanledger.model import INVALID_RESPONSE, Activity, Cost, CostStatus, State, Usage
 from spanledger.pricing.estimate import estimate_input, estimate_text
 from spanledger.telemetry.semconv import FETCH_RESPONSE
 
@@ -20,13 +21,21 @@ def usage(call: Call, error: BaseException | None) -> Usage:
         told.output = max(told.output or 0, _text_tokens(call))
         told.state = State.ESTIMATED
         return told
-    if request.operation == FETCH_RESPONSE or (error is not None and not call.chunks and call.reader.turned_away(error)):
+    if request.operation == FETCH_RESPONSE or _turned_away(call, error):
         return Usage(state=State.UNKNOWN)
     in_background = not request.stream and response.status in ("queued", "in_progress")
     if not call.chunks or in_background:
         return _unseen(call)
     has_output = request.activity is not Activity.EMBEDDING
     return Usage(_input_tokens(call), _text_tokens(call) if has_output else None, state=State.ESTIMATED)
+
+
+def _turned_away(call: Call, error: BaseException | None) -> bool:
+    """The provider was never asked, or told an error and nothing else. See docs/decisions/0006-what-a-failed-call-costs.md."""
+    response = call.response
+    if error is not None and (is_told(error) or (not call.chunks and call.reader.turned_away(error))):
+        return not response.text
+    return response.error_type not in {None, INVALID_RESPONSE} and not response.text
 
 
 def _unseen(call: Call) -> Usage:
