@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spanledger.engine.adapter import is_told
 from spanledger.model import INVALID_RESPONSE, Activity, Cost, CostStatus, State, Usage
 from spanledger.pricing.estimate import estimate_input, estimate_text
+from spanledger.pricing.overrides import SOURCE as FILE
 from spanledger.telemetry.semconv import FETCH_RESPONSE
 
 if TYPE_CHECKING:
     from spanledger.engine.call import Call
+
+_BEDROCK = "aws.bedrock"
 
 
 def usage(call: Call, error: BaseException | None) -> Usage:
@@ -67,9 +71,25 @@ def cost(call: Call) -> Cost:
     context = {**asked, **served} if asked and served else served or asked
     book = call.runtime.book
     price = book.price(entry.provider, response.model or entry.model, entry.usage, when=entry.time, context=context)
-    if price.nano_usd is None and response.model and response.model != entry.model:
-        price = book.price(entry.provider, entry.model, entry.usage, when=entry.time, context=context)
+    if response.model and response.model != entry.model and (price.nano_usd is None or entry.provider == _BEDROCK):
+        asked_for = book.price(entry.provider, entry.model, entry.usage, when=entry.time, context=context)
+        price = asked_for if price.nano_usd is None else _on_bedrock(call, asked_for, price)
     return price if told is None else _at_least(told, price)
+
+
+def _on_bedrock(call: Call, asked: Cost, served: Cost) -> Cost:
+    """The prices of the name asked for and of the name in the answer: which of them holds on Bedrock.
+
+    Only the former says whether the call may run anywhere (``global.``) or in a region, for 10 % more
+    (https://platform.claude.com/docs/en/about-claude/pricing). It does not where it is the ARN of an inference profile of one's own, or
+    where another model answered. A price in a file is for the name it is given for.
+    """
+    name, answered = call.entry.model or "", call.response.model or ""
+    if served.source == FILE or name in answered:
+        return served
+    if answered in name and asked.nano_usd is not None:
+        return asked
+    return replace(served, status=CostStatus.ESTIMATED) if served.status is CostStatus.EXACT else served
 
 
 def _at_least(told: int, price: Cost) -> Cost:
