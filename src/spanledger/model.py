@@ -138,6 +138,10 @@ class Request:
     """We asked the provider for a usage chunk that the application did not ask for; it must not see it."""
 
 
+INVALID_RESPONSE = "invalid_response"
+"""``error_type`` of an answer that cannot be read. The provider may have worked on the call: it told no error."""
+
+
 class Called(str):
     """The name of a tool that the model calls, among the pieces of what it wrote."""
 

@@ -204,7 +204,7 @@ PARTS: dict[str, tuple[Any, str, int]] = {
     "metrics": (Metrics, "record", CALLS),
     "events": (Events, "emit", CALLS),
     "balances": (MemoryLedger, "balances", CALLS),
-    "usage": (engine_call.Call, "_usage", 0),
+    "usage": (engine_call.numbers, "usage", 0),
 }
 """What fails, and how many of the calls must be in the books all the same. Where it is 0 the books may miss what was never known."""
 

@@ -392,6 +392,11 @@ def test_an_error_without_a_code_is_an_error_still(ask: Any, api: str, body: Any
     assert ask.whole(api, {**body(None), "error": error}).error_type == kind
 
 
+def test_an_error_inside_a_choice(ask: Any) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "error", "error": {"code": 502, "message": "x"}}
+    assert ask.whole("chat", {"id": "c1", "choices": [choice]}).error_type == "502"
+
+
 @pytest.mark.parametrize("api", ["chat", "completions", "responses", "messages"])
 def test_a_page_instead_of_an_answer_is_an_error(make_house: Any, ask: Any, api: str) -> None:
     house = make_house()
@@ -417,7 +422,9 @@ def test_a_page_instead_of_an_answer_is_an_error(make_house: Any, ask: Any, api:
         ({"cost": True, "is_byok": False}, None),
         ({"cost": {"total_cost": 0.006, "request_cost": 0.005}}, 6_000_000),
         ({"cost": {"total_cost": 0.006, "currency": "EUR"}}, None),
+        ({"cost": {"total_cost": 0.0, "request_cost": 0.0}}, None),
         ({"cost_in_usd_ticks": 3950400}, 395_040),
+        ({"cost_in_usd_ticks": 0}, None),
     ],
 )
 def test_cost_told_by_the_provider(ask: Any, usage: dict[str, Any], nano_usd: int | None) -> None:

@@ -9,7 +9,7 @@ from spanledger.adapters._messages import chat_choice, finish, grow, grow_call
 from spanledger.adapters._openai_usage import take_usage
 from spanledger.adapters._read import Counts, fields, first, items, known, text, tier_of
 from spanledger.engine.adapter import Wire
-from spanledger.model import Called, Usage
+from spanledger.model import INVALID_RESPONSE, Called, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def error_of(error: Any) -> str | None:
 
 def unusable(seen: Mapping[str, Any]) -> str | None:
     """What is wrong with an answer that tells no usage: its error, or that it is no object at all, as a proxy's page is none."""
-    return error_of(seen.get("error")) if seen else "invalid_response"
+    return error_of(seen.get("error")) if seen else INVALID_RESPONSE
 
 
 def chat_response(result: Any, into: Response) -> None:
@@ -58,10 +58,16 @@ def chat_response(result: Any, into: Response) -> None:
         index = parts.get("index")
         _finish(parts.get("finish_reason"), _index(index) if index else 0, into)
         if into.usage is None:
-            _generated(fields(choice), into, None)
+            _answered(fields(choice), into)
         if into.output is not None:
             into.output.append(chat_choice(fields(choice)))
     into.complete = True
+
+
+def _answered(choice: Mapping[str, Any], into: Response) -> None:
+    """A choice of an answer without usage. OpenRouter tells an error of whom it asked there: https://openrouter.ai/docs/errors."""
+    _generated(choice, into, None)
+    into.error_type = error_of(choice.get("error")) or into.error_type
 
 
 def embeddings_response(result: Any, into: Response) -> None:

@@ -210,16 +210,19 @@ def told_cost(usage: Mapping[str, Any]) -> int | None:
     xAI tells ticks of 1e-10 USD, Perplexity an object, OpenRouter and Vercel a number of USD beside ``is_byok``; with a key of one's
     own (``is_byok``) that number is their fee only, and ``upstream_inference_cost`` comes on top
     (https://openrouter.ai/docs/use-cases/usage-accounting). A bare ``cost`` of other servers may be in any currency.
+
+    A cost of 0 is OpenRouter's and Vercel's to tell, who have free models. xAI and Perplexity have none: hosts that resell Grok (Azure)
+    pass the field of ticks on without filling it, and the sums of Perplexity begin at 0 and are rounded.
     """
     ticks = usage.get("cost_in_usd_ticks")
-    if type(ticks) is int and ticks >= 0:
+    if type(ticks) is int and ticks > 0:
         return _possible(round(Decimal(ticks) / 10))
     cost = usage.get("cost")
     if cost is None:
         return None
     parts = fields(cost)
     if "total_cost" in parts:
-        return nano_usd(parts["total_cost"]) if parts.get("currency", "USD") == "USD" else None
+        return (nano_usd(parts["total_cost"]) or None) if parts.get("currency", "USD") == "USD" else None
     if "is_byok" not in usage:
         return None
     fee = nano_usd(cost)

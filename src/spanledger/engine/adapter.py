@@ -64,6 +64,15 @@ class Reader:
         return self.never_sent is not None and self.never_sent(error)
 
 
+def is_told(error: BaseException) -> bool:
+    """Whether it was told inside of an answer. Both SDKs raise what a stream brings as an error with that as its ``body``, anthropic's with
+    the answer's status. Errors of the connection have none; in that of an answer of an unexpected form there is no error."""
+    body = getattr(error, "body", None)
+    if hasattr(error, "status_code"):
+        return isinstance(body, dict) and bool(body.get("error"))
+    return bool(body)
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One function to patch: the module that defines it and its dotted name there, as ``Completions.create``.

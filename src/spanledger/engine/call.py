@@ -13,13 +13,12 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from spanledger import scopes
-from spanledger.engine import fetched, runs
+from spanledger.engine import fetched, numbers, runs
 from spanledger.engine.context import current, within
 from spanledger.engine.loops import is_cancelled
 from spanledger.engine.runtime import IN_16_DIGITS, IN_32_DIGITS, digits, new_id
 from spanledger.errors import BudgetExceeded, LedgerBusy
-from spanledger.model import Activity, Cost, CostStatus, Entry, Request, Response, State, Usage
-from spanledger.pricing.estimate import estimate_input, estimate_text
+from spanledger.model import Cost, CostStatus, Entry, Request, Response, State, Usage
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
 from spanledger.telemetry.metrics import Note
@@ -276,8 +275,8 @@ class Call:
         try:
             if entry.plugin is None:  # a plugin's price is known before it runs
                 told = response.usage
-                entry.usage = told if told is not None and (response.complete or not self.request.stream) else self._usage(error)
-                entry.cost = self._cost()
+                entry.usage = told if told is not None and (response.complete or not self.request.stream) else numbers.usage(self, error)
+                entry.cost = numbers.cost(self)
         finally:  # a failure or a time limit must not cost us the books, nor theirs the span, nor the span's the metrics
             if entry.operation == s.FETCH_RESPONSE:
                 fetched.settle(self, partial(self._tell, outcome))
@@ -343,51 +342,6 @@ class Call:
             gate.settle(self.entry, admission, wait=not self.is_async)
         else:
             gate.settle_unreserved(self.entry, wait=not self.is_async)
-
-    # --- numbers
-
-    def _usage(self, error: BaseException | None) -> Usage:
-        """The usage of a call that was not told all of it."""
-        told = self.response.usage
-        if told is not None:  # a stream cut short: what was told about the output was told too early
-            told.output = max(told.output or 0, self._text_tokens())
-            told.state = State.ESTIMATED
-            return told
-        if self.request.operation == s.FETCH_RESPONSE or (error is not None and not self.chunks and self.reader.turned_away(error)):
-            return Usage(state=State.UNKNOWN)
-        in_background = not self.request.stream and self.response.status in ("queued", "in_progress")
-        if not self.chunks or in_background:
-            return self._unseen()
-        has_output = self.request.activity is not Activity.EMBEDDING
-        return Usage(self._input_tokens(), self._text_tokens() if has_output else None, state=State.ESTIMATED)
-
-    def _unseen(self) -> Usage:
-        """Sent, but nothing came back: what was estimated before the call stands, as unknown."""
-        usage = self.entry.usage
-        if usage.input is None:
-            usage = Usage(self._input_tokens())
-        usage.state = State.UNKNOWN
-        return usage
-
-    def _input_tokens(self) -> int:
-        if self.entry.usage.input is not None:
-            return self.entry.usage.input
-        return estimate_input(self.request.content, self.request.provider, self.request.model)
-
-    def _text_tokens(self) -> int:
-        return estimate_text(self.response.text, self.request.provider, self.response.model or self.request.model)
-
-    def _cost(self) -> Cost:
-        response, entry = self.response, self.entry
-        if response.cost_nano_usd is not None:
-            return Cost(response.cost_nano_usd, CostStatus.EXACT, source="provider")
-        asked, served = self.request.context, response.context
-        context = {**asked, **served} if asked and served else served or asked
-        book = self.runtime.book
-        cost = book.price(entry.provider, response.model or entry.model, entry.usage, when=entry.time, context=context)
-        if cost.nano_usd is None and response.model and response.model != entry.model:
-            cost = book.price(entry.provider, entry.model, entry.usage, when=entry.time, context=context)
-        return cost
 
 
 def error_type(error: BaseException) -> str:

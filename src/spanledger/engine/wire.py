@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from spanledger.engine.adapter import Wire
+from spanledger.model import INVALID_RESPONSE
 
 if TYPE_CHECKING:
     from spanledger.engine.call import Call
@@ -97,4 +98,4 @@ class Feed:
             return
         self._write_events(body + b"\n\n")  # some servers stream without saying so
         if not self._call.chunks:
-            self._call.response.error_type = "invalid_response"
+            self._call.response.error_type = INVALID_RESPONSE
