@@ -41,6 +41,8 @@ def test_budgets_show_what_is_spent_reserved_and_left(ledger: Ledger, monkeypatc
         ("0.002 USD per customer per month", "the limit is that of the newest call, not the one above"),
         ("0.001 USD per customer per day", "another rule of this name, not the one above"),
         ("1_000_000 tokens per customer per month", "another rule of this name, not the one above"),
+        ("0.001 USD per month", "another rule of this name, not the one above"),
+        ("0.001 USD per customer per month for model=gpt-5*", "another rule of this name, not the one above"),
     ],
 )
 def test_accounts_of_a_rule_that_was_changed_say_so(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, now: str, told: str) -> None:
