@@ -47,6 +47,10 @@ One variable is one budget; what follows `SPANLEDGER_BUDGET_` is its name.
 - **then block** (the default) refuses the call that would exceed the budget, before it is sent: the application sees
   `spanledger.BudgetExceeded`. **then warn** lets it pass and tells.
 
+A budget counts from when it is first set: calls that are in the books already are not added to it. With another name, unit, window, key
+or filter it is another budget, which starts at 0; with another limit, warning or action it stays what it is. Programs with one ledger
+and the same budget share its accounts.
+
 ## What `spanledger run` sets
 
 Where the environment does not say otherwise:

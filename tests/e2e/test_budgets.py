@@ -55,6 +55,7 @@ def test_accounts_of_a_rule_that_was_changed_say_so(ledger: Ledger, monkeypatch:
     shown = spanledger("budgets").stdout
 
     assert told in shown if told else "the one above" not in shown
+    assert ("nothing booked to this budget yet" in shown) == told.startswith("another rule")
 
 
 def test_a_configured_budget_is_shown_before_anything_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +66,7 @@ def test_a_configured_budget_is_shown_before_anything_is_spent(monkeypatch: pyte
 
     assert result.exit_code == 0
     assert "DAY  20 USD per day" in result.stdout
-    assert "nothing spent yet" in result.stdout
+    assert "nothing booked to this budget yet" in result.stdout
     assert "SPANLEDGER_BUDGET_BAD" in result.stderr
     assert in_json("budgets") == [{"budget": "DAY", "rule": "20 USD per day", "accounts": []}]
 

@@ -126,8 +126,8 @@ def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableTyp
     for line in lines:
         parts.append(Text.assemble((outside.plain(line.name), "bold"), "  ", (outside.plain(line.text), "dim")))
         parts.extend(part for balance in line.accounts for part in _account(balance, _period(line, balance, zone)))
-        if not line.accounts:
-            parts.append(Text(f"  {'░' * _BAR}  nothing spent yet"))
+        if line.rule and not any(is_of(line.rule, balance.account) for balance in line.accounts):
+            parts.append(Text(f"  {'░' * _BAR}  nothing booked to this budget yet"))
     return Group(*parts)
 
 
