@@ -43,7 +43,8 @@ One variable is one budget; what follows `SPANLEDGER_BUDGET_` is its name.
 - **windows**: run (one run of a workflow), minute, hour, day, week, month, in `SPANLEDGER_TIMEZONE`. With no window, `per workflow` and
   `per step` mean each run; any other budget never starts anew. What a run has spent is forgotten seven days after its last call, and
   `spanledger budgets` shows the runs of the last hour or two.
-- **for**: only calls whose attributes match; globs as in file names.
+- **for**: only calls whose attributes match; globs as in file names, in which capitals make no difference for `model`, `provider`,
+  `activity` (llm, embedding, memory, classification, plugin) and `operation` (chat, embeddings, ...).
 - **then block** (the default) refuses the call that would exceed the budget, before it is sent: the application sees
   `spanledger.BudgetExceeded`. **then warn** lets it pass and tells.
 
