@@ -100,7 +100,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("timezone", "SPANLEDGER_TIMEZONE", ZoneInfo, ZoneInfo("UTC"), "an IANA time zone such as Europe/Berlin", "Time zone of the days, weeks and months of budgets."),
     Variable("assumed_output", "SPANLEDGER_ASSUMED_OUTPUT_TOKENS", _positive_int, 1024, "a number of tokens", "Output reserved for a request that sets no limit of its own."),
     Variable("on_unpriced", "SPANLEDGER_ON_UNPRICED", _choice("allow", "block"), "allow", "allow or block", "What a budget in USD does with a model that has no price."),
-    Variable("prices", "SPANLEDGER_PRICES", Path, None, "the path of a YAML file", "Price overrides: models, aliases and multipliers."),
+    Variable("prices", "SPANLEDGER_PRICES", Path, None, "the path of a YAML file", "Price overrides: models, aliases, multipliers and plugins."),
     Variable("prices_ttl", "SPANLEDGER_PRICES_TTL", _seconds, 60.0, "a number of seconds", "How often the price file is looked at for changes."),
     Variable("plugins", "SPANLEDGER_PLUGINS", _list, (), "a list such as myapp.mail:send_email, myapp.search:*", "Functions to record as plugin (tool) calls."),
     Variable("plugin_prices", "SPANLEDGER_PLUGIN_PRICES", _list, (), "a list such as send_email=0.001 USD, search=250 tokens", "Price of plugin calls by name."),
