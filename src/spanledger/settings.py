@@ -7,6 +7,7 @@ so that the application starts; with ``SPANLEDGER_STRICT=true`` a refused budget
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,7 +220,7 @@ def _read(variable: Variable, env: Mapping[str, str], problems: list[Configurati
 
 
 def _misspelt(env: Mapping[str, str]) -> list[ConfigurationError]:
-    """Names that are nearly one of ours: a budget that nobody reads is not enforced. Others may begin as ours do: Kubernetes makes such."""
+    """Names that are nearly one of ours, or speak of a budget: one that nobody reads is not enforced. Others may begin as ours do."""
     known = {variable.name for variable in VARIABLES} | COLLECTORS
     strange = sorted(name for name in env if name.startswith(PREFIX) and not name.startswith(BUDGET_PREFIX) and name not in known)
     return [
@@ -233,13 +234,17 @@ def _nearest(name: str) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415  # takes a millisecond to import, and is hardly ever needed
 
     rest = name.removeprefix(PREFIX)
-    if get_close_matches(rest.partition("_")[0], ["BUDGET"], cutoff=_NEAR):
+    if re.search(_OF_KUBERNETES, rest):
+        return None
+    if "BUDGET" in rest or any(get_close_matches(word, ["BUDGET"], cutoff=_NEAR) for word in rest.split("_")):
         return f"{BUDGET_PREFIX} and the budget's name, as in {BUDGET_PREFIX}DAY"
     ours = [variable.name.removeprefix(PREFIX) for variable in VARIABLES if variable.name.startswith(PREFIX)]
     near = get_close_matches(rest, ours, n=1, cutoff=_NEAR)
     return PREFIX + near[0] if near else None
 
 
+_OF_KUBERNETES = r"(^|_)(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
+"""What Kubernetes makes for services whose names begin with spanledger (https://kubernetes.io/docs/concepts/services-networking/service/)."""
 _NEAR = 0.8
 """Share of letters that a misspelt name has in common with the right one."""
 
