@@ -123,7 +123,7 @@ def report(  # noqa: PLR0913, PLR0917  # one parameter for each option
     if as_json:
         print_json(queries.report_json(found))
     elif found.empty:
-        echo(views.empty(filtered=bool(since or until or execution)))
+        echo(views.empty(found, filtered=bool(since or until or execution)))
     else:
         print_view(lambda width: views.report_view(found, width))
 

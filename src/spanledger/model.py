@@ -298,6 +298,14 @@ class Execution:
     error: str | None = None
 
 
+class Unsettled(NamedTuple):
+    """Calls that a process had under way when it ended, until the next process that keeps these books settles them."""
+
+    calls: int = 0
+    nano_usd: int = 0
+    """Their estimates, as far as they have a price."""
+
+
 class ActivityTotal(NamedTuple):
     """Sums of one activity in one execution."""
 

@@ -40,7 +40,10 @@ def parse_price(where: str, text: str) -> Price:
 
 
 def parse_prices(where: str, items: tuple[str, ...]) -> tuple[dict[str, Price], list[ConfigurationError]]:
-    """``("send_email=0.001 USD", ...)`` -> prices by plugin name, and what could not be read."""
+    """``("send_email=0.001 USD", ...)`` -> prices by plugin name, and what could not be read.
+
+    A plugin may also be named as in ``SPANLEDGER_PLUGINS``: ``myapp.mail:send_email`` is the price of ``send_email``.
+    """
     prices: dict[str, Price] = {}
     problems: list[ConfigurationError] = []
     for item in items:
@@ -48,7 +51,8 @@ def parse_prices(where: str, items: tuple[str, ...]) -> tuple[dict[str, Price], 
         try:
             if not name.strip():
                 raise ConfigurationError(where, f"{item!r} names no plugin", "a name before the price, as in send_email=0.001 USD")
-            prices[name.strip()] = parse_price(where, text)
+            price = parse_price(where, text)
+            prices |= dict.fromkeys((name.strip(), name.rpartition(":")[2].strip()), price)
         except ConfigurationError as problem:
             problems.append(problem)
     return prices, problems

@@ -7,6 +7,7 @@ so that the application starts; with ``SPANLEDGER_STRICT=true`` a refused budget
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("timezone", "SPANLEDGER_TIMEZONE", ZoneInfo, ZoneInfo("UTC"), "an IANA time zone such as Europe/Berlin", "Time zone of the days, weeks and months of budgets."),
     Variable("assumed_output", "SPANLEDGER_ASSUMED_OUTPUT_TOKENS", _positive_int, 1024, "a number of tokens", "Output reserved for a request that sets no limit of its own."),
     Variable("on_unpriced", "SPANLEDGER_ON_UNPRICED", _choice("allow", "block"), "allow", "allow or block", "What a budget in USD does with a model that has no price."),
-    Variable("prices", "SPANLEDGER_PRICES", Path, None, "the path of a YAML file", "Price overrides: models, aliases and multipliers."),
+    Variable("prices", "SPANLEDGER_PRICES", Path, None, "the path of a YAML file", "Price overrides: models, aliases, multipliers and plugins."),
     Variable("prices_ttl", "SPANLEDGER_PRICES_TTL", _seconds, 60.0, "a number of seconds", "How often the price file is looked at for changes."),
     Variable("plugins", "SPANLEDGER_PLUGINS", _list, (), "a list such as myapp.mail:send_email, myapp.search:*", "Functions to record as plugin (tool) calls."),
     Variable("plugin_prices", "SPANLEDGER_PLUGIN_PRICES", _list, (), "a list such as send_email=0.001 USD, search=250 tokens", "Price of plugin calls by name."),
@@ -219,7 +220,7 @@ def _read(variable: Variable, env: Mapping[str, str], problems: list[Configurati
 
 
 def _misspelt(env: Mapping[str, str]) -> list[ConfigurationError]:
-    """Names that are nearly one of ours: a budget that nobody reads is not enforced. Others may begin as ours do: Kubernetes makes such."""
+    """Names that are nearly one of ours, or speak of a budget: one that nobody reads is not enforced. Others may begin as ours do."""
     known = {variable.name for variable in VARIABLES} | COLLECTORS
     strange = sorted(name for name in env if name.startswith(PREFIX) and not name.startswith(BUDGET_PREFIX) and name not in known)
     return [
@@ -233,13 +234,17 @@ def _nearest(name: str) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415  # takes a millisecond to import, and is hardly ever needed
 
     rest = name.removeprefix(PREFIX)
-    if get_close_matches(rest.partition("_")[0], ["BUDGET"], cutoff=_NEAR):
+    if re.search(_OF_KUBERNETES, rest):
+        return None
+    if "BUDGET" in rest or any(get_close_matches(word, ["BUDGET"], cutoff=_NEAR) for word in rest.split("_")):
         return f"{BUDGET_PREFIX} and the budget's name, as in {BUDGET_PREFIX}DAY"
     ours = [variable.name.removeprefix(PREFIX) for variable in VARIABLES if variable.name.startswith(PREFIX)]
     near = get_close_matches(rest, ours, n=1, cutoff=_NEAR)
     return PREFIX + near[0] if near else None
 
 
+_OF_KUBERNETES = r"(^|_)(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
+"""What Kubernetes makes for services whose names begin with spanledger (https://kubernetes.io/docs/concepts/services-networking/service/)."""
 _NEAR = 0.8
 """Share of letters that a misspelt name has in common with the right one."""
 

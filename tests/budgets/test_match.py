@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from spanledger.budgets.match import Matcher
+from spanledger.budgets.match import Matcher, is_of
 from spanledger.budgets.rule import parse
 from spanledger.ledger.rules import idle_after
 from spanledger.model import Activity, Hold
@@ -52,7 +52,10 @@ def find(text: str, entry: Entry) -> Hold | None:
         ("1 call per Tenant per day", {"keys": {"Tenant": "t"}}, "Tenant=t"),
         ("1 call per Tenant per day", {"keys": {"tenant": "t"}}, None),
         ("1 call per day for model=p*", {}, ""),
-        ("1 call per day for model=P*", {}, None),
+        ("1 call per day for model=P*", {}, ""),
+        ("1 call per day for model=gpt-4o*", {"model": "GPT-4o-mini"}, ""),
+        ("1 call per day for provider=ACME activity=LLM operation=Chat", {}, ""),
+        ("1 call per day for customer=A*", {"customer": "acme"}, None),
         ("1 call per day for model=x model=p???", {}, ""),
         ("1 call per day for model=x provider=acme", {}, None),
         ("1 call per day for model=paid provider=acme", {}, ""),
@@ -77,6 +80,41 @@ def test_the_account_says_unit_window_and_keys(entry: NewEntry) -> None:
     in_all = find("5 USD per customer", entry(customer="acme"))
     assert in_all is not None
     assert (in_all.account, in_all.ends) == ("B usd in all ever {'customer': 'acme'}", None)
+
+
+def test_the_account_says_filters_whatever_their_order(entry: NewEntry) -> None:
+    texts = [
+        "2 calls per day",
+        "2 calls per day for service=web",
+        "2 calls per day for service=w*",
+        "2 calls per day for service=web model=paid",
+        "2 calls per day for model=paid service=x service=web",
+        "2 calls per day for service=web service=x for model=paid",
+    ]
+    *others, one, same = [hold.account for text in texts if (hold := find(text, entry(service="web")))]
+    assert len({*others, one}) == len(texts) - 1
+    assert one == same
+    assert one == "B calls day for [('model', ['paid']), ('service', ['web', 'x'])] 1795215600 {}"
+
+
+RULES = [
+    "3 calls per month",
+    "3 calls per day",
+    "3 calls per model per month",
+    "3 calls per model and provider per month",
+    "3 calls per model per month for provider=acme",
+    "3 calls per month for provider=acme",
+    "3 calls per provider",
+    "3 calls per model",
+    "3 calls per run",
+]
+
+
+@pytest.mark.parametrize("text", RULES)
+def test_an_account_is_of_the_rule_that_it_was_opened_for(text: str, entry: NewEntry) -> None:
+    hold = find(text, entry(execution="x", model="it's a \"model\", {'x'"))
+    assert hold is not None
+    assert [other for other in RULES if is_of(parse("B", other), hold.account)] == [text]
 
 
 def test_values_cannot_pretend_to_be_other_accounts(entry: NewEntry) -> None:

@@ -13,6 +13,12 @@ from spanledger.model import Unit
 USD, TOKENS, CALLS = Unit.USD, Unit.TOKENS, Unit.CALLS
 DOLLAR = 10**9
 
+OWN = (
+    "session_id", "customer_id", "consumer", "client", "tenant", "team", "Region", "x", "org", "company", "account", "project", "workspace",
+    "environment", "env", "job", "task", "queue", "thread", "conversation", "feature", "route", "tier", "plan", "country", "channel",
+    "department", "section", "version", "host", "operator", "apikey", "prompt", "tool", "date", "batch", "cluster", "role",
+)  # fmt: skip
+
 GOOD = [
     ("200 USD per month", Rule("B", USD, 200 * DOLLAR, window=Window.MONTH)),
     ("50000 tokens per workflow", Rule("B", TOKENS, 50_000, ("workflow",), Window.RUN)),
@@ -45,7 +51,7 @@ GOOD = [
     ("5 USD per workflow per day", Rule("B", USD, 5 * DOLLAR, ("workflow",), Window.DAY)),
     ("5 USD per Tenant_Id per day", Rule("B", USD, 5 * DOLLAR, ("Tenant_Id",), Window.DAY)),
     ("9 calls per app.tenant-id per day", Rule("B", CALLS, 9, ("app.tenant-id",), Window.DAY)),
-    *[(f"9 calls per {key} per day", Rule("B", CALLS, 9, (key,), Window.DAY)) for key in ("session_id", "consumer", "team", "Region", "x")],
+    *[(f"9 calls per {key} per day", Rule("B", CALLS, 9, (key,), Window.DAY)) for key in OWN],
     (
         "9 calls per day for provider=openai for model=gpt-* model=o? and Plugin=x, operation=chat",
         Rule("B", CALLS, 9, (), Window.DAY, (("provider", ("openai",)), ("model", ("gpt-*", "o?")), ("plugin", ("x",)), ("operation", ("chat",)))),
@@ -54,6 +60,7 @@ GOOD = [
         """9 calls per day for customer='Acme, Inc' user="it's me" Team=a=b""",
         Rule("B", CALLS, 9, (), Window.DAY, (("customer", ("Acme, Inc",)), ("user", ("it's me",)), ("Team", ("a=b",)))),
     ),
+    ("9 calls per day for activity=LLM activity=e*", Rule("B", CALLS, 9, (), Window.DAY, (("activity", ("LLM", "e*")),))),
     ("9 calls per day, warn at 80% 50%", Rule("B", CALLS, 9, (), Window.DAY, warn_at=(50, 80))),
     ("9 calls per day warn at 80%, 50% and 100% then warn", Rule("B", CALLS, 9, (), Window.DAY, warn_at=(50, 80, 100), action=Action.WARN)),
     ("9 calls per day, warn at 80%, warn at 50%, warn at 80%", Rule("B", CALLS, 9, (), Window.DAY, warn_at=(50, 80))),
@@ -74,6 +81,10 @@ UNIT = f"the unit USD, tokens or calls, {LIKE}; write thousands as 1_000"
 CLAUSE = f"one of per, for, warn, then or the end, {LIKE}"
 PERCENT = "'at' and percentages from 1% to 100%, as in 'warn at 50% 80%'"
 FILTER = "<attribute>=<glob>, as in 'for model=claude-opus-*'; an attribute is one of workflow, step, customer, user, agent, campaign, session, service, model, provider, plugin, activity, operation or a scope key"
+EVERYBODY = "a window, as in '5 USD per day': without a key a budget is for everybody together"
+ACTIVITY = (
+    "activity=llm or embedding or memory or classification or plugin; what is asked of a model is its operation, as in 'for operation=chat'"
+)
 
 BAD = [
     ("", "something is missing at the end of", AMOUNT),
@@ -100,6 +111,23 @@ BAD = [
     ("200 USD per agnet", "cannot read 'agnet' (word 4) in", "'agent', or a name of your own that differs more from it"),
     ("200 USD per days", "cannot read 'days' (word 4) in", "'day', or a name of your own that differs more from it"),
     ("200 USD per custmer per day", "cannot read 'custmer' (word 4) in", "'customer', or a name of your own that differs more from it"),
+    ("0 USD per costumer per day", "cannot read 'costumer' (word 4) in", "'customer', or a name of your own that differs more from it"),
+    ("200 USD per dya", "cannot read 'dya' (word 4) in", "'day', or a name of your own that differs more from it"),
+    ("200 USD per min", "cannot read 'min' (word 4) in", "'minute'"),
+    ("200 USD per h", "cannot read 'h' (word 4) in", "'hour'"),
+    ("200 USD per D", "cannot read 'D' (word 4) in", "'day'"),
+    ("200 USD per wk", "cannot read 'wk' (word 4) in", "'week'"),
+    ("200 USD per mo", "cannot read 'mo' (word 4) in", "'month'"),
+    ("200 USD per m", "cannot read 'm' (word 4) in", "'minute' or 'month'"),
+    ("200 USD per user and daily", "cannot read 'daily' (word 6) in", "'day'"),
+    ("200 USD per sec", "cannot read 'sec' (word 4) in", f"{KEY}, {LIKE}"),
+    ("200 USD per s", "cannot read 's' (word 4) in", f"{KEY}, {LIKE}"),
+    ("200 USD per fortnight", "cannot read 'fortnight' (word 4) in", f"{KEY}, {LIKE}"),
+    ("200 USD per 24h", "cannot read '24h' (word 4) in", f"{KEY}, {LIKE}"),
+    ("200 USD per everyone", "cannot read 'everyone' (word 4) in", EVERYBODY),
+    ("200 USD per All per day", "cannot read 'All' (word 4) in", EVERYBODY),
+    ("200 USD per day for activity=chat", "cannot read 'activity=chat' (word 6) in", ACTIVITY),
+    ("200 USD per day for activity=llm activity=", "cannot read 'activity=' (word 7) in", FILTER),
     ("200 USD per day per month", "cannot read 'month' (word 6) in", "one window; it already has 'day'"),
     ("200 USD per day and week", "cannot read 'week' (word 6) in", "one window; it already has 'day'"),
     ("200 USD per day maybe", "cannot read 'maybe' (word 5) in", CLAUSE),
@@ -162,7 +190,7 @@ rules = st.builds(
     st.integers(0, 10**18),
     st.lists(names, unique=True, max_size=3).map(tuple),
     st.sampled_from(Window),
-    st.dictionaries(names | st.just("operation"), st.lists(globs, unique=True, min_size=1, max_size=3).map(tuple), max_size=3).map(lambda d: tuple(d.items())),
+    st.dictionaries(names.filter(lambda name: name != "activity") | st.just("operation"), st.lists(globs, unique=True, min_size=1, max_size=3).map(tuple), max_size=3).map(lambda d: tuple(d.items())),
     st.sets(st.integers(1, 100), max_size=3).map(lambda s: tuple(sorted(s))),
     st.sampled_from(Action),
 )  # fmt: skip

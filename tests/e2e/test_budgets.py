@@ -41,6 +41,8 @@ def test_budgets_show_what_is_spent_reserved_and_left(ledger: Ledger, monkeypatc
         ("0.002 USD per customer per month", "the limit is that of the newest call, not the one above"),
         ("0.001 USD per customer per day", "another rule of this name, not the one above"),
         ("1_000_000 tokens per customer per month", "another rule of this name, not the one above"),
+        ("0.001 USD per month", "another rule of this name, not the one above"),
+        ("0.001 USD per customer per month for model=gpt-5*", "another rule of this name, not the one above"),
     ],
 )
 def test_accounts_of_a_rule_that_was_changed_say_so(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, now: str, told: str) -> None:
@@ -53,6 +55,7 @@ def test_accounts_of_a_rule_that_was_changed_say_so(ledger: Ledger, monkeypatch:
     shown = spanledger("budgets").stdout
 
     assert told in shown if told else "the one above" not in shown
+    assert ("nothing booked to this budget yet" in shown) == told.startswith("another rule")
 
 
 def test_a_configured_budget_is_shown_before_anything_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +66,7 @@ def test_a_configured_budget_is_shown_before_anything_is_spent(monkeypatch: pyte
 
     assert result.exit_code == 0
     assert "DAY  20 USD per day" in result.stdout
-    assert "nothing spent yet" in result.stdout
+    assert "nothing booked to this budget yet" in result.stdout
     assert "SPANLEDGER_BUDGET_BAD" in result.stderr
     assert in_json("budgets") == [{"budget": "DAY", "rule": "20 USD per day", "accounts": []}]
 

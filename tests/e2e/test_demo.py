@@ -114,7 +114,7 @@ def test_what_is_printed_last(demo: Demo) -> None:
     assert all(f"step {name}" in trace for name in ("classify", "research-1", "summarise", "reply"))
     assert "superseded" in trace
     assert all(name in budgets for name in ("DAY", "RUN", "CUSTOMER", "customer=acme", "customer=globex"))
-    assert "nothing spent yet" not in budgets
+    assert "nothing booked to this budget yet" not in budgets
     assert "Traceback" not in demo.errors
 
 

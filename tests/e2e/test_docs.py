@@ -14,6 +14,7 @@ from filled_books import QUARTER, book, entry, span, spanledger
 
 from spanledger.budgets import rule
 from spanledger.cli import main
+from spanledger.pricing import price_file
 from spanledger.settings import COLLECTORS, VARIABLES
 from spanledger.telemetry import semconv as s
 
@@ -37,6 +38,15 @@ def test_every_budget_in_the_documents_can_be_read(root: Path) -> None:
 
     assert len(budgets) >= 6
     assert all(rule.parse(name, text).name == name for name, text in budgets)
+
+
+def test_the_price_file_in_the_documents_can_be_read_and_has_everything(root: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(models:.*?)```", (root / "docs" / "configuration.md").read_text(), re.DOTALL)
+    file = price_file.read(example, "docs/configuration.md")
+
+    assert isinstance(file, price_file.PriceFile)
+    assert all(getattr(file, section) for section in price_file.PriceFile.model_fields)
+    assert all(name in example for name in price_file.ModelEntry.model_fields)
 
 
 def pages(root: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from filled_books import JANUARY, book, entry, in_json, spanledger
 from rich.console import Console
 
 from spanledger.ledger.sqlite import SqliteLedger
-from spanledger.model import Activity, Cost, CostStatus, State, Total, Usage
+from spanledger.model import Activity, Cost, CostStatus, State, Total, Unsettled, Usage
 from spanledger.report import views
 from spanledger.report.queries import Report
 
@@ -27,6 +28,23 @@ def test_an_empty_ledger_says_what_to_do() -> None:
     assert result.exit_code == 0
     assert "The books are empty" in result.stdout
     assert "spanledger run -- python app.py" in result.stdout
+
+
+def test_calls_of_ended_processes_are_told_of(ledger: Ledger) -> None:
+    ledger.reserve(entry("dead", nano=250_000_000), (), time.time() - 1)
+    ledger.reserve(entry("alive"), (), time.time() + 60)
+    told = "1 calls of ended processes are not settled yet: up to 0.250000 USD"
+
+    empty = spanledger("report").stdout
+    book(ledger, entry("done"))
+
+    assert "The books are empty" in empty
+    assert told in empty
+    assert told in spanledger("report").stdout
+    assert in_json("report")["unsettled"] == {"calls": 1, "nano_usd": 250_000_000, "usd": "0.250000000"}
+    assert f"1 calls in the books, 0 budget accounts, 1 calls under way, {told}" in " ".join(spanledger("status").stdout.split())
+    ledger.sweep(time.time())
+    assert "not settled" not in spanledger("report").stdout
 
 
 def test_report_has_tokens_with_separators_and_money_with_enough_digits(ledger: Ledger) -> None:
@@ -144,7 +162,7 @@ def test_a_narrow_terminal_loses_no_number() -> None:
     )
     console = Console(width=50, file=io.StringIO())
     with console.capture() as printed:
-        console.print(views.report_view(Report(("model",), [row], row), 50))
+        console.print(views.report_view(Report(("model",), [row], row, Unsettled()), 50))
     text = printed.get()
 
     assert "tokens 1,234,567 in, 89 out" in text

@@ -80,7 +80,8 @@ def test_status_creates_no_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(("variable", "nearest"), [
     ("SPANLEDGER_BUGDET_DAY", "SPANLEDGER_BUDGET_DAY"), ("SPANLEDGER_BUDGET", "SPANLEDGER_BUDGET_DAY"),
-    ("SPANLEDGER_TIME_ZONE", "SPANLEDGER_TIMEZONE"), ("SPANLEDGER_REDACTON", "SPANLEDGER_REDACTION"),
+    ("SPANLEDGER_DAY_BUDGET", "SPANLEDGER_BUDGET_DAY"), ("SPANLEDGER_TEAM_BUGDET", "SPANLEDGER_BUDGET_DAY"),
+    ("SPANLEDGER_DAYBUDGET", "SPANLEDGER_BUDGET_DAY"), ("SPANLEDGER_TIME_ZONE", "SPANLEDGER_TIMEZONE"), ("SPANLEDGER_REDACTON", "SPANLEDGER_REDACTION"),
 ])  # fmt: skip
 def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch, variable: str, nearest: str) -> None:
     monkeypatch.setenv(variable, "20 USD per day")
@@ -96,7 +97,12 @@ def test_variables_of_others_that_begin_as_ours_are_left_alone(monkeypatch: pyte
     """Kubernetes makes such for a service with the name spanledger; the collectors' configurations read others."""
     files = [path.read_text() for path in (root / "collector").glob("*.yaml")]
     collectors = {name for text in files for name in re.findall(r"\$\{(?:env:)?(SPANLEDGER_[A-Z_]+)", text)}
-    for name in {"SPANLEDGER_PORT", "SPANLEDGER_SERVICE_HOST", "SPANLEDGER_PORT_4317_TCP_ADDR"} | collectors - {"SPANLEDGER_AUDIT_TOKEN"}:
+    kubernetes = {
+        f"SPANLEDGER_{service}{rest}"
+        for service in ("", "BUDGETS_", "API_BUDGET_")
+        for rest in ("PORT", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_BUDGET", "PORT_4317_TCP", "PORT_4317_TCP_ADDR")
+    }
+    for name in kubernetes | collectors - {"SPANLEDGER_AUDIT_TOKEN"}:
         monkeypatch.setenv(name, "1")
 
     assert len(collectors) > 10

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from spanledger.ledger.rules import IDLE_ACCOUNTS_KEPT, IDLE_ACCOUNTS_SHOWN, idle_after
-from spanledger.model import Activity, Cost, CostStatus, Refusal, State, Usage
+from spanledger.model import Activity, Cost, CostStatus, Refusal, State, Unsettled, Usage
 
 LATER = 2_000_000_000.0
 
@@ -80,6 +80,17 @@ class TestReserve:
         assert ledger.reserve(make_entry("a"), [make_charge(2**70)], LATER) is not None
         assert ledger.reserve(make_entry("b"), [make_charge(1, limit=2**80)], LATER) is None
         assert balance(ledger) == (0, 1)
+
+
+class TestUnsettled:
+    def test_calls_of_ended_processes_and_their_estimates(self, ledger, make_entry, make_charge, now):
+        assert ledger.unsettled(now) == Unsettled()
+        for name, nano, expires in [("a", 7, now - 1), ("b", None, now - 1), ("c", 9, now - 1), ("d", 100, now + 1)]:
+            ledger.reserve(make_entry(name, cost=Cost(nano, CostStatus.ESTIMATED)), [make_charge(1)], expires)
+        assert ledger.unsettled(now) == Unsettled(3, 16)
+        ledger.sweep(now)
+        assert ledger.unsettled(now) == Unsettled()
+        assert ledger.open_leases() == 1
 
 
 class TestSettle:

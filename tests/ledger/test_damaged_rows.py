@@ -43,6 +43,7 @@ def test_a_damaged_lease_keeps_no_other_from_being_swept(sqlite_ledger, damage, 
     for name in ("before", "broken", "after"):
         sqlite_ledger.reserve(make_entry(name), [make_charge(30)], EXPIRED)
     damage(f"UPDATE lease SET {change} WHERE entry = 'broken'")
+    assert sqlite_ledger.unsettled(SOON).calls == 3
     assert {entry.id for entry in sqlite_ledger.sweep(SOON)} == {"before", "after"}
     assert balance(sqlite_ledger) == (60, 30), "what the damaged one holds stays reserved"
     [told] = [record.getMessage() for record in caplog.records]

@@ -17,7 +17,7 @@ import trio
 import spanledger
 from spanledger.errors import ConfigurationError
 from spanledger.model import Unit
-from spanledger.plugins import is_there, parse_price, parse_target
+from spanledger.plugins import is_there, parse_price, parse_prices, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,12 @@ def test_bad_prices_say_what_was_expected(text: Any) -> None:
 def test_bad_targets_say_what_was_expected(text: str) -> None:
     with pytest.raises(ConfigurationError, match="expected module:function"):
         parse_target("SPANLEDGER_PLUGINS", text)
+
+
+def test_a_price_may_name_its_plugin_as_the_list_of_plugins_does() -> None:
+    prices, problems = parse_prices("X", ("myapp.mail:send_email=1 USD", "myapp.mail : Post.send = 2 tokens", "search=3 tokens"))
+    assert problems == []
+    assert (prices["send_email"], prices["Post.send"], prices["search"]) == ((Unit.USD, 10**9), (Unit.TOKENS, 2), (Unit.TOKENS, 3))
 
 
 def test_default_price_is_400_tokens(make_house: Any) -> None:

@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,10 @@ _FIELDS: dict[str, Callable[[Entry], str | None]] = {
     **{name: attrgetter(name) for name in ("workflow", "step", "execution", "service", "model", "provider", "plugin", "operation")},
     "activity": attrgetter("activity.value"),
 }
+_IN_ANY_CASE = ("model", "provider", "activity", "operation")
 _REMEMBERED = 4096
+_QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+"""The repr of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,9 @@ class Matcher:
     def __init__(self, rule: Rule, zone: ZoneInfo) -> None:
         self.rule = rule
         self._zone = zone
-        self._filters = [(_reader(attribute), _any_of(globs)) for attribute, globs in rule.filters]
+        self._filters = [(_reader(attribute), _fits(attribute, globs)) for attribute, globs in rule.filters]
         per_run = rule.window is Window.RUN
-        self._labels = (*rule.keys, "run") if per_run else rule.keys
+        self._labels = _labels(rule)
         self._readers = [_reader(key) for key in ((*rule.keys, "execution") if per_run else rule.keys)]
         self._window = Window.HOUR if per_run else rule.window
         """The calendar window; None if the accounts have no end. A run's account is marked as used once an hour."""
@@ -83,8 +87,9 @@ class Matcher:
         rule = self.rule
         since, ends = self._life(accounts)
         labelled = dict(zip(self._labels, values, strict=True))
-        # The dict's repr keeps values apart whatever they contain. Unit, window and keys are in the id because a budget's text may
-        # change while its name stays: what was spent in tokens must not be compared with a limit in USD.
+        # The dict's repr keeps values apart whatever they contain. Unit, window, filters and keys are in the id because a budget's text
+        # may change while its name stays, or be another in another program: what was spent in tokens must not be compared with a limit
+        # in USD, nor what one service spent with the limit of another.
         account = f"{_form(rule)}{since} {labelled}"
         # Told in logs and on terminals, it may have come with a request: a line of its own could look like one of ours.
         scope = plain(", ".join(f"{label}={value}" for label, value in labelled.items()))
@@ -103,18 +108,31 @@ class Matcher:
 
 
 def is_of(rule: Rule, account: str) -> bool:
-    """Whether an account is kept for this rule, and not for one of this name in another unit or with another window."""
-    return account.startswith(_form(rule))
+    """Whether an account is kept for this rule, and not for one of this name in another unit, or with another window, filter or key."""
+    values = ", ".join(f"{re.escape(repr(label))}: {_QUOTED}" for label in _labels(rule))
+    return re.fullmatch(rf"{re.escape(_form(rule))}\S+ \{{{values}\}}", account) is not None
 
 
 def _form(rule: Rule) -> str:
-    return f"{rule.name} {rule.unit} {rule.window or 'in all'} "
+    """What an account's id begins with. Without filters it says nothing of them: ledgers are full of such ids."""
+    filters = sorted((attribute, sorted(globs)) for attribute, globs in rule.filters)
+    return f"{rule.name} {rule.unit} {rule.window or 'in all'} {f'for {filters} ' if filters else ''}"
+
+
+def _labels(rule: Rule) -> tuple[str, ...]:
+    return (*rule.keys, "run") if rule.window is Window.RUN else rule.keys
 
 
 def _reader(key: str) -> Callable[[Entry], str | None]:
     return _FIELDS.get(key) or (lambda entry: entry.keys.get(key))
 
 
-def _any_of(globs: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
-    """``fnmatch.fnmatchcase`` against each glob, in one expression."""
-    return re.compile("|".join(translate(glob) for glob in globs)).match
+def _fits(attribute: str, globs: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
+    """``fnmatch.fnmatchcase`` against each glob, in one expression; of our own few names in any case.
+
+    Their answers are remembered: that is faster than to ask again, and comparing in any case takes half as long again.
+    """
+    expression = "|".join(translate(glob) for glob in globs)
+    if attribute not in _IN_ANY_CASE:
+        return re.compile(expression).match
+    return lru_cache(_REMEMBERED)(re.compile(expression, re.IGNORECASE).match)

@@ -14,8 +14,8 @@ Words are read in any case; commas separate and mean nothing else; a glob with s
   (a scope key or baggage entry; its case matters). A call without that key is outside the budget.
 - Windows: run (one execution of a workflow), minute, hour, day, week, month. With ``workflow`` or ``step`` and no window, run is meant;
   with any other key and no window the budget never starts anew.
-- ``for``: globs (``fnmatch``) on the keys above, ``operation`` or any scope key. Several globs of one attribute: any of them; several
-  attributes: all of them.
+- ``for``: globs (``fnmatch``) on the keys above, ``operation`` or any scope key; of model, provider, activity and operation in any case.
+  Several globs of one attribute: any of them; several attributes: all of them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from spanledger.budgets.words import Words, quote, unquote
 from spanledger.errors import ConfigurationError
-from spanledger.model import Unit
+from spanledger.model import Activity, Unit
 from spanledger.settings import BUDGET_PREFIX
 
 if TYPE_CHECKING:
@@ -82,7 +83,22 @@ _UNITS = {"usd": Unit.USD, "token": Unit.TOKENS, "tokens": Unit.TOKENS, "call": 
 _WINDOWS = {**{window.value: window for window in Window}, "execution": Window.RUN}
 _CLAUSES = ("per", "for", "warn", "then")
 _RESERVED = {*_CLAUSES, "and", "at", "block", "cap", *_UNITS}
-_NO_WINDOWS = {"second", "quarter", "year", "daily", "hourly", "weekly", "monthly", "yearly", "annum", "24h", "ever", "total"}
+_MEANT = {
+    **dict.fromkeys(("min", "mins", "minutely"), "minute"),
+    **dict.fromkeys(("h", "hr", "hrs", "hourly"), "hour"),
+    **dict.fromkeys(("d", "daily"), "day"),
+    **dict.fromkeys(("w", "wk", "wks", "weekly"), "week"),
+    **dict.fromkeys(("mo", "mon", "mos", "mth", "mths", "mnth", "monthly"), "month"),
+    "m": "minute' or 'month",
+}
+"""Windows as they are not written here: as names of keys they would make budgets that never apply."""
+_NO_WINDOWS = {
+    "s", "sec", "second", "fortnight", "biweekly", "q", "quarter", "quarterly", "y", "yr", "year", "yearly", "annum", "ever", "total",
+    "lifetime",
+}  # fmt: skip
+_NEAR = 0.81
+"""Share of letters that a misspelt name has in common with the right one; 'cluster' and 'customer' have less."""
+_EVERYBODY = {"everyone", "everybody", "everything", "anyone", "anybody", "all", "any", "each"}
 _ATTRIBUTES = (*KEYS, "operation")
 _KEY_EXPECTED = f"a key ({', '.join(KEYS)} or a name of your own) or a window ({', '.join(Window)})"
 
@@ -200,7 +216,12 @@ class _Reader:
             self._words.fail_taken(f"one window; it already has '{self._window}'")
 
     def _key(self, word: str) -> str:
-        if not re.fullmatch(_NAME, word) or word.lower() in _RESERVED or word.lower().rstrip("s") in _NO_WINDOWS:
+        lower = word.lower()
+        if meant := _MEANT.get(lower):
+            self._words.fail_taken(f"'{meant}'")
+        if lower in _EVERYBODY:
+            self._words.fail_taken("a window, as in '5 USD per day': without a key a budget is for everybody together")
+        if not re.fullmatch(_NAME, word) or lower in _RESERVED or not _NO_WINDOWS.isdisjoint((lower, lower.removesuffix("s"))):
             self._words.fail_taken(f"{_KEY_EXPECTED}, {_EXAMPLE}")
         return self._name_of(word, KEYS, _WINDOWS)
 
@@ -210,14 +231,11 @@ class _Reader:
         A word that nearly is one of ours is refused: taken as a name that no call has, the budget would silently never apply. One of
         several parts, such as ``session_id``, is meant as it is.
         """
-        from difflib import get_close_matches  # noqa: PLC0415  # takes a millisecond to import, and is needed only here
-
         lower = word.lower()
         if lower in ours:
             return lower
-        close = get_close_matches(lower, (*ours, *also), n=1, cutoff=0.8)
-        if close and lower.isalnum():
-            self._words.fail_taken(f"'{close[0]}', or a name of your own that differs more from it")
+        if lower.isalnum() and (close := _closest(lower, (*ours, *also))):
+            self._words.fail_taken(f"'{close}', or a name of your own that differs more from it")
         return word
 
     def _for(self) -> None:
@@ -227,7 +245,15 @@ class _Reader:
             glob = unquote(match.group(2)) if match else ""
             if match is None or not glob:
                 self._words.fail_taken(expected)
-            self._filters.setdefault(self._name_of(match.group(1), _ATTRIBUTES), {})[glob] = None
+            attribute = self._name_of(match.group(1), _ATTRIBUTES)
+            if attribute == "activity":
+                self._check_activity(glob)
+            self._filters.setdefault(attribute, {})[glob] = None
+
+    def _check_activity(self, glob: str) -> None:
+        if not any(fnmatchcase(activity, glob.lower()) for activity in Activity):
+            known = " or ".join(Activity)
+            self._words.fail_taken(f"activity={known}; what is asked of a model is its operation, as in 'for operation=chat'")
 
     def _warn(self) -> None:
         expected = "'at' and percentages from 1% to 100%, as in 'warn at 50% 80%'"
@@ -253,3 +279,11 @@ class _Reader:
         if word not in set(Action) or self._action is not None:
             self._words.fail_taken("'then block' or 'then warn', once")
         self._action = Action(word)
+
+
+def _closest(word: str, names: tuple[str, ...]) -> str | None:
+    """The name of which a word has all letters in another order, or nearly all."""
+    from difflib import get_close_matches  # noqa: PLC0415  # takes a millisecond to import, and is needed only here
+
+    close = [name for name in names if sorted(name) == sorted(word)] or get_close_matches(word, names, n=1, cutoff=_NEAR)
+    return close[0] if close else None

@@ -9,7 +9,7 @@ from spanledger.model import Hold
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from spanledger.model import AuditRecord, Balance, BookSum, Charge, Entry, Execution, Refusal, Total
+    from spanledger.model import AuditRecord, Balance, BookSum, Charge, Entry, Execution, Refusal, Total, Unsettled
 
 GROUPS = ("model", "provider", "activity", "operation", "workflow", "execution", "step", "plugin", "service", "day")
 """Columns by which totals can be grouped, besides any scope key (customer, user, ...)."""
@@ -112,6 +112,9 @@ class Ledger(Protocol):
 
     def open_leases(self) -> int:
         """Reservations not yet settled, released or swept."""
+
+    def unsettled(self, now: float) -> Unsettled:
+        """Those of them that ``sweep`` would settle now."""
 
     def close(self) -> None:
         """Releases files and connections. A closed ledger can be used again; it reopens."""

@@ -16,7 +16,7 @@ from spanledger.ledger import sums
 from spanledger.ledger.chain import Audit
 from spanledger.ledger.history import History, Kept
 from spanledger.ledger.rules import Account, book, is_open, is_over, replaces, take
-from spanledger.model import Charge, Entry, State
+from spanledger.model import Charge, Entry, State, Unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -206,6 +206,12 @@ class MemoryLedger:
     def open_leases(self) -> int:
         """See ``Ledger.open_leases``."""
         return len(self._leases)
+
+    def unsettled(self, now: float) -> Unsettled:
+        """See ``Ledger.unsettled``."""
+        with self._alone():
+            costs = [draft.cost.nano_usd or 0 for draft, _, expires in self._leases.values() if expires < now]
+        return Unsettled(len(costs), sum(costs))
 
     def close(self) -> None:
         """Nothing to release."""

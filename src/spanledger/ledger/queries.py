@@ -9,7 +9,7 @@ from spanledger.ledger import rows, stored
 from spanledger.ledger.ledger import GROUPS
 from spanledger.ledger.rules import IDLE_ACCOUNTS_SHOWN
 from spanledger.ledger.sums import ordered
-from spanledger.model import AuditRecord, BookSum, Total
+from spanledger.model import AuditRecord, BookSum, Total, Unsettled
 
 if TYPE_CHECKING:
     import sqlite3
@@ -116,6 +116,17 @@ def balances(db: sqlite3.Connection, now: float) -> list[Balance]:
     sql = f"SELECT {stored.COLUMNS} FROM account WHERE {is_open} ORDER BY budget, scope, id"  # noqa: S608  # constants
     found = db.execute(sql, {"now": now, "lately": now - IDLE_ACCOUNTS_SHOWN})
     return [stored.to_account(row).balance() for row in found]
+
+
+_ESTIMATE = f"iif(json_valid(draft), json_extract(draft, '$[{rows.COLUMNS.index('nano_usd')}]'), 0)"
+"""A draft that cannot be read is for the sweep to tell of."""
+
+
+def unsettled(db: sqlite3.Connection, now: float) -> Unsettled:
+    """See ``Ledger.unsettled``."""
+    sql = f"SELECT count(*), ifnull(sum({_ESTIMATE}), 0) FROM lease WHERE expires < ?"  # noqa: S608  # constants
+    calls, nano = db.execute(sql, (now,)).fetchone()
+    return Unsettled(calls, int(nano))
 
 
 def sums(db: sqlite3.Connection) -> list[BookSum]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from spanledger.ledger.ledger import Standing
     from spanledger.ledger.rules import Account
-    from spanledger.model import Balance, BookSum, Charge, Entry, Execution, Refusal, Total
+    from spanledger.model import Balance, BookSum, Charge, Entry, Execution, Refusal, Total, Unsettled
 
 log = logging.getLogger("spanledger")
 
@@ -173,6 +173,10 @@ class SqliteLedger:
         """See ``Ledger.open_leases``."""
         count: int = self._reader.read(lambda db: db.execute("SELECT count(*) FROM lease").fetchone()[0])
         return count
+
+    def unsettled(self, now: float) -> Unsettled:
+        """See ``Ledger.unsettled``."""
+        return self._reader.read(lambda db: queries.unsettled(db, now))
 
     def check(self) -> None:
         """Opens the ledger and begins to write: raises what a call would meet (``LedgerError``, ``LedgerBusy`` while others write)."""

@@ -1,24 +1,6 @@
 """The price file (``SPANLEDGER_PRICES``): what may be in it, and reading it with the line of every mistake.
 
-    models:                          # replaces the built-in price of these models; the first entry that applies wins
-      - provider: openai             # optional
-        model: gpt-4o*               # a name or glob; a name also stands for its dated snapshots, and, where there is no other
-                                     # price, for its variants and fine-tuned models (as an estimate)
-        input: 2.25                  # USD per million tokens; also output, cache_read, cache_write, cache_write_1h, reasoning,
-        output: 9.00                 # input_audio, output_audio, cache_read_audio, input_image, output_image, cache_read_image
-        per_request: {web_search: 0.01}     # USD each
-        per_call: 0.005              # USD for every call
-        context: {service_tier: flex}       # optional: only for calls made like this
-        effective_from: 2026-01-01   # optional, first day (UTC)
-        effective_to: 2026-12-31     # optional, last day (UTC)
-    aliases:                         # Azure deployments, ARNs, your own names
-      my-deployment: openai/gpt-4o
-    multipliers:                     # all that apply are multiplied, on top of built-in prices and of those above
-      - {provider: anthropic, model: claude-*, factor: 0.9}
-    plugins:
-      search: 0.002 USD
-      summarise: 250 tokens
-
+An example of everything that may be in it is in ``docs/configuration.md``.
 Numbers never pass through floating point: YAML scalars are read as text and parsed as decimals.
 """
 
@@ -63,11 +45,15 @@ _EXPECTED = {
     "effective_from": "a date such as 2026-01-31",
     "effective_to": "a date such as 2026-01-31",
     "factor": "a decimal number above 0, such as 0.9",
-    "models": "a list of entries, each with a model and prices for input, output, or calls",
-    "multipliers": "a list of entries, each with a factor",
+    "models": "a list of entries, each with a model and prices for input, output, or calls: [{model: my-llama, input: 1, output: 2}]",
+    "multipliers": "a list of entries, each with a factor: [{model: claude-*, factor: 0.9}]",
     "aliases": "a mapping of your names to model names, such as {my-deployment: openai/gpt-4o}",
     "plugins": "prices such as 0.002 USD or 250 tokens",
 }
+
+
+_NOT = {"tuple_type": "not a list", "dict_type": "not a mapping", "model_type": "not a mapping"}
+"""What pydantic says in the words of Python."""
 
 
 class _Strict(BaseModel):
@@ -180,7 +166,8 @@ def _problem(detail: ErrorDetails, node: Any, name: str) -> ConfigurationError:
         return ConfigurationError(where, f"{place} is missing", _EXPECTED[str(path[-1])])
     found = f"{place} is {detail['input']!r:.60}" if isinstance(detail["input"], str) else place
     expected = next((_EXPECTED[step] for step in map(str, reversed(path)) if step in _EXPECTED), "")
-    return ConfigurationError(where, f"{found} ({detail['msg'].removeprefix('Value error, ')})", expected)
+    told = _NOT.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    return ConfigurationError(where, f"{found} ({told})", expected)
 
 
 def _line(node: Any, path: tuple[str | int, ...]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import re
+import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from spanledger import figures
 from spanledger.errors import ConfigurationError
 from spanledger.ledger import sums
 from spanledger.ledger.ledger import GROUPS
-from spanledger.model import Total
+from spanledger.model import Total, Unsettled
 from spanledger.outside import no_formula
 from spanledger.report import words
 
@@ -32,6 +33,7 @@ class Report:
     by: tuple[str, ...]
     rows: list[Total]
     total: Total
+    unsettled: Unsettled
 
     @property
     def empty(self) -> bool:
@@ -50,12 +52,13 @@ def report(ledger: Ledger, by: Sequence[str], *, since: float | None, until: flo
     if "day" in by:
         rows.sort(key=lambda row: row.group["day"] or "")
     (total,) = sums.summed((), rows, ())  # asked for anew it would have calls that were booked since
-    return Report(tuple(by), rows, total)
+    return Report(tuple(by), rows, total, ledger.unsettled(time.time()))
 
 
 def report_json(found: Report) -> dict[str, Any]:
     """A report for programs: money as integer nano-USD and as an exact decimal, ``null`` where it is not known."""
-    return {"by": list(found.by), "rows": [total_json(row) for row in found.rows], "total": total_json(found.total)}
+    left = {"calls": found.unsettled.calls, **money_json(found.unsettled.nano_usd)}
+    return {"by": list(found.by), "rows": [total_json(row) for row in found.rows], "total": total_json(found.total), "unsettled": left}
 
 
 def total_json(total: Total) -> dict[str, Any]:

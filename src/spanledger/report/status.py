@@ -17,6 +17,7 @@ from spanledger.errors import ConfigurationError, LedgerError, LedgerTooOld
 from spanledger.ledger.open import open_ledger, sqlite_path
 from spanledger.ledger.place import check_creatable, is_there
 from spanledger.pricing.book import PriceBook
+from spanledger.report import words
 from spanledger.settings import BUDGET_PREFIX, VARIABLES
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _ledger(settings: Settings, now: float) -> Check:
         if path is not None and not is_there(path):
             return _no_ledger_yet(settings, path)
         ledger = open_ledger(settings.ledger_url, migrate=False)
-        accounts, leases = len(ledger.balances(now)), ledger.open_leases()
+        accounts, leases, unsettled = len(ledger.balances(now)), ledger.open_leases(), ledger.unsettled(now)
         calls = sum(total.calls for total in ledger.totals())
         ledger.close()
     except ConfigurationError as error:
@@ -138,11 +139,9 @@ def _ledger(settings: Settings, now: float) -> Check:
         return Check("ledger", ok=False, text=f"{error}; {instead}", fix=_LEDGER_FIX)
     if path is None:
         return Check("ledger", ok=True, text=_EACH_ITS_OWN)
-    return Check(
-        "ledger",
-        ok=True,
-        text=f"{settings.ledger_url}: {calls:,} calls in the books, {accounts:,} budget accounts, {leases:,} calls under way",
-    )
+    under_way = f"{leases - unsettled.calls:,} calls under way"
+    found = filter(None, (f"{calls:,} calls in the books", f"{accounts:,} budget accounts", under_way, words.unsettled(unsettled)))
+    return Check("ledger", ok=True, text=f"{settings.ledger_url}: {', '.join(found)}")
 
 
 def _no_ledger_yet(settings: Settings, path: Path) -> Check:

@@ -43,8 +43,12 @@ _NOTES = {
 }
 
 
-def empty(*, filtered: bool) -> str:
+def empty(found: Report, *, filtered: bool) -> str:
     """What to say, and to do, when a report has nothing to show."""
+    return "\n\n".join(filter(None, (_why_empty(filtered=filtered), _unsettled(found))))
+
+
+def _why_empty(*, filtered: bool) -> str:
     if filtered:
         return "No call is in the books for that time or execution. Without --since, --until and --execution all of them are shown."
     return (
@@ -52,6 +56,11 @@ def empty(*, filtered: bool) -> str:
         "    spanledger run -- python app.py\n\n"
         "or, with exporters of your own, with opentelemetry-instrument. `spanledger status` tells which libraries are seen."
     )
+
+
+def _unsettled(found: Report) -> str:
+    told = words.unsettled(found.unsettled)
+    return told and f"{told}. They are in no report until the next program runs with Spanledger and this ledger, which settles them."
 
 
 def report_view(found: Report, width: int) -> RenderableType:
@@ -115,6 +124,8 @@ def _footnotes(found: Report) -> Iterator[Text]:
     yield Text("\nconsumed: all that providers did. billable: without attempts of a step that a later attempt replaced.", style="dim")
     for word in words.doubts(found.total):
         yield Text(_NOTES[word], style="dim")
+    if told := _unsettled(found):
+        yield Text(told, style="yellow")
     for name in found.strange:
         known = f"Groups are {', '.join(GROUPS)} and your own keys."
         yield Text(f"{outside.plain(name)}: no call has a scope key of this name. {known}", style="yellow")
@@ -126,8 +137,8 @@ def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableTyp
     for line in lines:
         parts.append(Text.assemble((outside.plain(line.name), "bold"), "  ", (outside.plain(line.text), "dim")))
         parts.extend(part for balance in line.accounts for part in _account(balance, _period(line, balance, zone)))
-        if not line.accounts:
-            parts.append(Text(f"  {'░' * _BAR}  nothing spent yet"))
+        if line.rule and not any(is_of(line.rule, balance.account) for balance in line.accounts):
+            parts.append(Text(f"  {'░' * _BAR}  nothing booked to this budget yet"))
     return Group(*parts)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spanledger import figures
 
 if TYPE_CHECKING:
-    from spanledger.model import Total
+    from spanledger.model import Total, Unsettled
 
 PARTIAL, ESTIMATED = "cost partial", "cost estimated"
 """Of costs, where ``estimated`` alone is said of usage."""
@@ -52,6 +52,11 @@ def doubts(total: Total) -> dict[str, int]:
         "failed": total.errors,
     }
     return {word: number for word, number in counts.items() if number}
+
+
+def unsettled(left: Unsettled) -> str:
+    """What of ended processes is in no sum; nothing if there is nothing."""
+    return f"{left.calls:,} calls of ended processes are not settled yet: up to {figures.usd(left.nano_usd)}" if left.calls else ""
 
 
 def lacking_price(total: Total) -> int:
