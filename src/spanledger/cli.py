@@ -81,7 +81,8 @@ def run(url: str | None, command: tuple[str, ...]) -> None:
     settings = settings_for(url)
     environment = config.export_environment(**NO_NETWORK, SPANLEDGER_LEDGER=settings.ledger_url)
     environment["SPANLEDGER_LEDGER"] = settings.ledger_url
-    arguments = [sys.executable, "-P", "-c", _START, _beside_us(command[0]), *command[1:]]
+    # Without the "--" OpenTelemetry reads options of the program as its own: --config as the beginning of its --config_file.
+    arguments = [sys.executable, "-P", "-c", _START, "--", _beside_us(command[0]), *command[1:]]
     os.execvpe(sys.executable, arguments, environment)  # noqa: S606  # running a command is what this is for
 
 

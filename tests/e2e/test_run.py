@@ -46,6 +46,13 @@ def test_the_program_is_our_own_python_and_gets_its_arguments_as_they_are() -> N
     assert Path(executable).parent == Path(sys.executable).parent
 
 
+@pytest.mark.parametrize("option", ["--config", "--log", "--metrics", "--trace", "--b"])
+def test_options_of_the_program_that_begin_as_opentelemetrys_do_reach_the_program(option: str) -> None:
+    _, arguments, _ = told(run("--", "python", "-c", TELL, option, "prod.yaml", "--", "--version"))
+
+    assert arguments == [option, "prod.yaml", "--", "--version"]
+
+
 def test_spanledger_is_installed_in_the_program() -> None:
     code = "import openai, spanledger.install as i; print(i.status()['installed'])"
 
