@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 
 
 class _Traced(Managed):
-    """What has a span of its own."""
+    """What has a span of its own, and a name."""
+
+    def __new__(cls, name: Any = None, *_given: Any, **_keys: Any) -> Any:
+        """A function that is decorated without a call comes instead of a name: it is wrapped, under its own."""
+        if not _is_function(name):
+            return super().__new__(cls)
+        kind: Any = cls
+        return kind(getattr(name, "__name__", type(name).__name__))(name)
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,6 +50,10 @@ class _Traced(Managed):
             return context
         self._span = span
         return trace.set_span_in_context(span, context)
+
+
+def _is_function(value: object) -> bool:
+    return isinstance(value, classmethod) or (callable(value) and not isinstance(value, (str, type)))
 
 
 def _text(value: object, what: str) -> str | None:
@@ -89,7 +100,8 @@ class scope(Managed):  # noqa: N801  # reads as a verb at its use: with scope(cu
 class workflow(_Traced):  # noqa: N801
     """One run of a named workflow. Opens a span, books calls made inside to the run, and records its totals however it ends.
 
-    Each ``with`` of the same object is a run of its own; ``as`` gives that run, the object itself tells of its first.
+    Each ``with`` of the same object is a run of its own; ``as`` gives that run, the object itself tells of its first. A function that is
+    decorated without a call, ``@spanledger.workflow``, gives it its name.
 
     Args:
         name: low-cardinality name, ``gen_ai.workflow.name``.
@@ -188,6 +200,7 @@ def _status(error: BaseException | None) -> str:
 class step(_Traced):  # noqa: N801
     """One attempt of a named step of the workflow. A step that runs again with the same name in one execution is a retry:
     earlier attempts are superseded (consumed, but not billable). So parallel branches and the turns of a loop need names of their own.
+    A function that is decorated without a call, ``@spanledger.step``, gives it its name.
 
     Args:
         name: the step's id within its workflow, such as ``f"summarise {document}"`` where there are many.

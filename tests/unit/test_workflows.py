@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import functools
 import pickle
 import threading
 import time
@@ -115,6 +117,48 @@ def test_decorators_make_a_new_run_each_time(make_house: Any) -> None:
     assert (answer(), answer(), asyncio.run(answer_later())) == ("done", "done", "done")
     assert len({entry.execution for entry in house.entries}) == 3
     assert house.entries[2].activity is Activity.MEMORY
+
+
+@pytest.mark.parametrize("kind", [spanledger.workflow, spanledger.step])
+def test_a_function_decorated_without_a_call_runs_and_gives_its_name(make_house: Any, kind: Any) -> None:
+    house = make_house()
+
+    @kind
+    def answer(text: str) -> str:
+        return text + tool()
+
+    @kind
+    async def answer_later(text: str) -> str:
+        return text + tool()
+
+    class Agent:
+        @kind
+        def method(self, text: str) -> str:
+            return text + tool()
+
+        @kind
+        @classmethod
+        def of_class(cls, text: str) -> str:
+            return text + tool()
+
+        @kind
+        @staticmethod
+        def static(text: str) -> str:
+            return text + tool()
+
+    answers = [answer("a "), asyncio.run(answer_later("b ")), Agent().method("c "), Agent.of_class("d "), Agent.static("e ")]
+    assert answers == [f"{letter} done" for letter in "abcde"]
+    assert answer.__name__ == "answer"
+    names = [entry.workflow if kind is spanledger.workflow else entry.step for entry in house.entries]
+    assert names == ["answer", "answer_later", "method", "of_class", "static"]
+
+
+@pytest.mark.parametrize("kind", [spanledger.workflow, spanledger.step])
+def test_what_else_can_be_called_runs_when_it_is_decorated_without_a_call(make_house: Any, kind: Any) -> None:
+    make_house()
+    for function in (tool, functools.partial(tool, False), functools.lru_cache(tool)):
+        assert kind(function)() == "done"
+    assert (kind(name="x").name, kind(str).name, copy.copy(kind("y")).name) == ("x", "<class 'str'>", "y")
 
 
 def test_parallel_tasks_and_threads_keep_their_scopes(make_house: Any) -> None:
