@@ -19,6 +19,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 
 import spanledger
+from spanledger import workflows
 from spanledger.model import Activity
 
 
@@ -117,6 +118,25 @@ def test_decorators_make_a_new_run_each_time(make_house: Any) -> None:
     assert (answer(), answer(), asyncio.run(answer_later())) == ("done", "done", "done")
     assert len({entry.execution for entry in house.entries}) == 3
     assert house.entries[2].activity is Activity.MEMORY
+
+
+def test_keys_that_reports_mean_something_else_by_are_told_of_once(make_house: Any, caplog: Any) -> None:
+    make_house()
+    workflows._tell_reserved.cache_clear()
+    for _ in range(2):
+        with spanledger.scope(model="x", customer="acme"), spanledger.workflow("w", execution="7"):
+            tool()
+    told = sorted(record.getMessage() for record in caplog.records)
+    assert [text.partition(":")[0] for text in told] == ["scope key execution", "scope key model"]
+    assert told[0].endswith("write spanledger.workflow(name, execution_id=...)")
+
+
+def test_an_empty_value_of_a_key_is_none(make_house: Any) -> None:
+    house = make_house()
+    with spanledger.workflow("answer", customer=""), spanledger.scope(user="", agent=None, campaign=0):
+        tool()
+    (entry,) = house.entries
+    assert dict(entry.keys) == {"campaign": "0"}
 
 
 @pytest.mark.parametrize("kind", [spanledger.workflow, spanledger.step])
