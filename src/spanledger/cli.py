@@ -12,7 +12,7 @@ import pkgutil
 import shutil
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 NO_NETWORK = {"OTEL_TRACES_EXPORTER": "spanledger", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
 """What ``run`` sets where the environment does not: spans go into the ledger's file, nothing goes out."""
 _START = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+_IMPORT = "import spanledger, opentelemetry.instrumentation.auto_instrumentation"
 
 
 class _AllCommands(Commands):
@@ -81,7 +82,10 @@ def run(url: str | None, command: tuple[str, ...]) -> None:
     settings = settings_for(url)
     environment = config.export_environment(**NO_NETWORK, SPANLEDGER_LEDGER=settings.ledger_url)
     environment["SPANLEDGER_LEDGER"] = settings.ledger_url
-    arguments = [sys.executable, "-P", "-c", _START, _beside_us(command[0]), *command[1:]]
+    program = _beside_us(command[0])
+    _warn_of_another_python(program)
+    # Without the "--" OpenTelemetry reads options of the program as its own: --config as the beginning of its --config_file.
+    arguments = [sys.executable, "-P", "-c", _START, "--", program, *command[1:]]
     os.execvpe(sys.executable, arguments, environment)  # noqa: S606  # running a command is what this is for
 
 
@@ -93,6 +97,29 @@ def _beside_us(program: str) -> str:
     if shutil.which(program) is None:
         message = f"cannot find the program {program!r}; expected a command such as: spanledger run -- python app.py"
         raise Failure(message)
+    return program
+
+
+def _warn_of_another_python(program: str) -> None:
+    """An interpreter of another environment is asked whether it has us; nothing in its program would say that it has not."""
+    python = _interpreter(Path(shutil.which(program) or program))
+    if python.parent == Path(sys.executable).parent or not python.name.startswith(("python", "pypy")):
+        return
+    import subprocess  # noqa: PLC0415  # only here
+
+    with suppress(OSError, subprocess.TimeoutExpired):  # what is wrong with it is told when it is started
+        asked = subprocess.run([python, "-c", _IMPORT], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)  # noqa: S603
+        if asked.returncode == 1:
+            click.echo(f"spanledger: {python} cannot import spanledger: the calls of this program are neither counted nor held to"
+                       f" budgets; install it there: {python} -m pip install spanledger", err=True)  # fmt: skip
+
+
+def _interpreter(program: Path) -> Path:
+    """Of a script, what its first line names; else the program itself."""
+    with suppress(OSError), program.open("rb") as file:
+        first = file.readline(1000)
+        if first.startswith(b"#!") and (words := os.fsdecode(first[2:]).split()):
+            return Path(words[0])
     return program
 
 

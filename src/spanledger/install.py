@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
-from spanledger import __version__, figures, plugins, process_end, protection, settings
+from spanledger import __version__, figures, plugins, process_end, protection, settings, workers
 from spanledger import adapters as known_adapters
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
@@ -104,6 +104,7 @@ def _install(config: Settings, guard: Guard, providers: tuple[Any, Any, Any], ad
     _patch_adapters(_installation)
     _patch_plugins(_installation)
     atexit.register(_at_exit)
+    workers.carry_scopes(_installation.patches.append)
     process_end.of_workers(_let_everything_out)
     _installation.patches.append(process_end.by_own_signal(_let_everything_out))
 

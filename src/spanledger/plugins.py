@@ -182,7 +182,16 @@ def _decorate(function: Any, *, name: str | None, price: str | None, timeout: fl
             fixed = parse_price(f"@plugin(name={tool!r})", price)
         except ConfigurationError as problem:  # a wrong price must not stop the application's import
             log.warning("%s; the default price is used", problem)
-    return wrap(_timed(function, timeout, tool) if timeout is not None else function, tool, fixed)
+    limit = _seconds(timeout, tool)
+    return wrap(_timed(function, limit, tool) if limit is not None else function, tool, fixed)
+
+
+def _seconds(timeout: object, tool: str) -> float | None:
+    """A wrong timeout must not stop the application's import either, nor its calls."""
+    if timeout is None or (isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and 0 <= timeout <= threading.TIMEOUT_MAX):
+        return timeout
+    log.warning("@plugin(name=%r): timeout is %.100r; expected seconds as a number, such as 10 or 0.5; there is no timeout", tool, timeout)
+    return None
 
 
 def _timed(function: Any, seconds: float, tool: str) -> Any:

@@ -79,7 +79,7 @@ def within(scope: Scope, context: Context | None = None) -> Context:
 
 
 def text_keys(keys: Mapping[Any, object]) -> dict[str, str]:
-    """Keys and values as text, without those that are None: baggage and applications may give any object.
+    """Keys and values as text, without those that are None or empty: baggage and applications may give any object.
 
     One that cannot be made text costs this key, not the call.
     """
@@ -89,7 +89,7 @@ def text_keys(keys: Mapping[Any, object]) -> dict[str, str]:
             continue
         name = text(key, "the name of a scope key")
         content = name if name is None else text(value, f"scope key {name}")
-        if name is not None and content is not None:
+        if name is not None and content:  # an empty value would be a second nobody in reports
             texts[name] = content
     return texts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage, trace
@@ -18,6 +18,7 @@ from spanledger.engine.decorator import Managed
 from spanledger.engine.guard import log
 from spanledger.engine.loops import is_cancelled, running_loop
 from spanledger.engine.runtime import Runtime, active, new_id
+from spanledger.ledger.ledger import GROUPS
 from spanledger.model import Activity, Execution
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
 
 
 class _Traced(Managed):
-    """What has a span of its own."""
+    """What has a span of its own, and a name."""
+
+    def __new__(cls, name: Any = None, *_given: Any, **_keys: Any) -> Any:
+        """A function that is decorated without a call comes instead of a name: it is wrapped, under its own."""
+        if not _is_function(name):
+            return super().__new__(cls)
+        kind: Any = cls
+        return kind(getattr(name, "__name__", type(name).__name__))(name)
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,6 +52,10 @@ class _Traced(Managed):
             return context
         self._span = span
         return trace.set_span_in_context(span, context)
+
+
+def _is_function(value: object) -> bool:
+    return isinstance(value, classmethod) or (callable(value) and not isinstance(value, (str, type)))
 
 
 def _text(value: object, what: str) -> str | None:
@@ -65,15 +77,37 @@ def _with_baggage(runtime: Runtime | None, keys: dict[str, str], context: Contex
     return context
 
 
+def _keys(given: dict[str, Any]) -> dict[str, str]:
+    for name in given.keys() & GROUPS:
+        _tell_reserved(name)
+    return scopes.text_keys(given)
+
+
+@cache
+def _tell_reserved(name: str) -> None:
+    instead = _INSTEAD.get(name, "choose another name")
+    log.warning("scope key %s: reports have a group of this name, which is not what you give here; %s", name, instead)
+
+
+_INSTEAD = {
+    "workflow": "write spanledger.workflow(name)",
+    "execution": "write spanledger.workflow(name, execution_id=...)",
+    "step": "write spanledger.step(name)",
+    "activity": "write spanledger.step(name, activity=...)",
+    "service": "set OTEL_SERVICE_NAME, or choose another name",
+}
+
+
 class scope(Managed):  # noqa: N801  # reads as a verb at its use: with scope(customer="acme")
     """Books all calls made inside to these keys: customer, user, agent, campaign, session and any other. Values are made strings.
 
-    Nested scopes add to the outer ones; the inner value wins.
+    Nested scopes add to the outer ones; the inner value wins. None and an empty text are no value. The groups that reports have
+    anyway (model, service, day, ...) are no names for keys.
     """
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()
-        self._keys = scopes.text_keys(keys)
+        self._keys = _keys(keys)
 
     def _fresh(self) -> scope:
         return scope(**self._keys)
@@ -90,7 +124,8 @@ class scope(Managed):  # noqa: N801  # reads as a verb at its use: with scope(cu
 class workflow(_Traced):  # noqa: N801
     """One run of a named workflow. Opens a span, books calls made inside to the run, and records its totals however it ends.
 
-    Each ``with`` of the same object is a run of its own; ``as`` gives that run, the object itself tells of its first.
+    Each ``with`` of the same object is a run of its own; ``as`` gives that run, the object itself tells of its first. A function that is
+    decorated without a call, ``@spanledger.workflow``, gives it its name.
 
     Args:
         name: low-cardinality name, ``gen_ai.workflow.name``.
@@ -100,7 +135,7 @@ class workflow(_Traced):  # noqa: N801
 
     def __init__(self, name: str, execution_id: str | None = None, **keys: Any) -> None:
         super().__init__()
-        self.name, self._keys = _name(name, "the name of a workflow"), scopes.text_keys(keys)
+        self.name, self._keys = _name(name, "the name of a workflow"), _keys(keys)
         self._given = None if execution_id is None else _text(execution_id, "execution_id of a workflow")
         self.execution_id = self._given or new_id()
         self._run, self._started = runs.Run(), 0.0
@@ -198,6 +233,7 @@ def _status(error: BaseException | None) -> str:
 class step(_Traced):  # noqa: N801
     """One attempt of a named step of the workflow. A step that runs again with the same name in one execution is a retry:
     earlier attempts are superseded (consumed, but not billable). So parallel branches and the turns of a loop need names of their own.
+    A function that is decorated without a call, ``@spanledger.step``, gives it its name.
 
     Args:
         name: the step's id within its workflow, such as ``f"summarise {document}"`` where there are many.

@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import spanledger
 
 WORDS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER", "SPANLEDGER_LEDGER")
 TELL = f"import json, os, sys; print(json.dumps([{{name: os.environ.get(name) for name in {WORDS}}}, sys.argv[1:], sys.executable]))"
@@ -46,6 +49,13 @@ def test_the_program_is_our_own_python_and_gets_its_arguments_as_they_are() -> N
     assert Path(executable).parent == Path(sys.executable).parent
 
 
+@pytest.mark.parametrize("option", ["--config", "--log", "--metrics", "--trace", "--b"])
+def test_options_of_the_program_that_begin_as_opentelemetrys_do_reach_the_program(option: str) -> None:
+    _, arguments, _ = told(run("--", "python", "-c", TELL, option, "prod.yaml", "--", "--version"))
+
+    assert arguments == [option, "prod.yaml", "--", "--version"]
+
+
 def test_spanledger_is_installed_in_the_program() -> None:
     code = "import openai, spanledger.install as i; print(i.status()['installed'])"
 
@@ -74,6 +84,33 @@ def test_a_program_that_does_not_exist_is_one_clear_line() -> None:
     assert done.stderr.startswith("spanledger: cannot find the program 'no-such-program'")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def other_python(tmp_path: Path) -> Path:
+    """Of an environment without us."""
+    venv.create(tmp_path / "other", symlinks=True)
+    return tmp_path / "other" / "bin" / "python"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="paths and first lines of scripts are POSIX's")
+@pytest.mark.parametrize("how", ["python", "script"])
+def test_a_python_that_cannot_import_us_is_told_of_and_runs(other_python: Path, tmp_path: Path, how: str) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"#!{other_python}\nprint('here')\n")
+    script.chmod(0o755)
+    done = run("--", *([str(other_python), str(script)] if how == "python" else [str(script)]))
+
+    assert (done.returncode, done.stdout) == (0, "here\n")
+    assert done.stderr.startswith(f"spanledger: {other_python} cannot import spanledger")
+
+
+def test_programs_that_are_no_other_python_are_not_asked(other_python: Path, tmp_path: Path) -> None:
+    for program in (sys.executable, "python", "sh", str(tmp_path)):
+        assert "cannot import" not in run("--", program, "-c", "exit").stderr
+    source = str(Path(spanledger.__file__).parents[1])
+    packages = os.pathsep.join([source, *(path for path in sys.path if path.endswith("site-packages"))])
+    assert "cannot import" not in run("--", str(other_python), "-c", "exit", PYTHONPATH=packages).stderr
 
 
 def test_no_program_at_all_says_how_it_is_used() -> None:

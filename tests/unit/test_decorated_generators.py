@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import gc
@@ -16,6 +17,7 @@ from opentelemetry import trace
 
 import spanledger
 from spanledger import scopes
+from spanledger.engine import decorator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -323,3 +325,54 @@ def test_everything_works_uninstalled() -> None:
     next(running)
     running.close()
     assert here() == NOBODY
+
+
+def with_inside(customer: str = "acme", count: int = 2) -> Generator[Any, Any, None]:
+    with spanledger.scope(customer=customer):
+        for _ in range(count):
+            yield here()
+
+
+def told(house: Any, caplog: Any) -> int:
+    house.settle()
+    return sum("decorate the generator instead: @spanledger.scope" in record.getMessage() for record in caplog.records)
+
+
+@pytest.fixture
+def untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decorator, "_told", set(), raising=False)
+
+
+@pytest.mark.usefixtures("untold")
+def test_a_with_in_a_generator_that_is_read_in_several_contexts_is_told_of_once(make_house: Any, caplog: Any) -> None:
+    house = make_house()
+    for _ in range(2):
+        generator = with_inside()
+        seen = [contextvars.copy_context().run(next, generator, None) for _ in range(3)]
+        assert seen == [(None, None, "acme"), NOBODY, None]
+    assert told(house, caplog) == 1
+
+
+@pytest.mark.usefixtures("untold")
+def test_a_with_in_each_of_two_generators_read_by_turns_is_told_of(make_house: Any, caplog: Any) -> None:
+    house = make_house()
+    for _ in zip(with_inside(), with_inside("globex"), strict=True):
+        pass
+    assert told(house, caplog) == 1
+    assert here() == NOBODY
+
+
+@pytest.mark.usefixtures("untold")
+def test_a_with_that_is_left_where_it_was_entered_is_not_told_of(make_house: Any, caplog: Any) -> None:
+    house = make_house()
+
+    async def stuck() -> None:
+        with spanledger.scope(customer="acme"):
+            await asyncio.sleep(0)
+
+    with contextlib.contextmanager(with_inside)(count=1):
+        list(with_inside())
+    coroutine = stuck()
+    contextvars.copy_context().run(coroutine.send, None)
+    coroutine.close()
+    assert told(house, caplog) == 0

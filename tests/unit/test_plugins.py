@@ -363,3 +363,23 @@ def test_a_coroutine_without_a_loop_takes_the_time_it_takes(make_house: Any, mon
     with pytest.raises(StopIteration, match="done"):
         answer().send(None)
     assert [entry.error for entry in house.entries] == [None]
+
+
+@pytest.mark.parametrize("timeout", ["5", True, -1, float("nan"), float("inf"), 10**30, [5]])
+def test_a_wrong_timeout_is_told_of_where_it_is_given_and_does_not_count(make_house: Any, caplog: Any, timeout: Any) -> None:
+    house = make_house()
+
+    @spanledger.plugin(timeout=timeout)
+    def search(query: str) -> str:
+        return query
+
+    @spanledger.plugin(timeout=timeout)
+    async def search_later(query: str) -> str:
+        return query
+
+    assert [record.getMessage().partition(": ")[0] for record in caplog.records] == [
+        "@plugin(name='search')",
+        "@plugin(name='search_later')",
+    ]
+    assert (search("x"), asyncio.run(search_later("y"))) == ("x", "y")
+    assert [entry.error for entry in house.entries] == [None, None]

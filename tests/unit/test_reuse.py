@@ -193,7 +193,7 @@ def test_entered_in_one_context_and_left_in_another(make_house: Any, caplog: Any
     contextvars.copy_context().run(request.__enter__)
     contextvars.copy_context().run(request.__exit__, None, None, None)
     assert [execution.status for execution in house.runtime.ledger.executions()] == ["completed"]
-    assert not caplog.records
+    assert {record.name for record in caplog.records} <= {"spanledger"}  # OpenTelemetry has no error to tell of
 
 
 def test_leaving_what_was_never_entered_does_nothing() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import functools
 import pickle
 import threading
 import time
@@ -18,6 +20,7 @@ from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.trace import StatusCode
 
 import spanledger
+from spanledger import workflows
 from spanledger.model import Activity
 
 
@@ -134,6 +137,67 @@ def test_decorators_make_a_new_run_each_time(make_house: Any) -> None:
     assert (answer(), answer(), asyncio.run(answer_later())) == ("done", "done", "done")
     assert len({entry.execution for entry in house.entries}) == 3
     assert house.entries[2].activity is Activity.MEMORY
+
+
+def test_keys_that_reports_mean_something_else_by_are_told_of_once(make_house: Any, caplog: Any) -> None:
+    make_house()
+    workflows._tell_reserved.cache_clear()
+    for _ in range(2):
+        with spanledger.scope(model="x", customer="acme"), spanledger.workflow("w", execution="7"):
+            tool()
+    told = sorted(record.getMessage() for record in caplog.records)
+    assert [text.partition(":")[0] for text in told] == ["scope key execution", "scope key model"]
+    assert told[0].endswith("write spanledger.workflow(name, execution_id=...)")
+
+
+def test_an_empty_value_of_a_key_is_none(make_house: Any) -> None:
+    house = make_house()
+    with spanledger.workflow("answer", customer=""), spanledger.scope(user="", agent=None, campaign=0):
+        tool()
+    (entry,) = house.entries
+    assert dict(entry.keys) == {"campaign": "0"}
+
+
+@pytest.mark.parametrize("kind", [spanledger.workflow, spanledger.step])
+def test_a_function_decorated_without_a_call_runs_and_gives_its_name(make_house: Any, kind: Any) -> None:
+    house = make_house()
+
+    @kind
+    def answer(text: str) -> str:
+        return text + tool()
+
+    @kind
+    async def answer_later(text: str) -> str:
+        return text + tool()
+
+    class Agent:
+        @kind
+        def method(self, text: str) -> str:
+            return text + tool()
+
+        @kind
+        @classmethod
+        def of_class(cls, text: str) -> str:
+            return text + tool()
+
+        @kind
+        @staticmethod
+        def static(text: str) -> str:
+            return text + tool()
+
+    answers = [answer("a "), asyncio.run(answer_later("b ")), Agent().method("c "), Agent.of_class("d "), Agent.static("e ")]
+    assert answers == [f"{letter} done" for letter in "abcde"]
+    assert answer.__name__ == "answer"
+    names = [entry.workflow if kind is spanledger.workflow else entry.step for entry in house.entries]
+    assert names == ["answer", "answer_later", "method", "of_class", "static"]
+
+
+@pytest.mark.parametrize("kind", [spanledger.workflow, spanledger.step])
+def test_what_else_can_be_called_runs_when_it_is_decorated_without_a_call(make_house: Any, kind: Any) -> None:
+    make_house()
+    for function in (tool, functools.partial(tool, False), functools.lru_cache(tool)):
+        assert kind(function)() == "done"
+    assert (kind(name="x").name, kind(str).name, copy.copy(kind("y")).name) == ("x", "<class 'str'>", "y")
 
 
 def test_parallel_tasks_and_threads_keep_their_scopes(make_house: Any) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from opentelemetry import context as otel_context
 
 from spanledger.engine.context import attach, detach
+from spanledger.engine.guard import log
 from spanledger.engine.runtime import active
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ class Managed:
         left = self._uses.pop(id(use), None) if use is not None else self._entered_elsewhere()
         if left is not None:
             if use is not None and use is not here[-1]:
-                _bequeath(use, here[here.index(use) + 1])
+                later = here[here.index(use) + 1]
+                _bequeath(use, later)
+                later._tell_misplaced()
             left._end(error)
             _entered_here.set(_still_open())
 
@@ -122,15 +125,27 @@ class Managed:
     def _resume(self) -> None:
         self._token = attach(self._inside)
 
-    def _detach(self) -> None:
+    def _detach(self) -> bool:
+        """False if left in another thread or task than entered: nothing of ours is in force here."""
         token, self._token = self._token, None
-        if token is not None:
-            with suppress(ValueError):  # left in another thread or task than entered: nothing of ours is in force here
+        try:
+            if token is not None:
                 detach(token)
+        except ValueError:
+            return False
+        return True
+
+    def _tell_misplaced(self) -> None:
+        """In the background, since this may be a finaliser at work."""
+        runtime = active()
+        if runtime is not None:
+            runtime.reaper.put(partial(_tell_misplaced, type(self).__name__, getattr(self, "name", "")))
 
     def _end(self, error: BaseException | None) -> None:
         """Leaves, once. What may be a finaliser at work is left in the background, since leaving writes to the ledger."""
-        self._detach()
+        dropped = isinstance(error, GeneratorExit) and not self._in_async_generator  # a coroutine, say, whose event loop is gone
+        if not self._detach() and not dropped:
+            self._tell_misplaced()
         was_open, self._open = self._open, False
         runtime = active()
         if was_open and isinstance(error, GeneratorExit) and runtime is not None:
@@ -146,6 +161,20 @@ class Managed:
         except BaseException as error:
             self._end(error)
             raise
+
+
+_told: set[str] = set()
+"""Of which kinds a misplaced ``with`` was told."""
+
+
+def _tell_misplaced(kind: str, name: str) -> None:
+    if kind not in _told:
+        _told.add(kind)
+        log.warning(
+            "%.100s: its with was left in another context than it was entered in, or before one that was entered later, as happens in"
+            " generators: calls are booked to the wrong scope or to none; decorate the generator instead: @spanledger.%s(...)",
+            f"{kind} {name}".strip(), kind,
+        )  # fmt: skip
 
 
 def _still_open() -> tuple[Managed, ...]:
