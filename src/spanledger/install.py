@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
 
-from spanledger import __version__, figures, plugins, process_end, protection, settings, workers
+from spanledger import __version__, budget_events, plugins, process_end, protection, settings, workers
 from spanledger import adapters as known_adapters
 from spanledger.budgets import rule as budget_rules
 from spanledger.budgets.gate import Gate
 from spanledger.budgets.spool import Spool
 from spanledger.engine import drive, patching, runs
-from spanledger.engine.call import current_call, library_in_call
+from spanledger.engine.call import library_in_call
 from spanledger.engine.guard import Guard, log
 from spanledger.engine.reaper import Reaper
 from spanledger.engine.runtime import Runtime, activate, active
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from spanledger.budgets.gate import Notice
     from spanledger.engine.adapter import Adapter, Target
     from spanledger.settings import Settings
 
@@ -177,7 +176,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     gate = Gate(
         rules, ledger, book, timezone=config.timezone, lease_seconds=config.lease_seconds, assumed_output=config.assumed_output,
         on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, refuse_all=_refuse_all(config, broken_rules, unusable),
-        notify=lambda notice: guard.run("notify", _notify, notice), spool=spool,
+        notify=lambda notice: guard.run("notify", budget_events.tell, notice), spool=spool,
     )  # fmt: skip
     runtime = Runtime(
         config, ledger, gate, book, trace.get_tracer("spanledger", __version__, tracer_provider), instruments, events, guard, reaper, names,
@@ -205,35 +204,6 @@ def _service_name(providers: tuple[Any, Any, Any]) -> str | None:
         if resource is not None and "service.name" in resource.attributes:
             return str(resource.attributes["service.name"])
     return None
-
-
-def _notify(notice: Notice) -> None:
-    """A budget crossed a threshold or refused a call: metric, log record, subscribers, and an event on the call's span."""
-    runtime = active()
-    if runtime is None:
-        return
-    attributes = _notice_attributes(notice)
-    call = runtime.open_calls.get(notice.entry_id) if notice.entry_id else None
-    if notice.kind == semconv.EVENT_BUDGET_REFUSED:
-        runtime.metrics.refusals.add(((semconv.BUDGET_NAME, notice.budget or notice.reason), (semconv.BUDGET_UNIT, str(notice.unit))))
-    elif (inside := call or current_call()) is not None:
-        inside.span.add_event(semconv.EVENT_PREFIX + notice.kind, attributes)
-    named = f"{notice.budget} for {notice.scope}" if notice.scope else notice.budget
-    if notice.kind == semconv.EVENT_BUDGET_THRESHOLD:  # a refusal reaches the caller as an exception with all of this in its message
-        log.warning("budget %s: %s %% of %s spent", named, notice.percent, figures.amount(notice.limit, notice.unit))
-    else:
-        log.warning("%s refused a call%s", f"budget {named}" if named else "spanledger", f": {notice.reason}" if notice.reason else "")
-    runtime.events.emit(notice.kind, attributes)
-
-
-def _notice_attributes(notice: Notice) -> dict[str, Any]:
-    attributes = {
-        semconv.BUDGET_NAME: notice.budget, semconv.BUDGET_SCOPE: notice.scope, semconv.BUDGET_UNIT: str(notice.unit),
-        semconv.BUDGET_LIMIT: notice.limit, semconv.BUDGET_SPENT: notice.spent, semconv.BUDGET_RESERVED: notice.reserved,
-        semconv.BUDGET_ASKED: notice.asked, semconv.BUDGET_PERCENT: notice.percent, semconv.BUDGET_WINDOW_END: notice.window_end,
-        semconv.BUDGET_REASON: notice.reason or None, semconv.EXECUTION_ID: notice.execution, semconv.ENTRY_ID: notice.entry_id,
-    }  # fmt: skip
-    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _patch_adapters(installation: Installation) -> None:
