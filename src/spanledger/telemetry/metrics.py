@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.metrics import Observation
 
 from spanledger.model import State
-from spanledger.telemetry import observed, recon
+from spanledger.telemetry import forked, observed, recon
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _restart_all() -> None:
     for tally in list(_tallies):
         tally.restart()
     for metrics in list(_all):
-        metrics.forget_notes()
+        metrics.restart()
 
 
 if hasattr(os, "register_at_fork"):
@@ -176,9 +176,10 @@ class Metrics:
         elif not _is_awaited(entry):
             self.cost.add(labels, max(0, nano_usd - (before or 0)))
 
-    def forget_notes(self) -> None:
-        """In a forked child: the parent records them."""
+    def restart(self) -> None:
+        """In a forked child: the parent records its notes, and reports what was recorded so far."""
         self._notes.clear()
+        forked.begin_at_zero(self._workflow_duration)
 
     def _before_collection(self, _options: CallbackOptions) -> Iterable[Observation]:
         self.write_notes()
