@@ -102,14 +102,16 @@ outside = Run()
 """Calls made outside of any workflow."""
 
 _open: set[Run] = set()
-_closed = Sums()
+_closed = outside.sums
+"""What ended runs added up, and calls outside of any."""
 _lock = threading.Lock()
 
 
-def restart() -> None:
-    """Forgets what ended runs added up: an installation begins."""
-    outside.sums.restart()
-    _closed.restart()
+def restart(sums: Sums) -> None:
+    """An installation begins: ``sums`` are those of runs that have ended, which it may have from an earlier one."""
+    global _closed  # noqa: PLW0603
+    with _lock:
+        _closed = outside.sums = sums
 
 
 def opened(run: Run) -> None:
@@ -127,11 +129,11 @@ def closed(run: Run) -> None:
             _closed.absorb(finished)
 
 
-def values() -> dict[tuple[str, Labels], int]:
-    """The sums of all runs of this process, those under way included."""
+def values(ended: Sums) -> dict[tuple[str, Labels], int]:
+    """``ended`` with the sums of runs under way, which belong to the installation that there is."""
     total = Sums()
     with _lock:
-        for sums in (_closed, outside.sums, *(run.sums for run in _open)):
+        for sums in (ended, *(run.sums for run in _open if ended is _closed)):
             total.absorb(sums)
     return total.values()
 

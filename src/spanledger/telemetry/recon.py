@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from opentelemetry.metrics import Observation
 
-from spanledger.telemetry import observed
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opentelemetry.metrics import CallbackOptions, Meter
+    from opentelemetry.metrics import CallbackOptions
 
     from spanledger.ledger.ledger import Ledger
     from spanledger.model import BookSum, Entry
+    from spanledger.telemetry.observed import Observed
 
 Labels = tuple[tuple[str, Any], ...]
 
@@ -160,11 +160,11 @@ class LedgerSums:
         return found
 
 
-def observe(meter: Meter, sources: Mapping[str, Source]) -> None:
+def observe(observed: Observed, sources: Mapping[str, Source]) -> None:
     """Makes the instruments; every source is read in every collection."""
     for name, (unit, description) in METRICS.items():
         callbacks = [_callback(name, source, values) for source, values in sources.items()]
-        observed.counter(meter, name, callbacks, unit, description)
+        observed.counter(name, callbacks, unit, description)
 
 
 def _callback(name: str, source: str, values: Source) -> Callable[[CallbackOptions], Iterable[Observation]]:
