@@ -89,7 +89,7 @@ class Note(NamedTuple):
     port: int | None
     span: SpanContext
     """For exemplars."""
-    run: recon.Adds
+    run: recon.Counts
     """The workflow run that the call belongs to."""
     completes: Entry | None = None
     """The entry, as it was counted before, whose numbers this call completes: of a response that it fetched."""
@@ -162,10 +162,8 @@ class Metrics:
         else:
             self._record_call(note, context)
         operation = note.completes is None
-        for sums in (self.sdk, note.run.sums):
-            sums.add(entry, operation=operation)
-            if note.superseded:
-                sums.add_replaced({recon.group_of(entry): recon.amounts_of(entry, operation=operation)})
+        self.sdk.count(entry, operation=operation, superseded=note.superseded)
+        note.run.count(entry, operation=operation, superseded=note.superseded)
         if operation:
             self.calls.add(_books(entry, entry))
         self._count_cost(entry, note.completes)

@@ -75,8 +75,13 @@ class Sums:
         self._lock = threading.Lock()
         _all.add(self)
 
-    def add(self, entry: Entry, *, operation: bool = True) -> None:
-        """Adds an entry; ``operation=False`` for one that completes the numbers of an operation counted before."""
+    def count(self, entry: Entry, *, operation: bool, superseded: bool) -> None:
+        """Adds an entry; without ``operation`` one that completes the numbers of an operation counted before."""
+        self._add(entry, operation)
+        if superseded:
+            self.add_replaced({group_of(entry): amounts_of(entry, operation=operation)})
+
+    def _add(self, entry: Entry, operation: bool) -> None:
         labels = _labels(group_of(entry))
         with self._lock:
             if operation:
@@ -111,10 +116,11 @@ class Sums:
         self._values, self._lock = defaultdict(int), threading.Lock()
 
 
-class Adds(Protocol):
+class Counts(Protocol):
     """What keeps sums of its own: a workflow run."""
 
-    sums: Sums
+    def count(self, entry: Entry, *, operation: bool, superseded: bool) -> None:
+        """As ``Sums.count``."""
 
 
 _all: weakref.WeakSet[Sums] = weakref.WeakSet()
