@@ -28,7 +28,7 @@ from spanledger.ledger.open import open_ledger, understood, whole
 from spanledger.libraries import Library
 from spanledger.pricing import catalogue
 from spanledger.pricing.book import PriceBook
-from spanledger.telemetry import recon, semconv
+from spanledger.telemetry import observed, recon, semconv
 from spanledger.telemetry.events import Events
 from spanledger.telemetry.metrics import Metrics
 
@@ -141,6 +141,7 @@ def _uninstall() -> None:
         if not patch.undo():
             log.warning("%s was wrapped by somebody else since; our wrapper stays in place and does nothing", patch.name)
     _shut_down(installation, "uninstrumented")
+    installation.runtime.guard.run("metrics", installation.runtime.metrics.write_notes)  # which a later installation does not have
     activate(None)
     atexit.unregister(_at_exit)
 
@@ -162,13 +163,14 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
         log.warning("%s", why)
     book = PriceBook(config.prices, config.prices_ttl)
     names = semconv.generation(config.semconv)
-    meter = metrics.get_meter("spanledger", __version__, meter_provider)
+    told = observed.of(meter_provider)
     reaper = Reaper()
-    runs.restart()
+    ended = told.kept("execution", recon.Sums)
+    runs.restart(ended)
     books = recon.LedgerSums(ledger)
     instruments = Metrics(
-        meter=meter, names=names, balances=lambda: guard.run("balances", ledger.balances, time.time()) or (), defer=reaper.put,
-        sources={"execution": runs.values, "ledger": books.values}, refresh=lambda: guard.run("sums", books.refresh),
+        observed=told, names=names, balances=lambda: guard.run("balances", ledger.balances, time.time()) or (), defer=reaper.put,
+        sources={"execution": lambda: runs.values(ended), "ledger": books.values}, refresh=lambda: guard.run("sums", books.refresh),
     )  # fmt: skip
     guard.count = lambda place: instruments.errors.add(((semconv.ERROR_PLACE, place),))
     events = Events(_logs.get_logger("spanledger", __version__, logger_provider=logger_provider), guard.caught)

@@ -10,11 +10,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-from spanledger import __version__
 from spanledger.errors import LedgerError
 from spanledger.redaction.redactor import Redactor
 from spanledger.telemetry import metrics, recon
 from spanledger.telemetry.measurements import redact_metrics
+from spanledger.telemetry.observed import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +38,9 @@ class LedgerExporter:
         resource = Resource.create(None if settings.service else {SERVICE_NAME: _SERVICE})
         self._provider = MeterProvider([self._reader], resource, shutdown_on_exit=False)
         redact_metrics(self._provider, Redactor(settings.redaction, settings.redaction_key), _not_redacted)
-        meter = self._provider.get_meter("spanledger", __version__)
-        recon.observe(meter, {"ledger": self._books.values})
-        metrics.observe_budgets(meter, lambda: ledger.balances(time.time()))
+        observed = Observed(self._provider)
+        recon.observe(observed, {"ledger": self._books.values})
+        metrics.observe_budgets(observed, lambda: ledger.balances(time.time()))
         self._exporter = _exporter(settings)
 
     def export(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from contextlib import suppress
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 import spanledger
-from spanledger.engine import drive
+from spanledger.engine import drive, runs
 from spanledger.engine.adapter import Reader, Target
 from spanledger.model import Activity, Request, State, Usage
+from spanledger.telemetry.recon import Sums
 
 SOURCES = ("sdk", "execution", "ledger")
 
@@ -136,6 +138,25 @@ def test_a_run_under_way_is_told_before_it_ends(make_house: Any) -> None:
         before = told(house, "spanledger.recon.operations")
     after = told(house, "spanledger.recon.operations")
     assert before["execution"] == after["execution"] == {("llm", "exact", ""): 1}
+
+
+def test_a_call_that_is_counted_while_its_run_ends_is_not_lost(make_house: Any) -> None:
+    house = make_house()
+
+    class EndsItsRun(Sums):
+        """Another thread ends the run, when the run has been asked for its sums."""
+
+        def count(self, *args: Any, **kwargs: Any) -> None:
+            ending = threading.Thread(target=runs.closed, args=(run._run,))
+            ending.start()
+            ending.join(0.2)
+            super().count(*args, **kwargs)
+
+    with spanledger.workflow("report") as run:
+        call(Usage(10, 1))
+        run._run.sums = EndsItsRun()
+        told(house, "spanledger.recon.operations")
+    assert told(house, "spanledger.recon.operations")["execution"] == {("llm", "exact", ""): 1}
 
 
 def test_the_ledger_names_itself_and_the_service(make_house: Any) -> None:

@@ -32,13 +32,15 @@ class Run:
         self._lock = threading.Lock()
 
     def add(self, entry: Entry) -> bool:
-        """Adds one settled entry to the totals; True if its attempt had been replaced by then.
-
-        ``sums`` are added to where the call's metrics are written.
-        """
+        """Adds one settled entry to the totals; True if its attempt had been replaced by then. ``count`` adds it to the sums."""
         with self._lock:
             self._add(entry, ActivityTotal(1, errors=int(entry.error is not None), seconds=entry.duration or 0.0))
             return self._note_attempt(entry)
+
+    def count(self, entry: Entry, *, operation: bool, superseded: bool) -> None:
+        """Adds an entry to the sums, where the call's metrics are written; see ``Sums.count``."""
+        with _lock:  # or the run could end in between, and hand on its sums without this
+            self.sums.count(entry, operation=operation, superseded=superseded)
 
     def complete(self, before: Entry, now: Entry) -> None:
         """The numbers of an entry added before are known now: adds the difference."""
@@ -90,7 +92,8 @@ class Run:
             replaced: dict[Group, Replaced] = {}
             for loser in _replaced(ended) - replaced_before:  # one at most
                 replaced = dict(self._used[step, loser])
-        self.sums.add_replaced(replaced)
+        with _lock:  # as in ``count``
+            self.sums.add_replaced(replaced)
         return replaced
 
 
@@ -102,14 +105,16 @@ outside = Run()
 """Calls made outside of any workflow."""
 
 _open: set[Run] = set()
-_closed = Sums()
+_closed = outside.sums
+"""What ended runs added up, and calls outside of any."""
 _lock = threading.Lock()
 
 
-def restart() -> None:
-    """Forgets what ended runs added up: an installation begins."""
-    outside.sums.restart()
-    _closed.restart()
+def restart(sums: Sums) -> None:
+    """An installation begins: ``sums`` are those of runs that have ended, which it may have from an earlier one."""
+    global _closed  # noqa: PLW0603
+    with _lock:
+        _closed = outside.sums = sums
 
 
 def opened(run: Run) -> None:
@@ -127,11 +132,11 @@ def closed(run: Run) -> None:
             _closed.absorb(finished)
 
 
-def values() -> dict[tuple[str, Labels], int]:
-    """The sums of all runs of this process, those under way included."""
+def values(ended: Sums) -> dict[tuple[str, Labels], int]:
+    """``ended`` with the sums of runs under way, which belong to the installation that there is."""
     total = Sums()
     with _lock:
-        for sums in (_closed, outside.sums, *(run.sums for run in _open)):
+        for sums in (ended, *(run.sums for run in _open if ended is _closed)):
             total.absorb(sums)
     return total.values()
 

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.metrics import Observation
 
 from spanledger.model import State
-from spanledger.telemetry import observed, recon
+from spanledger.telemetry import forked, recon
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from spanledger.model import Balance, Entry, Usage
+    from spanledger.telemetry.observed import Observed
     from spanledger.telemetry.semconv import Generation
 
 Labels = tuple[tuple[str, Any], ...]
@@ -66,7 +67,7 @@ def _restart_all() -> None:
     for tally in list(_tallies):
         tally.restart()
     for metrics in list(_all):
-        metrics.forget_notes()
+        metrics.restart()
 
 
 if hasattr(os, "register_at_fork"):
@@ -88,7 +89,7 @@ class Note(NamedTuple):
     port: int | None
     span: SpanContext
     """For exemplars."""
-    run: recon.Adds
+    run: recon.Counts
     """The workflow run that the call belongs to."""
     completes: Entry | None = None
     """The entry, as it was counted before, whose numbers this call completes: of a response that it fetched."""
@@ -102,7 +103,7 @@ class Metrics:
     def __init__(  # noqa: PLR0913  # each by its name
         self,
         *,
-        meter: Meter,
+        observed: Observed,
         names: Generation,
         balances: Callable[[], Sequence[Balance]],
         defer: Callable[[Callable[[], None]], None],
@@ -111,30 +112,33 @@ class Metrics:
     ) -> None:
         """``sources`` are told beside our own counts; ``refresh`` is called once before each collection."""
         self._names, self._defer, self._refresh = names, defer, refresh
-        self.sdk = recon.Sums()
+        self.sdk, meter = observed.kept("sdk", recon.Sums), observed.meter
         self._notes: deque[Note] = deque()
         _all.add(self)
-        observed.counter(meter, s.METRIC_INTERNAL_NOTES, [self._before_collection])
-        recon.observe(meter, {"sdk": self.sdk.values, **sources})
+        observed.counter(s.METRIC_INTERNAL_NOTES, [self._before_collection])
+        recon.observe(observed, {"sdk": self.sdk.values, **sources})
         self._durations = {op: _seconds(meter, name, s.DURATION_BUCKETS) for op, name in names.duration.items()}
         self._first_chunk = _seconds(meter, names.time_to_first_chunk, s.DURATION_BUCKETS)
         self._tool_duration = _seconds(meter, s.METRIC_TOOL_DURATION, s.DURATION_BUCKETS)
         self._workflow_duration = _seconds(meter, names.workflow_duration, s.WORKFLOW_BUCKETS)
         self._tokens = _tokens(meter, names.token_usage) if names.token_usage else None
         self._sides = {side: _tokens(meter, name) for side, name in names.operation_tokens.items()}
-        self._counters = {field: _counter(meter, name, "{token}", "Tokens used.") for field, name in names.usage_counters.items()}
+        self._counters = {field: _counter(observed, name, "{token}", "Tokens used.") for field, name in names.usage_counters.items()}
         self.cost = _counter(
-            meter, s.METRIC_COST, "{nano_usd}", "Cost of calls in nano-USD (1e-9 USD), without background responses until they are fetched."
+            observed,
+            s.METRIC_COST,
+            "{nano_usd}",
+            "Cost of calls in nano-USD (1e-9 USD), without background responses until they are fetched.",
         )
-        self.calls = _counter(meter, s.METRIC_CALLS, "{call}", "Calls in the books.")
+        self.calls = _counter(observed, s.METRIC_CALLS, "{call}", "Calls in the books.")
         self.unpriced = _counter(
-            meter, s.METRIC_UNPRICED, "{call}", "Calls without a cost: the model has no price, or the usage is unknown."
+            observed, s.METRIC_UNPRICED, "{call}", "Calls without a cost: the model has no price, or the usage is unknown."
         )
-        self.refusals = _counter(meter, s.METRIC_REFUSALS, "{call}", "Calls refused by a budget before they were sent.")
+        self.refusals = _counter(observed, s.METRIC_REFUSALS, "{call}", "Calls refused by a budget before they were sent.")
         self.errors = _counter(
-            meter, s.METRIC_INTERNAL_ERRORS, "{error}", "Errors inside Spanledger, none of which reached the application."
+            observed, s.METRIC_INTERNAL_ERRORS, "{error}", "Errors inside Spanledger, none of which reached the application."
         )
-        observe_budgets(meter, balances)
+        observe_budgets(observed, balances)
 
     def record(self, note: Note) -> None:
         """One call ended."""
@@ -158,10 +162,8 @@ class Metrics:
         else:
             self._record_call(note, context)
         operation = note.completes is None
-        for sums in (self.sdk, note.run.sums):
-            sums.add(entry, operation=operation)
-            if note.superseded:
-                sums.add_replaced({recon.group_of(entry): recon.amounts_of(entry, operation=operation)})
+        self.sdk.count(entry, operation=operation, superseded=note.superseded)
+        note.run.count(entry, operation=operation, superseded=note.superseded)
         if operation:
             self.calls.add(_books(entry, entry))
         self._count_cost(entry, note.completes)
@@ -176,9 +178,10 @@ class Metrics:
         elif not _is_awaited(entry):
             self.cost.add(labels, max(0, nano_usd - (before or 0)))
 
-    def forget_notes(self) -> None:
-        """In a forked child: the parent records them."""
+    def restart(self) -> None:
+        """In a forked child: the parent records its notes, and reports what was recorded so far."""
         self._notes.clear()
+        forked.begin_at_zero(self._workflow_duration)
 
     def _before_collection(self, _options: CallbackOptions) -> Iterable[Observation]:
         self.write_notes()
@@ -244,10 +247,10 @@ class Metrics:
         self._workflow_duration.record(seconds, attributes)
 
 
-def observe_budgets(meter: Meter, balances: Callable[[], Sequence[Balance]]) -> None:
+def observe_budgets(observed: Observed, balances: Callable[[], Sequence[Balance]]) -> None:
     """Makes the gauges of budget accounts."""
     for field, name in s.METRIC_BUDGETS.items():
-        observed.gauge(meter, name, [_budget_callback(field, balances)], "{unit}", f"Budgets: {field}, in the budget's unit.")
+        observed.gauge(name, [_budget_callback(field, balances)], "{unit}", f"Budgets: {field}, in the budget's unit.")
 
 
 def _budget_callback(field: str, balances: Callable[[], Sequence[Balance]]) -> Callable[[CallbackOptions], Iterable[Observation]]:
@@ -290,7 +293,7 @@ def _tokens(meter: Meter, name: str) -> Histogram:
     return meter.create_histogram(name, "{token}", "Tokens used.", explicit_bucket_boundaries_advisory=s.TOKEN_BUCKETS)
 
 
-def _counter(meter: Meter, name: str, unit: str, description: str) -> Tally:
-    tally = Tally()
-    observed.counter(meter, name, [tally.observe], unit, description)
+def _counter(observed: Observed, name: str, unit: str, description: str) -> Tally:
+    tally = observed.kept(name, Tally)
+    observed.counter(name, [tally.observe], unit, description)
     return tally

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from opentelemetry.metrics import Observation
 
-from spanledger.telemetry import observed
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opentelemetry.metrics import CallbackOptions, Meter
+    from opentelemetry.metrics import CallbackOptions
 
     from spanledger.ledger.ledger import Ledger
     from spanledger.model import BookSum, Entry
+    from spanledger.telemetry.observed import Observed
 
 Labels = tuple[tuple[str, Any], ...]
 
@@ -75,8 +75,13 @@ class Sums:
         self._lock = threading.Lock()
         _all.add(self)
 
-    def add(self, entry: Entry, *, operation: bool = True) -> None:
-        """Adds an entry; ``operation=False`` for one that completes the numbers of an operation counted before."""
+    def count(self, entry: Entry, *, operation: bool, superseded: bool) -> None:
+        """Adds an entry; without ``operation`` one that completes the numbers of an operation counted before."""
+        self._add(entry, operation)
+        if superseded:
+            self.add_replaced({group_of(entry): amounts_of(entry, operation=operation)})
+
+    def _add(self, entry: Entry, operation: bool) -> None:
         labels = _labels(group_of(entry))
         with self._lock:
             if operation:
@@ -111,10 +116,11 @@ class Sums:
         self._values, self._lock = defaultdict(int), threading.Lock()
 
 
-class Adds(Protocol):
+class Counts(Protocol):
     """What keeps sums of its own: a workflow run."""
 
-    sums: Sums
+    def count(self, entry: Entry, *, operation: bool, superseded: bool) -> None:
+        """As ``Sums.count``."""
 
 
 _all: weakref.WeakSet[Sums] = weakref.WeakSet()
@@ -160,11 +166,11 @@ class LedgerSums:
         return found
 
 
-def observe(meter: Meter, sources: Mapping[str, Source]) -> None:
+def observe(observed: Observed, sources: Mapping[str, Source]) -> None:
     """Makes the instruments; every source is read in every collection."""
     for name, (unit, description) in METRICS.items():
         callbacks = [_callback(name, source, values) for source, values in sources.items()]
-        observed.counter(meter, name, callbacks, unit, description)
+        observed.counter(name, callbacks, unit, description)
 
 
 def _callback(name: str, source: str, values: Source) -> Callable[[CallbackOptions], Iterable[Observation]]:
