@@ -61,6 +61,8 @@ class Usage:
     ``tools`` counts what is billed per request (``{"web_search": 2}``). ``clamped`` is set when the provider's numbers were
     impossible (a part larger than its total) and were cut to fit. ``delegated`` says, for a tool of ``tools`` that worked with another
     model, what it used of that; it is no part of ``input`` and ``output``, goes into the cost only; ledgers need not keep it.
+    ``parts`` says, where the totals sum several prompts, what each of them used, so that each is priced by its size and its model;
+    ledgers need not keep that either.
     """
 
     input: int | None = None
@@ -79,6 +81,7 @@ class Usage:
     state: State = State.EXACT
     clamped: bool = False
     delegated: dict[str, Delegated] | None = None
+    parts: list[Part] | None = None
 
     @property
     def total(self) -> int:
@@ -90,6 +93,14 @@ class Delegated(NamedTuple):
     """What a tool used of another model than the one that called it: its calls are billed as tokens of that model."""
 
     model: str
+    usage: Usage
+
+
+class Part(NamedTuple):
+    """What one of several prompts of a call used."""
+
+    model: str | None
+    """The model that it was sent to, if not that of the call."""
     usage: Usage
 
 
