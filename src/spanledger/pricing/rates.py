@@ -292,7 +292,7 @@ def _fit(total: int, *parts: int) -> tuple[int, ...]:
 def _tools(rates: Rates, usage: Usage) -> tuple[Amount | None, int]:
     amount, flaw = rates.per_call, _EXACT
     for name, count in (usage.tools or {}).items():
-        price = rates.per_request.get(tool_unit(name))
+        price = rates.per_request.get(name, rates.per_request.get(tool_unit(name)))
         if price is not None:
             amount = (amount or 0) + price * max(count, 0)
         elif count and name not in _FREE_TOOLS:
