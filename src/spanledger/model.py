@@ -178,10 +178,13 @@ class Response:
     """Output messages in the conventions' JSON form; filled only when content is captured."""
     complete: bool = False
     """The provider's own end marker was seen (or the result was not a stream)."""
+    told: dict[str, Any] | None = field(default=None, compare=False)
+    """The provider's own fields that the usage was read from, for adapters that get them in several events."""
 
     def __init__(self, output: list[dict[str, Any]] | None = None) -> None:
         """Nothing is known until something comes back."""
         self.id = self.model = self.usage = self.context = self.cost_nano_usd = self.fingerprint = self.status = self.error_type = None
+        self.told = None
         self.finish_reasons, self.text, self.output, self.complete = [], [], output, False
 
 

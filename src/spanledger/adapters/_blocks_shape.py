@@ -136,31 +136,14 @@ def _plus(*counts: int | None) -> int | None:
 
 
 def _take_usage(told: Mapping[str, Any], into: Response) -> None:
-    """Folds what was told into what was told before; counts of a stream are cumulative, so the last one holds."""
-    before, unsure = into.usage, False
-    if before is not None:
-        unsure = before.state is State.ESTIMATED and told.get("cache_creation") is None
-        told = {**_told_before(before), **{key: value for key, value in told.items() if value is not None}}
-    usage = usage_of(told)
+    """Folds what was told into what was told before; counts of a stream are cumulative, so the last one holds, and an event repeats only
+    some of them."""
+    into.told = {**(into.told or NOTHING), **{key: value for key, value in told.items() if value is not None}}
+    usage = usage_of(into.told)
     if usage is not None:
-        if unsure:
-            usage.state = State.ESTIMATED
         into.usage = usage
         into.cost_nano_usd = told_cost(told)
         into.context = context(told, _CONTEXT) or into.context
-
-
-def _told_before(usage: Usage) -> dict[str, Any]:
-    """The fields that a usage was made of: ``message_delta`` repeats only some of those in ``message_start``."""
-    written = _plus(usage.cache_write, usage.cache_write_1h)
-    return {
-        "input_tokens": None if usage.input is None else usage.input - (usage.cache_read or 0) - (written or 0),
-        "output_tokens": usage.output,
-        "cache_read_input_tokens": usage.cache_read,
-        "cache_creation_input_tokens": written,
-        "cache_creation": {"ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": usage.cache_write_1h},
-        "server_tool_use": {"web_search_requests": (usage.tools or {}).get("web_search")},
-    }
 
 
 def blocks_response(result: Any, into: Response) -> None:
