@@ -51,6 +51,36 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
         }),
         Usage(20, 9, 4, 6, reasoning=5),
     ),
+    "litellm: written for an hour": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29, "cache_creation_input_tokens": 8, "cache_read_input_tokens": 4,
+            "prompt_tokens_details": {
+                "cached_tokens": 4, "cache_creation_tokens": 8,
+                "cache_creation_token_details": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 6},
+            },
+        }),
+        Usage(20, 9, 4, 2, 6),
+    ),
+    "doubleword: written for an hour": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29, "cache_creation_input_tokens": 8, "cache_read_input_tokens": 4,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 8},
+        }),
+        Usage(20, 9, 4, 0, 8),
+    ),
+    "dashscope: written": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29,
+            "prompt_tokens_details": {
+                "cached_tokens": 0, "cache_creation_input_tokens": 8, "cache_creation": {"ephemeral_5m_input_tokens": 8},
+                "cache_type": "ephemeral",
+            },
+        }),
+        Usage(20, 9, 0, 8),
+    ),
     "openai responses: kept for 12 hours": (
         "responses",
         response({
