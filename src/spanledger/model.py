@@ -61,6 +61,8 @@ class Usage:
     ``tools`` counts what is billed per request (``{"web_search": 2}``). ``clamped`` is set when the provider's numbers were
     impossible (a part larger than its total) and were cut to fit. ``delegated`` says, for a tool of ``tools`` that worked with another
     model, what it used of that; it is no part of ``input`` and ``output``, goes into the cost only; ledgers need not keep it.
+    ``parts`` says, where the totals sum several prompts, what each of them used, so that each is priced by its size and its model;
+    ledgers need not keep that either.
     """
 
     input: int | None = None
@@ -79,6 +81,7 @@ class Usage:
     state: State = State.EXACT
     clamped: bool = False
     delegated: dict[str, Delegated] | None = None
+    parts: list[Part] | None = None
 
     @property
     def total(self) -> int:
@@ -90,6 +93,14 @@ class Delegated(NamedTuple):
     """What a tool used of another model than the one that called it: its calls are billed as tokens of that model."""
 
     model: str
+    usage: Usage
+
+
+class Part(NamedTuple):
+    """What one of several prompts of a call used."""
+
+    model: str | None
+    """The model that it was sent to, if not that of the call."""
     usage: Usage
 
 
@@ -171,10 +182,13 @@ class Response:
     """Output messages in the conventions' JSON form; filled only when content is captured."""
     complete: bool = False
     """The provider's own end marker was seen (or the result was not a stream)."""
+    told: dict[str, Any] | None = field(default=None, compare=False)
+    """The provider's own fields that the usage was read from, for adapters that get them in several events."""
 
     def __init__(self, output: list[dict[str, Any]] | None = None) -> None:
         """Nothing is known until something comes back."""
         self.id = self.model = self.usage = self.context = self.cost_nano_usd = self.fingerprint = self.status = self.error_type = None
+        self.told = None
         self.finish_reasons, self.text, self.output, self.complete = [], [], output, False
 
 

@@ -67,3 +67,37 @@ def test_images_whose_model_or_tokens_are_not_told_have_no_price(ask: Any, tools
     assert (read.usage.total, read.usage.tools) == (1000, {"image_generation": 2})
     cost = PriceBook().price("openai", "gpt-4o", read.usage, when=NOW)
     assert (cost.nano_usd, cost.status) == (1000 * 2500, CostStatus.PARTIAL)
+
+
+SEARCH = {"type": "web_search_call", "id": "1", "status": "completed", "action": {"type": "search", "query": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("told", "tools"), [(None, {"web_search": 1}), (0, None), (1, {"web_search": 1}), (3, {"web_search": 3}), (-1, {"web_search": 1})]
+)
+def test_the_searches_that_are_billed_are_those_told(ask: Any, told: Any, tools: Any) -> None:
+    body = response({"input_tokens": 1, "output_tokens": 0, "total_tokens": 1}, [SEARCH], tool_usage={"web_search": {"num_requests": told}})
+    assert ask.whole("responses", body).usage.tools == tools
+
+
+@pytest.mark.parametrize(
+    ("model", "versions", "nano"),
+    [
+        ("gpt-4.1", ["web_search_preview"], 25_000_000),
+        ("gpt-4o-mini", ["function", "web_search_preview_2025_03_11"], 25_000_000),
+        ("gpt-4o", ["web_search"], 10_000_000),
+        ("gpt-4o", ["web_search_preview", "web_search"], 10_000_000),
+        ("gpt-4o", [], 10_000_000),
+        ("gpt-5", ["web_search_preview"], 10_000_000),
+        ("o4-mini", ["web_search_preview"], 10_000_000),
+    ],
+)
+@pytest.mark.parametrize("told", [None, 1])
+def test_the_preview_of_searching_costs_more_for_models_that_do_not_reason(
+    ask: Any, model: str, versions: list[str], nano: int, told: int | None
+) -> None:
+    tools = [{"type": version} for version in versions]
+    usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    read = ask.whole("responses", response(usage, [SEARCH], tools=tools, tool_usage={"web_search": {"num_requests": told}}))
+    cost = PriceBook().price("openai", model, read.usage, when=NOW)
+    assert (cost.nano_usd, cost.status) == (nano, CostStatus.EXACT)

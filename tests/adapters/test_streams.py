@@ -236,6 +236,10 @@ def test_anthropic_compaction_in_a_stream_is_added_once(ask: Any) -> None:
     end = delta(input_tokens=25, output_tokens=15, iterations=[compaction])
     told, _ = ask.stream("messages", [start(input_tokens=25, output_tokens=1), end, STOP])
     assert (told.usage.input, told.usage.output) == (125, 20)
+    early = {**delta(output_tokens=9, iterations=[compaction]), "delta": {"stop_reason": None, "stop_sequence": None}}
+    for last in (end, delta(output_tokens=15)):
+        again, _ = ask.stream("messages", [start(input_tokens=25, output_tokens=1), early, last, STOP])
+        assert again.usage == told.usage
 
 
 def test_anthropic_errors_come_as_events_of_a_raw_stream(reader: Any) -> None:

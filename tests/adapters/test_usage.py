@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spanledger.model import State, Usage
+from spanledger.model import Part, State, Usage
 
 
 def chat(usage: Any, **more: Any) -> dict[str, Any]:
@@ -50,6 +50,36 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
             "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 6}, "output_tokens_details": {"reasoning_tokens": 5},
         }),
         Usage(20, 9, 4, 6, reasoning=5),
+    ),
+    "litellm: written for an hour": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29, "cache_creation_input_tokens": 8, "cache_read_input_tokens": 4,
+            "prompt_tokens_details": {
+                "cached_tokens": 4, "cache_creation_tokens": 8,
+                "cache_creation_token_details": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 6},
+            },
+        }),
+        Usage(20, 9, 4, 2, 6),
+    ),
+    "doubleword: written for an hour": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29, "cache_creation_input_tokens": 8, "cache_read_input_tokens": 4,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 8},
+        }),
+        Usage(20, 9, 4, 0, 8),
+    ),
+    "dashscope: written": (
+        "chat",
+        chat({
+            "prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29,
+            "prompt_tokens_details": {
+                "cached_tokens": 0, "cache_creation_input_tokens": 8, "cache_creation": {"ephemeral_5m_input_tokens": 8},
+                "cache_type": "ephemeral",
+            },
+        }),
+        Usage(20, 9, 0, 8),
     ),
     "openai responses: kept for 12 hours": (
         "responses",
@@ -268,7 +298,7 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
             "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 7}, "output_tokens_details": {"thinking_tokens": 6},
             "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1},
         }),
-        Usage(67, 9, 32, 3, 7, reasoning=6, tools={"web_search": 2}),
+        Usage(67, 9, 32, 3, 7, reasoning=6, tools={"web_search": 2, "web_fetch": 1}),
     ),
     "anthropic: writes that the split leaves out are of its only kind, an hour": (
         "messages",
@@ -303,7 +333,26 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
                 {"type": "message", "input_tokens": 23, "output_tokens": 10, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0},
             ],
         }),
-        Usage(208, 45, 5, 0),
+        Usage(208, 45, 5, 0, parts=[Part(None, Usage(23, 10, 0, 0)), Part(None, Usage(185, 35, 5, 0))]),
+    ),
+    "anthropic: turns of a loop over server tools": (
+        "messages",
+        message({
+            "input_tokens": 5, "cache_read_input_tokens": 50, "output_tokens": 3, "server_tool_use": {"web_search_requests": 0, "web_fetch_requests": 1},
+            "iterations": [
+                {"type": "message", "input_tokens": 5, "output_tokens": 1},
+                {"type": "message", "input_tokens": 0, "output_tokens": 2, "cache_read_input_tokens": 50},
+            ],
+        }),
+        Usage(55, 3, 50, tools={"web_fetch": 1}, parts=[Part(None, Usage(5, 1)), Part(None, Usage(50, 2, 50))]),
+    ),
+    "anthropic: iterations that are not all that was used": (
+        "messages",
+        message({
+            "input_tokens": 50, "output_tokens": 3,
+            "iterations": [{"type": "message", "input_tokens": 5, "output_tokens": 1}, {"type": "message", "input_tokens": 9, "output_tokens": 2}],
+        }),
+        Usage(50, 3),
     ),
     "anthropic: an advisor has other prices": (
         "messages",
@@ -311,7 +360,7 @@ CASES: dict[str, tuple[str, Any, Usage]] = {
             "input_tokens": 23, "output_tokens": 10,
             "iterations": [{"type": "advisor_message", "model": "m-2", "input_tokens": 100, "output_tokens": 5}],
         }),
-        Usage(123, 15, state=State.ESTIMATED),
+        Usage(123, 15, parts=[Part(None, Usage(23, 10)), Part("m-2", Usage(100, 5))]),
     ),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 
 from spanledger.budgets import spill
 from spanledger.ledger import rows
-from spanledger.model import Activity, Cost, CostStatus, Delegated, Entry, State, Usage
+from spanledger.model import Activity, Cost, CostStatus, Delegated, Entry, Part, State, Usage
 from spanledger.pricing.book import PriceBook
 
 DRAWN = Usage(50, 4160, output_image=4160)
@@ -22,7 +22,7 @@ def drawing(count, usage=DRAWN, **more):
 
 
 def test_what_others_did_is_copied_but_not_kept():
-    usage = drawing(2)
+    usage = replace(drawing(2), parts=[Part(None, Usage(400, 0)), Part("m-2", Usage(600, 0))])
     for again in (copy.deepcopy(usage), pickle.loads(pickle.dumps(usage))):
         assert again == usage
     entry = Entry("1", 0.0, Activity.LLM, "openai", "chat", usage=usage, cost=Cost(7, CostStatus.EXACT))
@@ -75,3 +75,43 @@ def test_a_price_per_call_in_the_price_file_goes_before(tmp_path, now):
 def test_image_models_have_a_price_of_what_they_draw(book, now, model):
     cost = book.price("openai", model, DRAWN, when=now)
     assert (cost.nano_usd > 4160 * 20_000, cost.status) == (True, CostStatus.EXACT)
+
+
+LONG = "claude-haiku-5-5"  # dearer above 100,000 tokens
+
+
+@pytest.mark.parametrize(
+    ("sizes", "nano"),
+    [((60_000, 70_000), 130_000 * 100), ((60_000, 120_000), 60_000 * 100 + 120_000 * 500), ((100_001, 110_000), 210_001 * 500)],
+)
+def test_each_of_several_prompts_costs_what_its_size_does(book, now, sizes, nano):
+    usage = Usage(sum(sizes), 0, tools={"web_search": 1}, parts=[Part(None, Usage(size, 0)) for size in sizes])
+    cost = book.price("anthropic", LONG, usage, when=now)
+    assert (cost.nano_usd, cost.status) == (nano + 10_000_000, CostStatus.EXACT)
+
+
+@pytest.mark.parametrize(
+    ("model", "nano", "status"),
+    [("claude-opus-5-5", 10 * 100 + 30 * 4000 + 20 * 20_000, CostStatus.EXACT), ("nonsense", 10 * 100, CostStatus.PARTIAL)],
+)
+def test_what_was_sent_to_another_model_costs_what_that_model_does(book, now, model, nano, status):
+    usage = Usage(40, 20, parts=[Part(None, Usage(10, 0)), Part(model, Usage(30, 20))])
+    cost = book.price("anthropic", LONG, usage, when=now)
+    assert (cost.nano_usd, cost.status, cost.model) == (nano, status, f"anthropic/{LONG}")
+    usage.state = State.ESTIMATED
+    assert book.price("anthropic", LONG, usage, when=now).status == max(status, CostStatus.ESTIMATED, key=[*CostStatus].index)
+
+
+def test_an_advisor_is_where_the_call_is(book, now):
+    usage = Usage(40, 0, parts=[Part(None, Usage(10, 0)), Part("claude-opus-5-5", Usage(30, 0))])
+    cost = book.price("anthropic", LONG, usage, when=now, context={"inference_geo": "us"})
+    assert (cost.nano_usd, cost.status) == ((10 * 100 + 30 * 4000) * 11 // 10, CostStatus.EXACT)
+
+
+def test_a_price_per_call_is_charged_once_for_several_prompts(tmp_path, now):
+    file = tmp_path / "prices.yaml"
+    file.write_text("models:\n- {provider: anthropic, model: m, input: '1', output: '1', per_call: '0.01'}\n", encoding="utf-8")
+    usage = Usage(40, 0, parts=[Part(None, Usage(10, 0)), Part("m", Usage(30, 0))])
+    assert PriceBook(file).price("anthropic", "m", replace(usage, parts=None), when=now).nano_usd == 40_000 + 10_000_000
+    usage.parts = [Part(None, Usage(10, 0)), Part("claude-opus-5-5", Usage(30, 0))]
+    assert PriceBook(file).price("anthropic", "m", usage, when=now).nano_usd == 10_000 + 120_000 + 10_000_000

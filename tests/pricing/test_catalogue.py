@@ -175,3 +175,17 @@ def test_a_row_without_any_price_is_unknown_unless_the_model_is_free(catalogue):
 def test_googles_one_price_is_for_all_it_can_hear(catalogue):
     assert charge(find(catalogue, "google", "gemini-2.5-pro"), Usage(input=9, output=9, input_audio=3))[1] == CostStatus.EXACT
     assert charge(find(catalogue, "openai", "gpt-4o"), Usage(input=9, output=9, input_audio=3))[1] == CostStatus.PARTIAL
+
+
+@pytest.mark.parametrize(
+    ("model", "region", "nano"),
+    [
+        ("claude-opus-4-6", "global", 5_000),
+        ("claude-opus-4-6", "us-east5", 5_500),
+        ("claude-opus-4-6", "us", 5_500),
+        ("claude-4-opus", "us", 15_000),
+    ],
+)
+def test_claude_on_vertex_costs_more_in_a_region(book, now, model, region, nano):
+    cost = book.price("gcp.vertex_ai", model, Usage(1, 0), when=now, context={"data_residency": region})
+    assert (cost.nano_usd, cost.status) == (nano, CostStatus.EXACT)

@@ -137,6 +137,22 @@ def test_above_a_threshold_all_tokens_cost_the_tier():
     assert [charge(tiered, Usage(input=size, output=0))[0] for size in (100, 101, 200, 201)] == [300_000, 606_000, 1_200_000, 1_809_000]
 
 
+@pytest.mark.parametrize(
+    ("size", "searches", "state", "nano", "status"),
+    [
+        (100, 1, State.EXACT, 300_000, CostStatus.EXACT),
+        (200, 1, State.EXACT, 600_000, CostStatus.ESTIMATED),
+        (202, 1, State.EXACT, 1_212_000, CostStatus.EXACT),
+        (202, 2, State.EXACT, 606_000, CostStatus.ESTIMATED),
+        (200, 1, State.ESTIMATED, 1_200_000, CostStatus.ESTIMATED),  # before a call
+    ],
+)
+def test_input_that_sums_the_prompts_between_searches_is_not_a_long_prompt(size, searches, state, nano, status):
+    tiered = replace(RATES, tiers=((100, rate({"input": 6 * DOLLAR, "output": DOLLAR})),))
+    usage = Usage(size, 0, tools={"web_search": searches}, state=state)
+    assert charge(tiered, usage) == (nano + searches * 10_000_000, status)
+
+
 def test_a_rate_that_is_no_whole_number_stays_exact():
     third = Rates(rate({}), per_request={"audio_seconds": Fraction(10**15, 3600)})
     assert charge(third, Usage(tools={"audio_seconds": 3600}))[0] == 10**9

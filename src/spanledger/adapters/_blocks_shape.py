@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spanledger.adapters._messages import blocks_output, finish, grow, grow_call
 from spanledger.adapters._openai_shape import error_of, unusable
 from spanledger.adapters._read import NOTHING, Counts, clamp, context, fields, items, known, text, told_cost
-from spanledger.model import Called, State, Usage
+from spanledger.model import Called, Part, State, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,10 +43,15 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
         _take_credit(usage, fields(told["fallback_credit"]))
     if told.get("iterations"):
         _add_iterations(usage, [fields(iteration) for iteration in items(told["iterations"])], count)
-    searches = count(fields(told.get("server_tool_use")).get("web_search_requests"))
-    usage.tools = {"web_search": searches} if searches else None
+    usage.tools = _tools(fields(told.get("server_tool_use")), count)
     usage.clamped = count.odd
     return clamp(usage)
+
+
+def _tools(told: Mapping[str, Any], count: Counts) -> dict[str, int] | None:
+    """Fetching a page is free, but tells of one more prompt."""
+    used = {name: count(told.get(f"{name}_requests")) for name in ("web_search", "web_fetch")}
+    return {name: requests for name, requests in used.items() if requests} or None
 
 
 def _add_cache(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
@@ -75,10 +81,21 @@ def _take_credit(usage: Usage, told: Mapping[str, Any]) -> None:
 
 
 def _add_iterations(usage: Usage, told: list[Mapping[str, Any]], count: Counts) -> None:
+    """Adds what the totals leave out, and keeps what each prompt used, as far as that agrees with the totals."""
     declined = _declined([iteration for iteration in told if text(iteration.get("type")) in _ATTEMPTS])
+    inside, outside = [], []
     for iteration in told:
-        if text(iteration.get("type")) in _OUTSIDE or text(iteration.get("model")) in declined:
-            _add_iteration(usage, iteration, count)
+        model = text(iteration.get("model"))
+        if text(iteration.get("type")) in _OUTSIDE or model in declined:
+            outside.append(Part(model, _iteration(iteration, count)))
+        else:
+            inside.append(Part(None, _iteration(iteration, count)))
+    if not _agree(usage, [part.usage for part in inside]):
+        inside = [Part(None, replace(usage))]
+    for _, used in outside:
+        _add(usage, used)
+    parts = [*inside, *outside]
+    usage.parts = parts if len(parts) > 1 else None
 
 
 def _declined(attempts: list[Mapping[str, Any]]) -> set[str]:
@@ -93,12 +110,23 @@ def _declined(attempts: list[Mapping[str, Any]]) -> set[str]:
     return {model for attempt in attempts if attempt.get("output_tokens") and (model := text(attempt.get("model")))} - {served}
 
 
-def _add_iteration(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
-    """A sub-call billed on top. One of another model has other prices, which makes the cost an estimate."""
-    usage.input = _plus(usage.input, count(told.get("input_tokens")))
-    usage.output = _plus(usage.output, count(told.get("output_tokens")))
+def _iteration(told: Mapping[str, Any], count: Counts) -> Usage:
+    usage = Usage(input=count(told.get("input_tokens")), output=count(told.get("output_tokens")))
     _add_cache(usage, told, count)
-    if text(told.get("model")) is not None:
+    return clamp(usage)
+
+
+_SUMMED = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+
+
+def _agree(usage: Usage, parts: list[Usage]) -> bool:
+    return all(sum(getattr(part, name) or 0 for part in parts) == (getattr(usage, name) or 0) for name in _SUMMED)
+
+
+def _add(usage: Usage, part: Usage) -> None:
+    for name in _SUMMED:
+        setattr(usage, name, _plus(getattr(usage, name), getattr(part, name)))
+    if part.state is State.ESTIMATED:
         usage.state = State.ESTIMATED
 
 
@@ -108,31 +136,14 @@ def _plus(*counts: int | None) -> int | None:
 
 
 def _take_usage(told: Mapping[str, Any], into: Response) -> None:
-    """Folds what was told into what was told before; counts of a stream are cumulative, so the last one holds."""
-    before, unsure = into.usage, False
-    if before is not None:
-        unsure = before.state is State.ESTIMATED and told.get("cache_creation") is None
-        told = {**_told_before(before), **{key: value for key, value in told.items() if value is not None}}
-    usage = usage_of(told)
+    """Folds what was told into what was told before; counts of a stream are cumulative, so the last one holds, and an event repeats only
+    some of them."""
+    into.told = {**(into.told or NOTHING), **{key: value for key, value in told.items() if value is not None}}
+    usage = usage_of(into.told)
     if usage is not None:
-        if unsure:
-            usage.state = State.ESTIMATED
         into.usage = usage
         into.cost_nano_usd = told_cost(told)
         into.context = context(told, _CONTEXT) or into.context
-
-
-def _told_before(usage: Usage) -> dict[str, Any]:
-    """The fields that a usage was made of: ``message_delta`` repeats only some of those in ``message_start``."""
-    written = _plus(usage.cache_write, usage.cache_write_1h)
-    return {
-        "input_tokens": None if usage.input is None else usage.input - (usage.cache_read or 0) - (written or 0),
-        "output_tokens": usage.output,
-        "cache_read_input_tokens": usage.cache_read,
-        "cache_creation_input_tokens": written,
-        "cache_creation": {"ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": usage.cache_write_1h},
-        "server_tool_use": {"web_search_requests": (usage.tools or {}).get("web_search")},
-    }
 
 
 def blocks_response(result: Any, into: Response) -> None:

@@ -20,7 +20,8 @@ _CHAT = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "prompt
 _RESPONSES = frozenset({"input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"})
 _IN_INPUT = {
     "cached_tokens": "cache_read", "cache_write_tokens": "cache_write", "audio_tokens": "input_audio", "image_tokens": "input_image",
-    "cache_write_tokens_details": "",
+    "cache_write_tokens_details": "", "cache_creation_input_tokens": "", "cache_creation_tokens": "", "cache_creation": "",
+    "cache_creation_token_details": "",
 }  # fmt: skip
 _IN_OUTPUT = {"reasoning_tokens": "reasoning", "audio_tokens": "output_audio", "image_tokens": "output_image"}
 """Names in the details -> fields of ``Usage``; "" is for what only ``usage_of`` understands."""
@@ -82,7 +83,12 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
             told.get("cached_tokens"),
             told.get("cache_read_input_tokens"),
         ),
-        cache_write=count(details.get("cache_write_tokens"), told.get("cache_creation_input_tokens")),
+        cache_write=count(
+            details.get("cache_write_tokens"),
+            details.get("cache_creation_input_tokens"),
+            details.get("cache_creation_tokens"),
+            told.get("cache_creation_input_tokens"),
+        ),
         reasoning=count(out.get("reasoning_tokens"), told.get("reasoning_tokens")),
         input_audio=count(details.get("audio_tokens")),
         output_audio=count(out.get("audio_tokens")),
@@ -97,16 +103,22 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
         return None
     explained = usage.reasoning is not None or any(value is not None for value in out.values())
     _add_what_is_outside(usage, told, count, explained=explained)
-    _split_writes(usage, fields(details.get("cache_write_tokens_details")), count)
+    _split_writes(usage, [fields(split) for split in _splits(told, details)], count)
     usage.clamped = count.odd
     return clamp(usage)
 
 
-def _split_writes(usage: Usage, told: Mapping[str, Any], count: Counts) -> None:
+def _splits(told: Mapping[str, Any], details: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Where OpenAI, LiteLLM, DashScope and Doubleword tell how long what was written to a cache is kept."""
+    inside = ("cache_write_tokens_details", "cache_creation_token_details", "cache_creation")
+    return (*(details.get(name) for name in inside), told.get("cache_creation"))
+
+
+def _split_writes(usage: Usage, told: list[Mapping[str, Any]], count: Counts) -> None:
     """OpenAI keeps what is written to its cache for half an hour, or for 12 if asked to; the latter is what others' hour is."""
     if not usage.cache_write:
         return
-    longer = count(told.get("ttl_12h_tokens"))
+    longer = count(*(split.get(name) for split in told for name in ("ttl_12h_tokens", "ephemeral_1h_input_tokens")))
     if longer:
         usage.cache_write_1h = min(longer, usage.cache_write)
         usage.cache_write -= usage.cache_write_1h

@@ -158,10 +158,12 @@ def _is_billed(name: str, call: Mapping[str, Any]) -> bool:
 
 def _take_tool_usage(told: Mapping[str, Any], tools: Any, usage: Usage) -> None:
     """What the tools used, where it is told: billed searches, and the tokens of the model that made images."""
-    counted = usage.tools or {}
-    searches = Counts()(fields(told.get("web_search")).get("num_requests"))
+    counted = dict(usage.tools or {})
+    seen = counted.pop("web_search", 0)
+    searches = Counts()(fields(told.get("web_search")).get("num_requests"), seen)
     if searches:
-        usage.tools = counted = {**counted, "web_search": searches}
+        counted["web_search_preview" if _only_preview(tools) else "web_search"] = searches
+    usage.tools = counted or None
     images = counted.get("image_generation")
     drawn = _drawn(fields(told.get("image_gen"))) if images else None
     if images and drawn is not None:
@@ -169,6 +171,12 @@ def _take_tool_usage(told: Mapping[str, Any], tools: Any, usage: Usage) -> None:
         model = models.pop() if len(models) == 1 else None
         if model is not None:
             usage.delegated = {"image_generation": Delegated(model, drawn)}
+
+
+def _only_preview(tools: Any) -> bool:
+    """Whether it was the tool's first version that searched, which has prices of its own: https://platform.openai.com/docs/pricing."""
+    kinds = [kind for tool in items(tools) if (kind := text(fields(tool).get("type")) or "").startswith("web_search")]
+    return bool(kinds) and all(kind.startswith("web_search_preview") for kind in kinds)
 
 
 def _drawn(told: Mapping[str, Any]) -> Usage | None:

@@ -59,8 +59,15 @@ def _request(instance: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any], *
         port,
         found,
         content,
-        context(sent, _CONTEXT),
+        _context(instance, sent, provider),
     )
+
+
+def _context(instance: Any, sent: Mapping[str, Any], provider: str) -> dict[str, str] | None:
+    """On Vertex, also the client's region: all but ``global`` cost more."""
+    asked = context(sent, _CONTEXT)
+    region = text(getattr(instance._client, "region", None)) if provider == "gcp.vertex_ai" else None  # noqa: SLF001  # as in ``endpoint``
+    return asked if region is None else {**(asked or {}), "data_residency": region}
 
 
 def _formats(sent: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -115,8 +115,8 @@ def _known(kind: type[Any], raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(kind: type[Any]) -> list[str]:
-    """The fields that are written: all but the one that no ledger keeps, which versions before it could not read either."""
-    return [field.name for field in fields(kind) if field.name != "delegated"]
+    """The fields that are written: all but those that no ledger keeps, which versions before them could not read either."""
+    return [field.name for field in fields(kind) if field.name not in ("delegated", "parts")]
 
 
 def _plain(value: Any) -> Any:

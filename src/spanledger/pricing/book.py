@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from spanledger import fork
 from spanledger.model import Cost, CostStatus
 from spanledger.pricing import catalogue, names
-from spanledger.pricing.calls import charge_with_calls
+from spanledger.pricing.calls import charge_parts, charge_with_calls
 from spanledger.pricing.context import place
 from spanledger.pricing.overrides import OverrideFile, Overrides, scaled
 from spanledger.pricing.rates import UNPRICED, Rates, charge, flatten
@@ -79,8 +79,9 @@ class PriceBook(fork.Loader):
             if not rates.since <= when < rates.until:
                 rates = self._rates(edition, key, when, context or {})
             nano, status = charge(rates, usage)
-            if status is _PARTIAL and usage.delegated:
-                nano, status = charge_with_calls(rates, usage, partial(self.price, provider, when=when, context=place(context)))
+            if usage.parts or (status is _PARTIAL and usage.delegated):
+                others = charge_parts if usage.parts else charge_with_calls
+                nano, status = others(rates, usage, partial(self.price, provider, when=when, context=place(context)))
         except Exception:
             _logger.debug("a call could not be priced", exc_info=True)
             nano = None

@@ -1,4 +1,4 @@
-"""Calls of tools that are billed as tokens of another model than the one that called them."""
+"""Calls that are more than one prompt to one model: what tools did with other models, and what each of several prompts used."""
 
 from __future__ import annotations
 
@@ -20,13 +20,31 @@ def charge_with_calls(rates: Rates, usage: Usage, price: Callable[[str, Usage], 
     """As ``charge``, with ``price`` for what other models did, unless the rates have a price per call."""
     costs = _costs(rates, usage, price)
     unpriced = {name: count for name, count in (usage.tools or {}).items() if name not in costs}
-    nano, status = charge(rates, replace(usage, tools=unpriced or None))
-    if not costs:
-        return nano, status
-    found = {cost.status for cost in costs.values()} | {status}
+    own = charge(rates, replace(usage, tools=unpriced or None))
+    return _sum([own, *((cost.nano_usd, cost.status) for cost in costs.values())])
+
+
+def charge_parts(rates: Rates, usage: Usage, price: Callable[[str, Usage], Cost]) -> tuple[int | None, CostStatus]:
+    """As ``charge``, for a call of several prompts: each at the rate for its size, and what was sent to another model at its price."""
+    parts = usage.parts or []
+    if not rates.tiers and all(part.model is None for part in parts):
+        return charge(rates, usage)
+    each, charged = replace(rates, per_call=None), []
+    for model, used in parts:
+        cost = None if model is None else price(model, used)
+        charged.append(charge(each, used) if cost is None else (cost.nano_usd, cost.status))
+    beside = Usage(0, 0, tools=usage.tools, state=usage.state, clamped=usage.clamped)
+    return _sum([*charged, charge(rates, beside)])
+
+
+def _sum(charged: list[tuple[int | None, CostStatus]]) -> tuple[int | None, CostStatus]:
+    """All amounts, and the worst that is to be said of one of them. None if nothing has a price."""
+    amounts = [nano for nano, _ in charged if nano is not None]
+    if not amounts:
+        return None, CostStatus.UNPRICED
+    found = {status for _, status in charged}
     worst = next(known for known in _WORST_FIRST if known in found)
-    total = (nano or 0) + sum(cost.nano_usd or 0 for cost in costs.values())
-    return total, CostStatus.PARTIAL if worst is CostStatus.UNPRICED else worst
+    return sum(amounts), CostStatus.PARTIAL if worst is CostStatus.UNPRICED else worst
 
 
 def _costs(rates: Rates, usage: Usage, price: Callable[[str, Usage], Cost]) -> dict[str, Cost]:

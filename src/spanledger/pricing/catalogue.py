@@ -53,6 +53,12 @@ _SEARCHES = re.compile(r"gpt-.*-search-(preview|api)")
 https://platform.openai.com/docs/guides/tools-web-search, https://platform.openai.com/docs/pricing."""
 
 
+_PREVIEW = FEMTO // 40
+_NO_REASONING = re.compile(r"gpt-4")
+"""Of OpenAI's models, those that do not reason pay 25 USD for 1,000 calls of the search tool's preview version; what it finds is free:
+https://platform.openai.com/docs/pricing."""
+
+
 def import_package() -> None:
     """Imports genai-prices without its data: 20 ms beside an LLM client that is loaded already. Never raises: ``Catalogue`` will.
 
@@ -142,6 +148,8 @@ class Catalogue:
         starts = sorted({tier.start for price in tokens.values() for tier in getattr(price, "tiers", ())})
         others = {self._units[key]: price for key, price in prices.items() if key not in _FIELDS and key in self._units}
         per_request = {unit: _amount(price, per) for (unit, per), price in others.items()}
+        if "web_searches" in per_request and _NO_REASONING.match(found.model.id):
+            per_request["web_search_preview"] = _PREVIEW
         return Rates(
             rate=_rate_at(found, tokens, 0, factor),
             source=SOURCE,

@@ -14,6 +14,7 @@ _STANDARD = {
     "inference_geo": {"global", "not_available", "default", "none"},
     "data_residency": {"global"},
 }
+_PLACES = ("data_residency", "inference_geo")
 _NO_BATCH = {"false", "0", "no"}
 
 
@@ -37,4 +38,4 @@ def special(asked: Mapping[str, str]) -> dict[str, str]:
 
 def place(context: Mapping[str, str] | None) -> dict[str, str] | None:
     """What of it holds for all models that work on one request: where that is; a service tier is of the model that was asked."""
-    return {"data_residency": context["data_residency"]} if context and "data_residency" in context else None
+    return {key: context[key] for key in _PLACES if key in context} or None if context else None

@@ -56,17 +56,19 @@ def after_last_mark(content: Any) -> list[Any]:
 
 def add_searches(usage: Usage, content: Any) -> None:
     """Takes the searches of the web that the tools of a request allow as made."""
-    searches = 0
+    searches: dict[str, int] = {}
     for argument in _items(content):
         tools = _items(argument)
         if tools and _member(tools[0], "role") is None:
             for tool in tools[:_MOST_TOOLS]:
                 kind = tool.get("type") if type(tool) is dict else _member(tool, "type")
                 if kind is not None and kind != "function":  # nearly all are
-                    searches += _uses(tool, kind)
-    if searches:
-        usage.tools = {"web_search": searches}
-        usage.input = (usage.input or 0) + min(searches, _SEARCHES_READ) * _SEARCH_RESULTS
+                    name = "web_search_preview" if "preview" in str(kind) else "web_search"
+                    searches[name] = searches.get(name, 0) + _uses(tool, kind)
+    total = sum(searches.values())
+    if total:
+        usage.tools = {name: count for name, count in searches.items() if count}
+        usage.input = (usage.input or 0) + min(total, _SEARCHES_READ) * _SEARCH_RESULTS
 
 
 def _uses(tool: Any, kind: Any) -> int:

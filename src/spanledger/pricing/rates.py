@@ -181,11 +181,8 @@ def flatten(rates: Rates) -> Rates:
 
 def _charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
     """``charge``, for any rates and usage."""
-    rate = rates.rate
-    for threshold, tier in rates.tiers:
-        if (usage.input or 0) > threshold:
-            rate = tier
-    flaw = _EXACT if rates.exact and usage.state is _TOLD and not usage.clamped else _ESTIMATED
+    rate, sure = _by_size(rates, usage) if rates.tiers else (rates.rate, True)
+    flaw = _EXACT if sure and rates.exact and usage.state is _TOLD and not usage.clamped else _ESTIMATED
     input_amount, input_flaw = _input(rate, usage)
     output_amount, output_flaw = _output(rate, usage)
     tools_amount, tools_flaw = _tools(rates, usage) if usage.tools or rates.per_call is not None else _NO_TOOLS
@@ -195,6 +192,27 @@ def _charge(rates: Rates, usage: Usage) -> tuple[int | None, CostStatus]:
     if input_flaw or output_flaw or tools_flaw or rates.partial:
         flaw = _PARTIAL if rates.partial else max(flaw, input_flaw, output_flaw, tools_flaw)
     return (total + _HALF) // _NANO, _STATUS[flaw]
+
+
+def _by_size(rates: Rates, usage: Usage) -> tuple[Rate, bool]:
+    """The rate for prompts of that size, and whether they surely have it.
+
+    Between its calls of a provider's tools a model is sent the prompt again, longer each time, and the input sums these prompts: no more
+    than the tools were used, and one. If they are long on average, one is for sure; else the plain price is the likely one.
+    What is estimated before a call leans upwards.
+    """
+    total = usage.input or 0
+    prompts = 1 + sum(usage.tools.values()) if usage.tools and usage.state is _TOLD else 1
+    rate = _reached(rates, total / max(prompts, 1))
+    return rate, prompts == 1 or rate is _reached(rates, total)
+
+
+def _reached(rates: Rates, size: float) -> Rate:
+    rate = rates.rate
+    for threshold, tier in rates.tiers:
+        if size > threshold:
+            rate = tier
+    return rate
 
 
 def _input(rate: Rate, usage: Usage) -> tuple[Amount | None, int]:
@@ -274,7 +292,7 @@ def _fit(total: int, *parts: int) -> tuple[int, ...]:
 def _tools(rates: Rates, usage: Usage) -> tuple[Amount | None, int]:
     amount, flaw = rates.per_call, _EXACT
     for name, count in (usage.tools or {}).items():
-        price = rates.per_request.get(tool_unit(name))
+        price = rates.per_request.get(name, rates.per_request.get(tool_unit(name)))
         if price is not None:
             amount = (amount or 0) + price * max(count, 0)
         elif count and name not in _FREE_TOOLS:

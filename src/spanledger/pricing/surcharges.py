@@ -27,6 +27,10 @@ _PROCESSING = frozenset({"us", "eu"})
 """Regions that the models surely run in. Others only store, or run some models: whether that costs more is not said."""
 
 
+_REGIONAL, _REGIONAL_FROM = Fraction(11, 10), (4, 5)
+"""For Claude 4.5 and later on Vertex's endpoints of a region or of several: https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai."""
+
+
 class Surcharge(NamedTuple):
     """What prices are multiplied by."""
 
@@ -56,7 +60,13 @@ def _resident(model: str, region: str) -> Surcharge:
     return Surcharge(_RESIDENT, sure=region in _PROCESSING and _ELIGIBLE.fullmatch(model) is not None)
 
 
+def _regional(model: str, _region: str) -> Surcharge:
+    claude = (names.claude_version(model) or (0, 0)) >= _REGIONAL_FROM
+    return Surcharge(_REGIONAL if claude else Fraction(1), sure=True)
+
+
 _FIND = {
+    ("google", "data_residency"): _regional,
     ("anthropic", "inference_geo"): _us_only,
     ("openai", "service_tier"): _ultrafast,
     ("openai", "data_residency"): _resident,
