@@ -210,3 +210,17 @@ def test_more_tokens_never_cost_less(usage, more, side):
     before = charge(RATES, usage)[0]
     setattr(usage, side, getattr(usage, side) + more)
     assert charge(RATES, usage)[0] >= before
+
+
+def test_the_short_way_rounds_half_up():
+    rates = flatten(Rates(rate({"input": Fraction("0.0125") / 10**6, "output": Fraction(0)})))
+    assert charge(rates, Usage(1, 0)) == (13, CostStatus.EXACT)
+
+
+small_prices = st.fractions(0, Fraction(1, 10**9), max_denominator=10**16)
+
+
+@given(small_prices, small_prices, small_prices, st.builds(Usage, st.integers(0, 99), st.integers(0, 99), st.none() | st.integers(0, 99)))
+def test_prices_below_a_nano_are_rounded_the_same_in_both_ways(price_in, price_out, price_read, usage):
+    rates = Rates(rate({"input": price_in, "output": price_out, "cache_read": price_read}))
+    assert charge(flatten(rates), usage) == charge(rates, usage)
