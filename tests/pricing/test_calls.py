@@ -12,6 +12,8 @@ from spanledger.budgets import spill
 from spanledger.ledger import rows
 from spanledger.model import Activity, Cost, CostStatus, Delegated, Entry, State, Usage
 from spanledger.pricing.book import PriceBook
+from spanledger.pricing.calls import charge_with_calls
+from spanledger.pricing.rates import UNPRICED
 
 DRAWN = Usage(50, 4160, output_image=4160)
 
@@ -75,3 +77,8 @@ def test_a_price_per_call_in_the_price_file_goes_before(tmp_path, now):
 def test_image_models_have_a_price_of_what_they_draw(book, now, model):
     cost = book.price("openai", model, DRAWN, when=now)
     assert (cost.nano_usd > 4160 * 20_000, cost.status) == (True, CostStatus.EXACT)
+
+
+def test_a_model_without_a_price_has_the_costs_of_what_others_did_for_it():
+    cost = charge_with_calls(UNPRICED, drawing(1), lambda _model, _usage: Cost(7, CostStatus.EXACT))
+    assert cost == (7, CostStatus.PARTIAL)

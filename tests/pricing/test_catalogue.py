@@ -6,7 +6,16 @@ from fractions import Fraction
 
 import pytest
 from genai_prices.data import providers
-from genai_prices.types import ClauseEquals, ConditionalPrice, ModelInfo, ModelPrice, Provider, StartDateConstraint, TimeOfDateConstraint
+from genai_prices.types import (
+    ClauseEquals,
+    ConditionalPrice,
+    ModelInfo,
+    ModelPrice,
+    PriceVariant,
+    Provider,
+    StartDateConstraint,
+    TimeOfDateConstraint,
+)
 from genai_prices.types import Usage as TheirUsage
 
 from spanledger.model import CostStatus, Usage
@@ -175,3 +184,14 @@ def test_a_row_without_any_price_is_unknown_unless_the_model_is_free(catalogue):
 def test_googles_one_price_is_for_all_it_can_hear(catalogue):
     assert charge(find(catalogue, "google", "gemini-2.5-pro"), Usage(input=9, output=9, input_audio=3))[1] == CostStatus.EXACT
     assert charge(find(catalogue, "openai", "gpt-4o"), Usage(input=9, output=9, input_audio=3))[1] == CostStatus.PARTIAL
+
+
+def test_rates_end_where_a_variant_begins():
+    begins = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+    fast = PriceVariant({"speed": "fast"}, ModelPrice(input_mtok=Decimal(6)), StartDateConstraint(begins.date()))
+    model = ModelInfo("m", ClauseEquals("m"), prices=ModelPrice(input_mtok=Decimal(1)), price_variants=[fast])
+    catalogue = Catalogue()
+    catalogue._by_key = {"p": Provider("p", "P", "", models=[model])}
+    before, after = (find(catalogue, "p", "m", begins + dt.timedelta(seconds=seconds), speed="fast") for seconds in (-1, 0))
+    assert (before.rate.input, after.rate.input) == (10**9, 6 * 10**9)
+    assert before.until == after.since == begins.timestamp()
