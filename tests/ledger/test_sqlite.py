@@ -266,7 +266,7 @@ def test_values_of_other_kinds_are_stored_as_text(tmp_path, make_entry, make_cha
     ("error", "statement"),
     [
         (sqlite3.IntegrityError, "INSERT INTO audit (sequence, time, key, text, previous, hash) VALUES ('first', 0, 'k', '', '', '')"),
-        (sqlite3.DataError, "INSERT INTO account (id) VALUES (zeroblob(2000000000))"),
+        (sqlite3.DataError, "INSERT INTO account (id) VALUES (zeroblob(3000000000))"),
     ],
     ids=["of another kind", "too long"],
 )
