@@ -48,14 +48,6 @@ class Scope:
             changes["keys"] = MappingProxyType({**self.keys, **keys})
         return replace(self, **changes)
 
-    def get(self, key: str) -> str | None:
-        """The value of a budget key: workflow (its name), step, or any scope key."""
-        if key == "workflow":
-            return self.workflow
-        if key == "step":
-            return self.step
-        return self.keys.get(key)
-
 
 NOBODY = Scope()
 

@@ -351,3 +351,11 @@ def test_embeddings_have_a_price_without_output(ledger: Ledger, entry: NewEntry,
     desk.admit(draft, max_output=None, content={"input": "some words to embed " * 100})
     assert draft.usage.input is not None
     assert (draft.usage.output, draft.cost.nano_usd) == (None, draft.usage.input * 20)
+
+
+def test_a_budget_of_nothing_is_not_told_as_spent_before_anything_is(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
+    desk = open_desk(ledger, {"USD": "0 USD per day, then warn"})
+    desk.call(entry("free"))
+    assert desk.told == []
+    desk.call(entry("paid"))
+    assert desk.told == [("budget_threshold", "USD", 100)]

@@ -147,3 +147,9 @@ def test_accounts_remembered_are_bounded_and_the_same_when_met_again(entry: NewE
         matcher.find(entry(execution=str(number)))
     assert len(matcher._current.known) <= 4096
     assert matcher.find(entry(execution="0")) == first
+
+
+@pytest.mark.parametrize("field", ["plugin", "workflow", "model"])
+def test_an_empty_value_meets_no_filter_as_none_at_all_does_not(entry: NewEntry, field: str) -> None:
+    text = f"1 call per day for {field}=*"
+    assert [find(text, entry(**{field: value})) is not None for value in (None, "", "x")] == [False, False, True]

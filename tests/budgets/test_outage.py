@@ -222,3 +222,19 @@ def test_many_threads_survive_an_outage_without_losing_a_call(
     assert desk.gate.spool.flush(10.0)
     assert desk.balance("N") == (80, 0)
     assert len({written.id for written in file_ledger.entries()}) == 80
+
+
+def test_several_damaged_budgets_are_told_of_once_each(
+    file_ledger: Counting, entry: NewEntry, open_desk: OpenDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = open_desk(file_ledger, {"EACH": "1000 tokens per customer per day"})
+    for customer in ("acme", "globex"):
+        desk.call(entry(customer=customer))
+    with sqlite3.connect(file_ledger.path) as connection:
+        connection.execute("UPDATE account SET spent = 'much'")
+    connection.close()
+    for customer in ("acme", "globex", "acme", "globex"):
+        desk.admit(entry(customer=customer))
+    told = [record.getMessage() for record in caplog.records if "budgets cannot be read" in record.message]
+    assert len(told) == 2
+    assert all(customer in line for customer, line in zip(("acme", "globex"), told, strict=True))

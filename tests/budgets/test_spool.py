@@ -308,3 +308,31 @@ def test_a_call_that_outlives_its_installation_leaves_no_thread_and_is_in_the_bo
     assert len(written(file_ledger)) == 2
     worker.join(5.0)
     assert desk.gate.spool._worker is None
+
+
+def test_the_lease_of_a_call_that_is_given_up_is_not_renewed(file_ledger: Any, open_spool: Callable[..., Spool], entry: NewEntry) -> None:
+    spool, bad, running = open_spool(), entry("poison"), entry()
+    spool.track(bad.id)
+    spool.track(running.id)
+    spool.put(bad, charge())
+    assert spool.flush(5.0)
+    assert spool.leases == {running.id}
+
+
+def test_what_went_to_the_log_is_not_waited_for(
+    file_ledger: Any, open_spool: Callable[..., Spool], entry: NewEntry, logged: Logged
+) -> None:
+    spool, entries = open_spool(bound=4), [entry() for _ in range(9)]
+    for one in entries:
+        spool.put(one, charge())
+    assert spool.is_behind()
+    assert spool.flush(5.0)
+    assert logged(), "the thread met more than it may keep"
+    assert not spool.is_behind()
+
+
+def test_a_call_seen_afterwards_starts_the_thread(file_ledger: Any, entry: NewEntry, open_desk: OpenDesk) -> None:
+    """It may be the only one of its process, and what others left is to be swept."""
+    desk = open_desk(file_ledger, {})
+    desk.gate.settle_unreserved(entry(usage=Usage(4, 2)))
+    assert file_ledger.swept.wait(5.0)

@@ -374,3 +374,24 @@ class TestConcurrency:
         ledger.close()
         ledger.settle(make_entry("b"), [make_charge(1)])
         assert balance(ledger) == (2, 0)
+
+
+class TestCorrections:
+    def test_a_correction_does_not_make_what_is_spent_negative(self, ledger, make_entry, make_charge, balance, now):
+        ledger.settle(make_entry("a", state="estimated"), [make_charge(50, ends=now - 90_000)])
+        ledger.sweep(now)  # the account is forgotten, and with it what the first call was charged
+        ledger.settle(make_entry("b"), [make_charge(7)])
+        ledger.settle(make_entry("a"), [])
+        assert balance(ledger) == (0, 0)
+
+    def test_a_response_that_was_corrected_away_is_not_found(self, ledger, make_entry):
+        ledger.settle(make_entry(state="estimated", response_id="guessed"), [])
+        ledger.settle(make_entry(response_id="told"), [])
+        assert ledger.find_response("guessed") is None
+        assert ledger.find_response("told").usage.state is State.EXACT
+
+
+@pytest.mark.parametrize(("usage", "nothing_known"), [((None, None), 1), ((None, 5), 0), ((5, None), 0), ((5, 5), 0)])
+def test_of_calls_without_a_price_those_are_told_apart_of_which_nothing_is_known(ledger, make_entry, usage, nothing_known):
+    ledger.settle(make_entry(nano=None, usage=Usage(*usage, state=State.UNKNOWN)), [])
+    assert [(one.unpriced, one.unpriced_unknown) for one in ledger.totals()] == [(1, nothing_known)]

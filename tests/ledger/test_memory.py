@@ -225,3 +225,30 @@ def test_whatever_is_interrupted_reserved_is_what_leases_hold(amounts):
             reserved += amount if ledger.reserve(entry, Interrupted(charges, at), LATER) is None else 0
         assert {one.reserved for one in ledger.balances(0)} <= {reserved}
     signal.signal(signal.SIGUSR1, before)
+
+
+class Striking(dict):
+    """A signal arrives right behind what is kept in it."""
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        signal.raise_signal(signal.SIGUSR1)
+
+
+def test_a_reservation_interrupted_at_its_very_end_leaves_no_lease(make_entry, make_charge, balance, handle):
+    handle(out_of_time)
+    ledger = MemoryLedger()
+    ledger._leases = Striking()
+    with pytest.raises(TimeLimit):
+        ledger.reserve(make_entry(), [make_charge(50)], LATER)
+    assert (balance(ledger), ledger.open_leases()) == ((0, 0), 0)
+
+
+def test_the_books_of_a_forked_child_are_others_than_its_parents():
+    ledger = MemoryLedger()
+    before = ledger.identity()
+    child = os.fork()
+    if child == 0:
+        os._exit(int(ledger.identity() == before))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ledger.identity() == before

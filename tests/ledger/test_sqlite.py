@@ -260,3 +260,26 @@ def test_values_of_other_kinds_are_stored_as_text(tmp_path, make_entry, make_cha
     assert [(one.execution, one.step) for one in ledger.entries()] == [(str(id_), "7")]
     assert [one.id for one in ledger.executions()] == [str(id_)]
     ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "statement"),
+    [
+        (sqlite3.IntegrityError, "INSERT INTO audit (sequence, time, key, text, previous, hash) VALUES ('first', 0, 'k', '', '', '')"),
+        (sqlite3.DataError, "INSERT INTO account (id) VALUES (zeroblob(3000000000))"),
+    ],
+    ids=["of another kind", "too long"],
+)
+def test_a_value_that_cannot_be_stored_is_no_ledger_that_cannot_be_used(sqlite_ledger, make_entry, error, statement):
+    with pytest.raises(error):
+        sqlite_ledger._writer.write(lambda db: db.execute(statement))
+    sqlite_ledger.settle(make_entry(), [])
+    assert sqlite_ledger.totals()[0].calls == 1
+
+
+def test_more_given_back_than_was_reserved_leaves_nothing_reserved(sqlite_ledger, other, make_entry, make_charge, balance):
+    """Somebody set the account back by hand while a call was under way."""
+    sqlite_ledger.reserve(make_entry(), [make_charge(60)], LATER)
+    other.execute("UPDATE account SET reserved = 10")
+    sqlite_ledger.release("a")
+    assert balance(sqlite_ledger) == (0, 0)

@@ -12,6 +12,8 @@ from spanledger.budgets import spill
 from spanledger.ledger import rows
 from spanledger.model import Activity, Cost, CostStatus, Delegated, Entry, Part, State, Usage
 from spanledger.pricing.book import PriceBook
+from spanledger.pricing.calls import charge_with_calls
+from spanledger.pricing.rates import UNPRICED
 
 DRAWN = Usage(50, 4160, output_image=4160)
 
@@ -115,3 +117,8 @@ def test_a_price_per_call_is_charged_once_for_several_prompts(tmp_path, now):
     assert PriceBook(file).price("anthropic", "m", replace(usage, parts=None), when=now).nano_usd == 40_000 + 10_000_000
     usage.parts = [Part(None, Usage(10, 0)), Part("claude-opus-5-5", Usage(30, 0))]
     assert PriceBook(file).price("anthropic", "m", usage, when=now).nano_usd == 10_000 + 120_000 + 10_000_000
+
+
+def test_a_model_without_a_price_has_the_costs_of_what_others_did_for_it():
+    cost = charge_with_calls(UNPRICED, drawing(1), lambda _model, _usage: Cost(7, CostStatus.EXACT))
+    assert cost == (7, CostStatus.PARTIAL)

@@ -6,7 +6,16 @@ from fractions import Fraction
 
 import pytest
 from genai_prices.data import providers
-from genai_prices.types import ClauseEquals, ConditionalPrice, ModelInfo, ModelPrice, Provider, StartDateConstraint, TimeOfDateConstraint
+from genai_prices.types import (
+    ClauseEquals,
+    ConditionalPrice,
+    ModelInfo,
+    ModelPrice,
+    PriceVariant,
+    Provider,
+    StartDateConstraint,
+    TimeOfDateConstraint,
+)
 from genai_prices.types import Usage as TheirUsage
 
 from spanledger.model import CostStatus, Usage
@@ -189,3 +198,14 @@ def test_googles_one_price_is_for_all_it_can_hear(catalogue):
 def test_claude_on_vertex_costs_more_in_a_region(book, now, model, region, nano):
     cost = book.price("gcp.vertex_ai", model, Usage(1, 0), when=now, context={"data_residency": region})
     assert (cost.nano_usd, cost.status) == (nano, CostStatus.EXACT)
+
+
+def test_rates_end_where_a_variant_begins():
+    begins = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+    fast = PriceVariant({"speed": "fast"}, ModelPrice(input_mtok=Decimal(6)), StartDateConstraint(begins.date()))
+    model = ModelInfo("m", ClauseEquals("m"), prices=ModelPrice(input_mtok=Decimal(1)), price_variants=[fast])
+    catalogue = Catalogue()
+    catalogue._by_key = {"p": Provider("p", "P", "", models=[model])}
+    before, after = (find(catalogue, "p", "m", begins + dt.timedelta(seconds=seconds), speed="fast") for seconds in (-1, 0))
+    assert (before.rate.input, after.rate.input) == (10**9, 6 * 10**9)
+    assert before.until == after.since == begins.timestamp()

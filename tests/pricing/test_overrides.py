@@ -353,3 +353,18 @@ def test_readers_never_see_half_a_file(tmp_path, now):
         thread.join()
     assert seen
     assert seen <= {2 * number * DOLLAR for number in range(20)}
+
+
+def test_a_file_that_comes_back_as_it_was_is_in_force_again(prices, now):
+    book = prices("models: [{model: m, input: 1}]")
+    assert book.price("p", "m", Usage(input=1), when=now).nano_usd == 1000
+    away = prices.path.rename(prices.path.with_suffix(".away"))
+    assert "No such file" in book.problems[0].problem
+    away.rename(prices.path)
+    assert book.problems == ()
+
+
+@pytest.mark.parametrize("model", ["gpt-4o:online", "ft:gpt-4o:org::1"])
+def test_a_guess_from_the_file_goes_before_a_built_in_guess(prices, now, model):
+    cost = prices("models: [{model: gpt-4o, input: 7}]").price("openai", model, Usage(input=10**6), when=now)
+    assert (cost.nano_usd, cost.status, cost.source) == (7 * DOLLAR, CostStatus.ESTIMATED, "file")

@@ -226,3 +226,29 @@ def test_more_tokens_never_cost_less(usage, more, side):
     before = charge(RATES, usage)[0]
     setattr(usage, side, getattr(usage, side) + more)
     assert charge(RATES, usage)[0] >= before
+
+
+def test_the_short_way_rounds_half_up():
+    rates = flatten(Rates(rate({"input": Fraction("0.0125") / 10**6, "output": Fraction(0)})))
+    assert charge(rates, Usage(1, 0)) == (13, CostStatus.EXACT)
+
+
+small_prices = st.fractions(0, Fraction(1, 10**9), max_denominator=10**16)
+
+
+@given(small_prices, small_prices, small_prices, st.builds(Usage, st.integers(0, 99), st.integers(0, 99), st.none() | st.integers(0, 99)))
+def test_prices_below_a_nano_are_rounded_the_same_in_both_ways(price_in, price_out, price_read, usage):
+    rates = Rates(rate({"input": price_in, "output": price_out, "cache_read": price_read}))
+    assert charge(flatten(rates), usage) == charge(rates, usage)
+
+
+@pytest.mark.parametrize("cached_audio", ["0.01", "0.5", "2", "3"])
+def test_whatever_cached_audio_costs_the_dearest_possible_split_is_charged(cached_audio):
+    prices = {"input": DOLLAR, "output": DOLLAR, "cache_read": DOLLAR / 10, "input_audio": 2 * DOLLAR}
+    rates = Rates(rate({**prices, "cache_read_audio": Fraction(cached_audio) * DOLLAR}))
+    splits = [charge(rates, Usage(1000, 0, cache_read=300, input_audio=200, cache_read_audio=cached))[0] for cached in range(201)]
+    assert charge(rates, Usage(1000, 0, cache_read=300, input_audio=200)) == (max(splits), CostStatus.ESTIMATED)
+
+
+def test_less_than_no_use_of_a_tool_takes_nothing_off():
+    assert charge(RATES, Usage(10, 10, tools={"web_search": -5}))[0] == charge(RATES, Usage(10, 10))[0]

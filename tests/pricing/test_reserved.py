@@ -230,3 +230,9 @@ def test_marked_calls_in_parallel_cannot_overrun_a_budget_together():
     (balance,) = ledger.balances(NOW)
     assert 2 < len(admitted) < 100
     assert 0 < balance.spent <= balance.limit
+
+
+def test_all_blocks_of_a_message_that_is_marked_itself_are_written():
+    message = {"role": "user", "content": [block(PROSE * 9, MARK), block(TAIL)], "cache_control": MARK}
+    plain, short, _ = parts(reserved(([message],)))
+    assert (plain < 15, short > 1_000) == (True, True)

@@ -306,3 +306,20 @@ def test_spans_are_in_order_inside_the_text_and_apart(engines: tuple[Engine, Eng
     edges = [edge for span in spans for edge in (span.start, span.end)]
     assert edges == sorted(edges)
     assert all(0 <= span.start < span.end <= len(text) for span in spans)
+
+
+def test_a_card_written_as_one_is_no_part_of_the_table_around_it(engine: Engine) -> None:
+    card = CARD.replace(" ", "")
+    row = "1002 1003 1004 1005 1006 1007 1008 1009 {} 1014 1015 1016 1017 1018 1019 1020 1021"
+    assert find(engine, row.format(card)) == [(card, "CREDIT_CARD")]
+    assert find(engine, row.format(CARD)) == []
+
+
+@pytest.mark.parametrize("digits", ["1700000000", "1700000000123"])
+def test_a_number_that_reads_as_a_time_is_a_phone_s_if_it_is_called_so(engine: Engine, digits: str) -> None:
+    assert find(engine, f"my phone is {digits}") == [(digits, "PHONE")]
+    assert find(engine, f"call me at {digits}") == []
+
+
+def test_the_address_of_no_device_is_left_alone(engine: Engine) -> None:
+    assert find(engine, "lo 00:00:00:00:00:00 and eth0 00:00:00:00:00:01") == [("00:00:00:00:00:01", "MAC")]

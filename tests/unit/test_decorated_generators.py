@@ -31,7 +31,7 @@ def tool() -> None:
 def here() -> tuple[str | None, str | None, str | None]:
     """Who pays for what is called here: workflow, step, customer."""
     scope = scopes.current()
-    return scope.workflow, scope.step, scope.get("customer")
+    return scope.workflow, scope.step, scope.keys.get("customer")
 
 
 NOBODY = (None, None, None)

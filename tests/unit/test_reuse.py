@@ -26,7 +26,7 @@ def tool() -> None:
 
 
 def customer() -> str | None:
-    return scopes.current().get("customer")
+    return scopes.current().keys.get("customer")
 
 
 def test_threads_that_share_a_scope_do_not_keep_it(caplog: Any) -> None:

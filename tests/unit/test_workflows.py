@@ -376,3 +376,12 @@ def test_names_and_ids_may_be_more_than_text(make_house: Any, caplog: Any) -> No
     assert run.id == str(id_)
     assert [one.spent for one in house.runtime.ledger.balances(0.0)] == [1]
     assert "step: attempt 'later' is no number of an attempt; the attempts of this run are counted" in caplog.text
+
+
+def test_an_attempt_without_a_number_comes_after_all_that_have_one() -> None:
+    attempts = []
+    with spanledger.workflow("answer"):
+        for given in (3, 1, None, None):
+            with spanledger.step("fetch", attempt=given) as attempt:
+                attempts.append(attempt.attempt)
+    assert attempts == [3, 1, 4, 5]

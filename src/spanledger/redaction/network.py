@@ -51,7 +51,6 @@ def email(text: Text, start: int, end: int) -> Iterator[Span]:
         yield Span(start - len(local), domain.end(), "EMAIL")
 
 
-_SPELLED_BEFORE = re.compile(r"[a-z0-9._+-]{1,64} ?[\[( ]at[\]) ] ?(?:[a-z0-9-]{1,40} ?[\[( ]dot[\]) ] ?)?[a-z0-9-]{1,40} ?$")
 _SPELLED_AFTER = re.compile(r" ?([a-z]{2,10})(?: dot ([a-z]{2,3}))?\b")
 _SPELLED_WINDOW = 200
 
