@@ -1,0 +1,47 @@
+"""Secrets behind a name and whatever stands between them: types, quotes, Markdown, arrows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spanledger.redaction import detectors
+from spanledger.redaction.text import Budget
+
+if TYPE_CHECKING:
+    from spanledger.redaction.engine import Engine
+
+HEX = "4f9d0c1b7e6a2538" * 2
+FOUND = [
+    ('password: str = "{}"', "hunter2!Ab", "PASSWORD"),
+    ('def login(password: str="{}"):', "hunter2!Ab", "PASSWORD"),
+    ('const apiKey: string = "{}"', HEX, "API_KEY"),
+    ('var apiKey string = "{}"', HEX, "API_KEY"),
+    ('api_key: str | None = "{}"', HEX, "API_KEY"),
+    ('password: typing.Optional[str] = f"{}"', "hunter2!Ab", "PASSWORD"),
+    ('char password[32] = "{}";', "hunter2!Ab", "PASSWORD"),
+    ('let password: &str = "{}";', "hunter2!Ab", "PASSWORD"),
+    ('const PASSWORD: &\'static str = "{}";', "hunter2!Ab", "PASSWORD"),
+    ('val password: String? = "{}"', "hunter2!Ab", "PASSWORD"),
+    ('private password?: string = "{}";', "hunter2!Ab", "PASSWORD"),
+    ('password: {}, user = "bob"', "hunter2x", "PASSWORD"),
+]
+KEPT = [
+    'password: str = os.environ["X"]', 'password: str = ""', 'def f(password: str, token: str = "x") -> None', "password: string",
+    'token: string = "abc"', "char password[32];", "let password: &str = secret;", 'var apiKey string = ""',
+]  # fmt: skip
+
+
+def find(engine: Engine, text: str) -> list[tuple[str, str]]:
+    return [(text[span.start : span.end], span.label) for span in detectors.find(engine, text, Budget(10_000))]
+
+
+@pytest.mark.parametrize(("frame", "value", "label"), FOUND)
+def test_found(engine: Engine, frame: str, value: str, label: str) -> None:
+    assert find(engine, frame.replace("{}", value)) == [(value, label)]
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_kept(engine: Engine, text: str) -> None:
+    assert find(engine, text) == []
