@@ -26,9 +26,17 @@ FOUND = [
     ('val password: String? = "{}"', "hunter2!Ab", "PASSWORD"),
     ('private password?: string = "{}";', "hunter2!Ab", "PASSWORD"),
     ('password: {}, user = "bob"', "hunter2x", "PASSWORD"),
+    ('password="{}" and', "p4ss'w0rdX99", "PASSWORD"),
+    ('password="{}"', "O'Reilly2024!", "PASSWORD"),
+    ("secret = '{}'", "abc`def1234567", "SECRET"),
+    ('see {"password":"{}","a":"b"} here', r"hun\"ter2Ab99", "PASSWORD"),
+    (r"see {\"password\":\"{}\",\"a\":\"b\"} here", r"hun\\\"ter2Ab99", "PASSWORD"),
+    ("&quot;password&quot;:&quot;{}&quot;,", "hun'ter2", "PASSWORD"),
+    ("password=\"{}' or 'x'", "unclosed", "PASSWORD"),
 ]
 KEPT = [
     'password: str = os.environ["X"]', 'password: str = ""', 'def f(password: str, token: str = "x") -> None', "password: string",
+    """x = "password='" + pw + "' and secret='" + y + "'\"""", "print('password: ', pw, \"x\", 'y')", 'password="", token="x"',
     'token: string = "abc"', "char password[32];", "let password: &str = secret;", 'var apiKey string = ""',
 ]  # fmt: skip
 

@@ -27,6 +27,7 @@ UNITS = [
     "-----BEGIN PRIVATE KEY----------END ", "-----BEGIN PRIVATE KEY-----!", ".aaaaaaaaaaaaaaaaaaaaaab", "://a:b/", "://a:b?@", "ab12cd34 ", "_", "1+",
     "SECRET-", "KEY-aaaaaaaaaaaaaaaaaaaaaaaa-", "SECRET-aaaaaaaaaaaaaaaaaaaaaaa1", "x_pat=", "A", "A1", "Uid=a;pwd=b;", "user=a;", "live_", "~aaaaaaaaaaaaaaaaaaaaaa|",
     "aaaaaaaaaaaaaaaaaaaa1.", "a.aaaaaaaaaaaaaaaaaaaaa",
+    'password="\\"', "password='\\\\\\'\"", "password: a<a | ", "token[",
     "DE89 ", "AA00AAAA", " dot ", " at a dot ", "[EMAIL]", '{"a":', "phone 555 ", "card 4111 ", "0123456789abcdef", "\n",
 ]  # fmt: skip
 

@@ -21,7 +21,7 @@ _ASSIGNED = re.compile(
            (?=[ ]?:?=[ ]?[fbru]?[\"'`]))?
         ([ \t]{0,24}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,24}|[ \t\n]{1,4})?           # what assigns, also in columns
         (?:(?:\{[ \t\n]{1,8})?[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?          # <add key="..." value="...">, HCL
-        (?:[fbru]?([\"'`])([^\"'`\n]{1,512})|([^\s\"'`,;<>()\[\]{}]{1,512}))                # a quoted or a bare value
+        (?:[fbru]?([\"'`])(?!\3)([^\n]{1,512})|([^\s\"'`,;<>()\[\]{}]{1,512}))              # a quoted or a bare value
     """,
     re.VERBOSE,
 )
@@ -32,6 +32,9 @@ _FARTHEST_OPENED = 34
 _REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")
 _QUOTED_REST = re.compile(r"[^\"'`\n]*")
 """What of a value longer than ``_ASSIGNED`` reads at first is left."""
+_QUOTE = re.compile("[\"'`]")
+_CLOSED_BEFORE = re.compile(r"[\"'`]| ?[,+)\]};.&|]{1,3}(?:\s|$)")
+"""What follows a quote that ends a text instead of beginning a value: ``"password: " + x + "..."``."""
 _NEXT_PARAMETER = re.compile(r"&[\w.%\[\]-]{1,64}=")
 
 
@@ -62,13 +65,28 @@ def assignment(text: Text, start: int, end: int) -> Assigned | None:
 def _read(text: Text, begin: int, found: re.Match[str]) -> Assigned:
     quoted = found[3] is not None
     first, last = found.span(4 if quoted else 5)
-    if not quoted:
+    if quoted:
+        last = _quoted_end(text, first, last)
+    else:
         value = text.text[first:last] if found[2] else ""  # "password+1" assigns nothing
         if text.char(begin - 1) in "?&" or (begin == 0 and _NEXT_PARAMETER.search(value)):  # the query of a URL, a form
             value = value.split("&", 1)[0]
         last = first + len(value.rstrip(".:\\"))
     name = text.text[begin : found.end(1)].rstrip(".-")
     return Assigned(name, (found[2] or "").strip(" \t\n"), text.text[first:last], first, last, quoted, found.end(1))
+
+
+def _quoted_end(text: Text, first: int, limit: int) -> int:
+    """The next quote like the one before ``first`` and escaped as that is, or any quote if there is none."""
+    if _CLOSED_BEFORE.match(text.text, first):
+        return first
+    quote, escapes = text.char(first - 1), text.escapes(first - 1)
+    end = text.text.find(quote, first, limit)
+    while end >= 0 and text.escapes(end) > escapes:
+        text.budget.spend()
+        end = text.text.find(quote, end + 1, limit)
+    other = _QUOTE.search(text.text, first, limit) if end < 0 else None
+    return end if end >= 0 else other.start() if other else limit
 
 
 def value_end(text: Text, it: Assigned) -> int:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _SECRETS = frozenset({"PASSWORD", "SECRET", "API_KEY", "AUTHORIZATION", "COOKIE", "JWT", "PRIVATE_KEY"})
 _NO_VALUE = among(
-    "none null nil true false undefined str string &str &string int integer bytes bool boolean any object optional required empty missing "
-    "invalid wrong secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are was were for in "
-    "on of the a to with field fields must should will may can has have from type"
+    "none null nil true false undefined str string &str &string int integer bytes bool boolean any object optional required empty "
+    "missing invalid wrong secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are "
+    "was were for in on of the a to with field fields must should will may can has have from type"
 )
 _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
 """``os.environ``, ``****``, ``${TOKEN}``, ``%s``: no secret, but where one would be."""

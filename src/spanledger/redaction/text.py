@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PHONE = re.compile(
     r"phone|toll.?free|callback|messages? (?:to|on)\b|\btel\b|telef|\btf\b|\bph\b|mobile?\b|\bmovil|\bcell\b|cellular|handset|\bfax|"
@@ -37,6 +40,8 @@ _BEFORE = 48
 
 
 _NEAR = 24
+_MOST_ESCAPES = 16
+"""As JSON in JSON in JSON in JSON has before a quote."""
 
 
 def among(words: str) -> frozenset[str]:
@@ -84,10 +89,11 @@ class Span(NamedTuple):
 class Text:
     """One text: its ASCII view, the same in lower case, and, where the offsets allow, its original words in lower case."""
 
-    __slots__ = ("_phones", "budget", "lower", "text", "words")
+    __slots__ = ("_origin", "_phones", "_source", "budget", "lower", "text", "words")
 
-    def __init__(self, text: str, source: str, budget: Budget) -> None:
+    def __init__(self, text: str, source: str, budget: Budget, origin: Callable[[int], int] = int) -> None:
         self.text = text
+        self._source, self._origin = source, origin
         self.lower = text.lower()
         words = self.lower if text is source else source.lower()
         self.words = words if len(words) == len(text) else self.lower
@@ -97,6 +103,13 @@ class Text:
     def char(self, index: int) -> str:
         """The character at ``index``, or a space outside the text."""
         return self.text[index] if 0 <= index < len(self.text) else " "
+
+    def escapes(self, index: int) -> int:
+        """How many backslashes stand before the character at ``index`` in the original text."""
+        end = self._origin(index)
+        end += self._source[end : end + 1] == "\\"
+        left = self._source[max(0, end - _MOST_ESCAPES) : end]
+        return len(left) - len(left.rstrip("\\"))
 
     def speaks_of_phones(self) -> bool:
         """Whether any of the text's words may be about phones; most texts with numbers have none."""
