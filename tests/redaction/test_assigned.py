@@ -33,11 +33,31 @@ FOUND = [
     (r"see {\"password\":\"{}\",\"a\":\"b\"} here", r"hun\\\"ter2Ab99", "PASSWORD"),
     ("&quot;password&quot;:&quot;{}&quot;,", "hun'ter2", "PASSWORD"),
     ("password=\"{}' or 'x'", "unclosed", "PASSWORD"),
+    ("**Password:** {}", "hunter2Ab", "PASSWORD"),
+    ("- **Password**: {}", "hunter2Ab", "PASSWORD"),
+    ("**Password:** `{}`", "hunter2Ab", "PASSWORD"),
+    ("**API Key:** {}", HEX, "API_KEY"),
+    ("| API Key | {} |", HEX, "API_KEY"),
+    ("|API Key|{}|", HEX, "API_KEY"),
+    ("| Password | {} | of Jane", "hunter2Ab", "PASSWORD"),
+    ("API Key -> {}", HEX, "API_KEY"),
+    ("The API key is: {}", HEX, "API_KEY"),
+    ("the password is: {}", "hunter2Ab", "PASSWORD"),
+    ('process.env.API_KEY || "{}"', HEX, "API_KEY"),
+    ('process.env.API_KEY ?? "{}"', HEX, "API_KEY"),
+    ("[(b'authorization', b'{}')]", "0f1e2d3c4b5a", "AUTHORIZATION"),
+    ("API Secret Key: {}", HEX, "API_KEY"),
+    ("auth0 secret key: {}", HEX, "API_KEY"),
+    ("keycloak secret key = {}", HEX, "API_KEY"),
+    ("Auth token key: {}", HEX, "API_KEY"),
 ]
 KEPT = [
     'password: str = os.environ["X"]', 'password: str = ""', 'def f(password: str, token: str = "x") -> None', "password: string",
     """x = "password='" + pw + "' and secret='" + y + "'\"""", "print('password: ', pw, \"x\", 'y')", 'password="", token="x"',
-    'token: string = "abc"', "char password[32];", "let password: &str = secret;", 'var apiKey string = ""',
+    "if (password || token) {", "password || fallback_value", "**Password:** Minimum 8 characters", "**Password**: Enter your password",
+    "| password | string | The password |", "| password | `string` | yes |", "def get_password() -> SomeType:", "the password is: required",
+    "const x = password ?? null", "the password -> hash step", "keys: (authorization|api[._-]?key|secret|password)",
+    "`age`, `authorization`, `referer` and `cookie`", 'token: string = "abc"', "char password[32];", "let password: &str = secret;", 'var apiKey string = ""',
 ]  # fmt: skip
 
 

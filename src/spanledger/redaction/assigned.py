@@ -19,7 +19,8 @@ _ASSIGNED = re.compile(
               (?:[\[<][\w., |]{0,40}[\]>])?\??(?:[ ]\|[ ][\w.]{1,20}){0,3}                  # Optional[str], str | None
              |[ ]\*?string)                                                                 # name string
            (?=[ ]?:?=[ ]?[fbru]?[\"'`]))?
-        ([ \t]{0,24}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,24}|[ \t\n]{1,4})?           # what assigns, also in columns
+        (\*{0,2}[ \t]{0,24}(?:=>|->|:{1,3}=|[=!]==?|=|:\*{0,2}|,|(?:\?\?|\|\|)=?(?=[ ]?[\"'`])|\||\ is\b:?)[ \t]{0,24}  # what assigns,
+          |[ \t\n]{1,4})?                                                                   # also in columns
         (?:(?:\{[ \t\n]{1,8})?[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?          # <add key="..." value="...">, HCL
         (?:[fbru]?([\"'`])(?!\3)([^\n]{1,512})|([^\s\"'`,;<>()\[\]{}]{1,512}))              # a quoted or a bare value
     """,
@@ -71,7 +72,7 @@ def _read(text: Text, begin: int, found: re.Match[str]) -> Assigned:
         value = text.text[first:last] if found[2] else ""  # "password+1" assigns nothing
         if text.char(begin - 1) in "?&" or (begin == 0 and _NEXT_PARAMETER.search(value)):  # the query of a URL, a form
             value = value.split("&", 1)[0]
-        last = first + len(value.rstrip(".:\\"))
+        last = first + len(value.rstrip(".:\\|"))
     name = text.text[begin : found.end(1)].rstrip(".-")
     return Assigned(name, (found[2] or "").strip(" \t\n"), text.text[first:last], first, last, quoted, found.end(1))
 

@@ -56,6 +56,8 @@ _UNBROKEN = re.compile("[a-z]{24,}|[A-Z]{24,}|[0-9]{24,}")
 """Too long for a word or a number."""
 _JOINED = re.compile(r"(?:(?i:key|token))?[-.]([0-9A-Za-z]{24,}(?:[-_][0-9A-Za-z]+){0,8})")
 _CAPITALS = among("SECRET TOKEN KEY ACCESS PRIVATE")
+_LOOSE = frozenset({"", ",", "|", "->"})
+"""What stands between a name and its value, and as often between a name and something else; emphasis does, too."""
 _SHORT_PASSWORD, _SHORT_SECRET, _SURE_SECRET = 3, 6, 12
 
 
@@ -71,11 +73,16 @@ def values(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
             span = _SPECIAL[stem](text, start, end)
         elif not span:
             assigned = assignment(text, start, end)
-            done = assigned.name_end if assigned else end
             span = _judge(text, assigned) if assigned else None
+            done = _read_to(assigned) if assigned else end
         if span:
             done = span.end
             yield span
+
+
+def _read_to(it: Assigned) -> int:
+    """How far a name tells nothing more: of ``API Secret`` the second word may begin another, ``Secret Key``."""
+    return it.name_end - len(it.name.partition(" ")[2])
 
 
 def _joined(text: Text, start: int, end: int) -> Span | None:
@@ -127,8 +134,10 @@ def _judge(text: Text, it: Assigned) -> Span | None:
     if label == "COOKIE":
         cookies = _COOKIES.match(text.text, it.first) if it.sign else None
         return Span(it.first, cookies.end(), label) if cookies else None
-    if label == "AUTHORIZATION" or (label and it.sign and _SCHEME.match(text.text, it.first)):
-        return _authorization(text, it) if it.sign else None
+    scheme = bool(it.sign and _SCHEME.match(text.text, it.first))
+    if label == "AUTHORIZATION" or (label and scheme):
+        given = scheme or it.sign not in _LOOSE or (it.sign == "," and _is_odd(it.value))  # not the next of a list of names
+        return _authorization(text, it) if given else None
     if label:
         return _secret(text, it, label) if label in _SECRETS and _is_value(text, it, label) else None
     weak = keys.maybe(it.name) or _key_of(text, it)
@@ -204,9 +213,10 @@ def _is_value(text: Text, it: Assigned, label: str) -> bool:
         return False
     if _CODE.match(it.value) or (not it.quoted and text.char(it.last) in "(["):
         return _is_random(it.value)
-    if it.quoted and it.sign != ",":
+    loose = it.sign in _LOOSE or "*" in it.sign
+    if it.quoted and not loose:
         return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value)
-    if not it.sign or it.sign == ",":
+    if loose:
         return _is_random_or_long(it.value) or (_is_odd(it.value) and (password or _is_garbled(it.value)))
     return password or _is_odd(it.value) or len(it.value) >= _SURE_SECRET
 
