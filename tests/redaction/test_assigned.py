@@ -45,12 +45,21 @@ FOUND = [
     ("the password is: {}", "hunter2Ab", "PASSWORD"),
     ('process.env.API_KEY || "{}"', HEX, "API_KEY"),
     ('process.env.API_KEY ?? "{}"', HEX, "API_KEY"),
+    ("password: {}", "@dmin!", "PASSWORD"),
+    ("password = {}", ":hunter", "PASSWORD"),
+    ("Authorization: Bearer {}", "a1b2c3d4", "AUTHORIZATION"),
     ("[(b'authorization', b'{}')]", "0f1e2d3c4b5a", "AUTHORIZATION"),
     ("API Secret Key: {}", HEX, "API_KEY"),
     ("auth0 secret key: {}", HEX, "API_KEY"),
     ("keycloak secret key = {}", HEX, "API_KEY"),
     ("Auth token key: {}", HEX, "API_KEY"),
 ]
+CODE_KEPT = [
+    "SET password = :password, api_key = @api_key WHERE id = 1", "api_key = @api_key", "mutation($password: String!, $token: String)",
+    "def login(password): return 1", "if not password: raise ValueError(x)", "case 'password': return foo", 'case "password": break;',
+    "Access denied for user 'root'@'localhost' (using password: YES)", "password: valid", "password: set", "password: provided",
+    "password: incorrect", "Authorization: Bearer", "Authorization: Bearer\nHost: x", '"Authorization": "Bearer "', "Authorization: Bearer <token>",
+]  # fmt: skip
 KEPT = [
     'password: str = os.environ["X"]', 'password: str = ""', 'def f(password: str, token: str = "x") -> None', "password: string",
     """x = "password='" + pw + "' and secret='" + y + "'\"""", "print('password: ', pw, \"x\", 'y')", 'password="", token="x"',
@@ -70,6 +79,6 @@ def test_found(engine: Engine, frame: str, value: str, label: str) -> None:
     assert find(engine, frame.replace("{}", value)) == [(value, label)]
 
 
-@pytest.mark.parametrize("text", KEPT)
+@pytest.mark.parametrize("text", KEPT + CODE_KEPT)
 def test_kept(engine: Engine, text: str) -> None:
     assert find(engine, text) == []

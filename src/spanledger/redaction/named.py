@@ -19,6 +19,14 @@ _NO_VALUE = among(
     "missing invalid wrong secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are "
     "was were for in on of the a to with field fields must should will may can has have from type"
 )
+_SAID_OF_IT = among(
+    "valid set unset provided given incorrect correct configured present absent expired disabled enabled encrypted masked protected rejected "
+    "accepted verified matched mismatch mismatched weak failed failure success minimum maximum enter choose yes no ok n/a string! int! id! "
+    "return raise break continue pass yield del try if else elif while"
+)
+"""States of a password, demands on one, and words of programs after ``password:``."""
+_PARAMETER = re.compile(r"[:@]{1,2}[A-Za-z_]+")
+"""``:password`` and ``@password`` in SQL."""
 _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
 """``os.environ``, ``****``, ``${TOKEN}``, ``%s``: no secret, but where one would be."""
 _UUID = re.compile(r"(?:[0-9A-Za-z]{1,8}-)?[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}$")
@@ -136,7 +144,7 @@ def _judge(text: Text, it: Assigned) -> Span | None:
         return Span(it.first, cookies.end(), label) if cookies else None
     scheme = bool(it.sign and _SCHEME.match(text.text, it.first))
     if label == "AUTHORIZATION" or (label and scheme):
-        given = scheme or it.sign not in _LOOSE or (it.sign == "," and _is_odd(it.value))  # not the next of a list of names
+        given = scheme or it.sign not in _LOOSE or (it.sign == "," and it.quoted and _is_odd(it.value))  # not the next of a list of names
         return _authorization(text, it) if given else None
     if label:
         return _secret(text, it, label) if label in _SECRETS and _is_value(text, it, label) else None
@@ -171,8 +179,9 @@ def _is_weak_value(it: Assigned, label: str) -> bool:
 
 
 def _is_none(value: str) -> bool:
-    """``your-api-key``, and ``ACCESS_TOKEN``, which is the name of a secret instead of one."""
-    return (_CONSTANT.fullmatch(value) is not None and keys.label(value) is not None) or checks.is_stand_in(value)
+    """``your-api-key``, and ``ACCESS_TOKEN`` or ``:password``, which are names of a secret instead of one."""
+    named = _CONSTANT.fullmatch(value) or _PARAMETER.fullmatch(value)
+    return (named is not None and bool(keys.label(value) or keys.maybe(value))) or checks.is_stand_in(value)
 
 
 def _key_of(text: Text, it: Assigned) -> str | None:
@@ -201,15 +210,24 @@ def _authorization(text: Text, it: Assigned) -> Span | None:
         rest = _LINE.match(text.text, begin)
         return Span(begin, rest.end(), "AUTHORIZATION") if rest else None
     found = _CREDENTIAL.match(text.text, begin, it.last if it.quoted else len(text.text))
-    if not found or _CODE.match(found[0]) or checks.is_stand_in(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
+    if not found or _is_no_credential(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
         return None
     return Span(begin, value_end(text, it) if it.quoted else found.end(), "AUTHORIZATION")
+
+
+def _is_no_credential(value: str) -> bool:
+    """``Bearer`` with nothing after it, or what stands where a credential would be."""
+    return bool(_CODE.match(value) or _SCHEME.fullmatch(value + " ")) or checks.is_stand_in(value) or checks.is_template(value)
 
 
 def _is_value(text: Text, it: Assigned, label: str) -> bool:
     """Whether this is a secret, and not code, a type, a placeholder or the next word of a sentence."""
     password = label == "PASSWORD"
-    if it.value.lower() in _NO_VALUE or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET) or _is_none(it.value):
+    if (
+        it.value.lower() in _NO_VALUE | _SAID_OF_IT
+        or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET)
+        or _is_none(it.value)
+    ):
         return False
     if _CODE.match(it.value) or (not it.quoted and text.char(it.last) in "(["):
         return _is_random(it.value)
