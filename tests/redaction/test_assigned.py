@@ -56,6 +56,7 @@ FOUND = [
 ]
 CODE_KEPT = [
     "SET password = :password, api_key = @api_key WHERE id = 1", "api_key = @api_key", "mutation($password: String!, $token: String)",
+    "secretName: my-db-credentials-v2", "existingSecret: postgres-credentials", "passwordSecretRef: my-secret-v2",
     "def login(password): return 1", "if not password: raise ValueError(x)", "case 'password': return foo", 'case "password": break;',
     "Access denied for user 'root'@'localhost' (using password: YES)", "password: valid", "password: set", "password: provided",
     "password: incorrect", "Authorization: Bearer", "Authorization: Bearer\nHost: x", '"Authorization": "Bearer "', "Authorization: Bearer <token>",

@@ -56,6 +56,23 @@ def test_tokens_of_a_model_are_text(redactor: Redactor) -> None:
     assert redactor.value("auth_token", "Bearer 0f1e2d3c4b5a") != "Bearer 0f1e2d3c4b5a"
 
 
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf12",
+        "op://vault/database/field9",
+        "vault:secret/data/db#key9",
+        "projects/p-1/secrets/db9/versions/latest",
+    ],
+)
+def test_where_a_secret_is_kept_is_none(redactor: Redactor, reference: str) -> None:
+    assert redactor.attributes({"db.password": reference, "aws.secretsmanager.secret.arn": reference}) is None
+    for text in (reference, f"password: {reference} and", f"api_key={reference}", f"see {reference} there"):
+        assert redactor.text(text) == text
+    assert redactor.value("password", f"{reference} hunter2") == "[PASSWORD]"
+    assert redactor.text(f"token from {reference}: password: hunter2x").endswith("[PASSWORD]")
+
+
 def test_a_mask_in_a_name_says_nothing_of_its_value(redactor: Redactor) -> None:
     once = redactor.attributes({f"for {MAIL}": 1, "api_key[EMAIL]": "x", "[API_KEY]": "a text"})
     assert once == {"for [EMAIL]": 1, "api_key[EMAIL]": "[API_KEY]", "[API_KEY]": "a text"}

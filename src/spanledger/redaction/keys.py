@@ -59,9 +59,12 @@ _AMOUNTS = among("nano usd byte bytes ns us ms seconds timestamp sum amount scor
 """Further words of names of numbers that are no card's."""
 _ABOUT = among(
     "count total size length type kind arn enabled disabled required policy expires expiry expiration expired ttl verified valid status "
-    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms"
+    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms name names alias "
+    "ref refs reference store template present"
 )
-"""A last word that makes the name one of a property of the secret, not of the secret."""
+"""A last word that makes the name one of a property of the secret or of where it is, not of the secret."""
+_REFERS = frozenset({"existing secret", "pull secret"})
+"""Ends of names of the manifests of Kubernetes and Helm under which the name of a secret stands."""
 _IDENTIFIER = among(
     "id ids uuid guid trace span parent model version hash sha digest etag fingerprint arn time timestamp nano nanos ts date "
     "revision commit count total seq sequence offset port pid tid seed"
@@ -98,7 +101,7 @@ def label(name: str) -> str | None:
     pairs = [f"{first} {second}" for first, second in pairwise(parts)]
     if pairs and pairs[-1] in _TOGETHER:
         return _TOGETHER[pairs[-1]]
-    if last in _ABOUT or last in {"tokens", "id", "ids"}:
+    if last in _ABOUT or last in {"tokens", "id", "ids"} or (pairs and pairs[-1] in _REFERS):
         return None
     for pair in pairs:
         if pair in _TOGETHER:

@@ -20,9 +20,9 @@ _NO_VALUE = among(
     "was were for in on of the a to with field fields must should will may can has have from type"
 )
 _SAID_OF_IT = among(
-    "valid set unset provided given incorrect correct configured present absent expired disabled enabled encrypted masked protected rejected "
-    "accepted verified matched mismatch mismatched weak failed failure success minimum maximum enter choose yes no ok n/a string! int! id! "
-    "return raise break continue pass yield del try if else elif while"
+    "valid set unset provided given incorrect correct configured present absent expired disabled enabled encrypted masked protected "
+    "rejected accepted verified matched mismatch mismatched weak failed failure success minimum maximum enter choose yes no ok n/a "
+    "string! int! id! return raise break continue pass yield del try if else elif while"
 )
 """States of a password, demands on one, and words of programs after ``password:``."""
 _PARAMETER = re.compile(r"[:@]{1,2}[A-Za-z_]+")
@@ -59,6 +59,7 @@ _SIGNED = among("sig signature csrf xsrf")
 """Names that need no word before."""
 _WORD_BEFORE = re.compile(r"([A-Za-z][0-9A-Za-z.]{1,40}) $")
 _FARTHEST_WORD = 44
+_ARN, _FARTHEST_ARN = re.compile(r"\barn:[\w-]{1,16}:[\w-]{1,24}:[\w-]{0,24}:[0-9]{0,12}:$"), 96
 _LONG = 24
 _UNBROKEN = re.compile("[a-z]{24,}|[A-Z]{24,}|[0-9]{24,}")
 """Too long for a word or a number."""
@@ -136,7 +137,7 @@ _SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user
 
 def _judge(text: Text, it: Assigned) -> Span | None:
     """The private part of an assignment, if it has one."""
-    if it.value.startswith(OPAQUE):  # masked before
+    if it.value.startswith(OPAQUE) or _is_in_reference(text, it):  # masked before, or a name
         return None
     label = keys.label(it.name)
     if label == "COOKIE":
@@ -152,6 +153,12 @@ def _judge(text: Text, it: Assigned) -> Span | None:
     if weak and (_is_weak_value(it, weak) or (_is_parameter(text, it) and _is_odd(it.value) and not _is_none(it.value))):
         return Span(it.first, value_end(text, it), weak)
     return None
+
+
+def _is_in_reference(text: Text, it: Assigned) -> bool:
+    """``arn:aws:secretsmanager:eu-west-1:123456789012:secret:name``."""
+    begin = it.name_end - len(it.name)
+    return it.sign == ":" and bool(_ARN.search(text.text[max(0, begin - _FARTHEST_ARN) : begin]))
 
 
 def _is_parameter(text: Text, it: Assigned) -> bool:
@@ -181,7 +188,7 @@ def _is_weak_value(it: Assigned, label: str) -> bool:
 def _is_none(value: str) -> bool:
     """``your-api-key``, and ``ACCESS_TOKEN`` or ``:password``, which are names of a secret instead of one."""
     named = _CONSTANT.fullmatch(value) or _PARAMETER.fullmatch(value)
-    return (named is not None and bool(keys.label(value) or keys.maybe(value))) or checks.is_stand_in(value)
+    return (named is not None and bool(keys.label(value) or keys.maybe(value))) or checks.is_stand_in(value) or checks.is_reference(value)
 
 
 def _key_of(text: Text, it: Assigned) -> str | None:

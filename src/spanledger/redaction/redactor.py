@@ -247,7 +247,7 @@ class Redactor:
         return self._container(key, value, job, depth)
 
     def _named_text(self, key: Key, text: str, job: _Job, depth: int) -> str:
-        if key.label is not None:
+        if key.label is not None and not checks.is_reference(text):
             return self._whole(key.label, text, job)
         if key.maybe is not None and len(text) >= _SHORTEST and not text.isalpha() and not pairs.is_piece(key.shown, text):
             return self._whole(key.maybe, text, job)
