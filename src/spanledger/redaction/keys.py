@@ -59,8 +59,8 @@ _AMOUNTS = among("nano usd byte bytes ns us ms seconds timestamp sum amount scor
 """Further words of names of numbers that are no card's."""
 _ABOUT = among(
     "count total size length type kind arn enabled disabled required policy expires expiry expiration expired ttl verified valid status "
-    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms name names alias "
-    "ref refs reference store template present"
+    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms name names "
+    "alias ref refs reference store template present"
 )
 """A last word that makes the name one of a property of the secret or of where it is, not of the secret."""
 _REFERS = frozenset({"existing secret", "pull secret"})

@@ -51,6 +51,12 @@ _ROLES = among(
     "feature flag prompt reasoning thinking thought"
 )
 """What a key can be that opens nothing; of ``s3`` the letter is a word."""
+_THINGS = among(
+    "document file event order shard tenant thread job node dedupe deduplication state chunk batch record block page blob asset image "
+    "entity product item resource segment topic queue run step bucket entry column table row tree digest artifact artefact build "
+    "checksum content fingerprint join composite surrogate correlation conversation collection bundle component"
+)
+"""What, right before a key, has an identifier of this name: ``document_key``."""
 _LOCKS = among("key keys login sig signature api access private")
 """What is a secret of whatever the word before names."""
 _KEY_AT_END = re.compile("(?<=[a-z]{2})key$")
@@ -194,7 +200,7 @@ def _is_none(value: str) -> bool:
 def _key_of(text: Text, it: Assigned) -> str | None:
     """``tomtom_key`` and ``tomtom key`` name a secret, ``cache_key`` a place."""
     parts = [part for part in keys.words(_KEY_AT_END.sub("_key", it.name)) if not part.isdigit()]
-    if not parts or not _ROLES.isdisjoint(parts):
+    if not parts or not _ROLES.isdisjoint(parts) or (parts[-1] in {"key", "keys"} and not _THINGS.isdisjoint(parts[-2:-1])):
         return None
     if parts[-1] in _SIGNED:
         return "API_KEY"
@@ -207,7 +213,7 @@ def _is_said_of_a_thing(text: Text, it: Assigned) -> bool:
     """Whether the word before a key names what it opens, not what it is for or which of several it is."""
     begin = it.name_end - len(it.name)
     before = _WORD_BEFORE.search(text.text[max(0, begin - _FARTHEST_WORD) : begin])
-    return before is not None and before[1].lower() not in _ROLES | _NO_VALUE
+    return before is not None and before[1].lower() not in _ROLES | _THINGS | _NO_VALUE
 
 
 def _authorization(text: Text, it: Assigned) -> Span | None:
