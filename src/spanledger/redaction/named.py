@@ -53,7 +53,7 @@ _ROLES = among(
 """What a key can be that opens nothing; of ``s3`` the letter is a word."""
 _THINGS = among(
     "document file event order shard tenant thread job node dedupe deduplication state chunk batch record block page blob asset image "
-    "entity product item resource segment topic queue run step bucket entry column table row tree digest artifact artefact build "
+    "entity product item resource segment topic queue run step bucket entry table row tree digest artifact artefact build "
     "checksum content fingerprint join composite surrogate correlation conversation collection bundle component"
 )
 """What, right before a key, has an identifier of this name: ``document_key``."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _PHONE = re.compile(
     r"phone|toll.?free|callback|messages? (?:to|on)\b|\btel\b|telef|\btf\b|\bph\b|mobile?\b|\bmovil|\bcell\b|cellular|handset|\bfax|"
     r"call(?:ed|s|ing)?\b|llam|\bdial|whatsapp|\bsms\b|\bcontact|hotline|reach (?:\w{1,10} ){0,2}(?:me|us|him|her|them|team)|\bpager|"
+    r"\b(?:be|am|is|are) reach(?:ed|able) (?:at|on|by|via)\b|\b(?:my|his|her|our|their) number\b|\bmob\b|\bwa\.me/|"
+    r"\bt[e\u00e9]\u0301?l\b|"
     r"text (?:me|us)|rufnummer|telemovel|celular|m[o\u00f3]\u0301?vil|tel[e\u00e9]\u0301?fono|"
     r"\u043b\u0435\u0444\u043e\u043d|\u7535\u8bdd|\u96fb\u8a71|"
     r"\u624b\u673a|\u53f7\u7801|\u5ea7\u673a|\u4f20\u771f|\uc804\ud654|\u0924\u0947\u0932|\u092b\u093c?\u094b\u0928"
@@ -19,16 +21,19 @@ _PHONE = re.compile(
 _PHONE_NAME = re.compile(r"phone|\btel\b|mobile?\b|\bcell\b|\bfax|whatsapp|\bsms\b|telef|celular|rufnummer")
 _PHONE_ROOTS = (
     "phone", "call", "tel", "mob", "contact", "fax", "cell", "office", "home", "work", "ext", "reach", "messag", "sms", "text", "dial",
-    "whats", "llam", "tf", "ph", "toll", "handset", "hotline", "pager", "ruf", "movil", "m\u00f3vil", "celular", "\u043b\u0435\u0444",
+    "whats", "llam", "tf", "ph", "toll", "handset", "hotline", "pager", "ruf", "movil", "t\u00e9l", "te\u0301l",
+    "wa.me/", "my num", "his num", "her num", "our num", "their num", "m\u00f3vil", "celular", "\u043b\u0435\u0444",
     "\u7535", "\u96fb", "\u624b", "\u53f7", "\u5ea7", "\u4f20", "\uc804", "\u0924", "\u092b",
 )  # fmt: skip
 """What the words of ``_PHONE`` and ``_PHONE_AFTER`` begin with; looking for all of them takes a tenth of the pattern's time."""
 _PHONE_AFTER = re.compile(r"[ \-.,:()]{0,3}(?:office|mobile|fax|cell|home|work|phone|ext)\b")
+_COUNTED_AFTER = re.compile(r" (?:times|calls|tokens|requests|bytes|rows|items|ms|seconds|users|records)\b")
 _CARD = re.compile(
     r"\bcards?\b|credit|debit|\bvisa\b|amex|american express|master ?card|maestro|diners|discover|\bcc\b|\bpan\b|tarjeta|karte|\u5361"
 )
 _OTHER = re.compile(
-    r"\b(?:npi|mrn|isbn|issn|ean|sku|policy|order|invoice|record|part|serial|ticket|tracking|routing|provider identifier|case|claim)\b"
+    r"\b(?:npi|mrn|isbn|issn|ean|sku|policy|order|invoice|record|part|serial|ticket|tracking|routing|counts?|case|claim|"
+    r"provider identifier)\b"
 )
 """Numbers that are called something else."""
 _HOST = re.compile(r"\bip|addr|host|server|subnet|prefix|gateway|\bdns\b|\u5730\u5740")
@@ -120,6 +125,8 @@ class Text:
     def says_phone(self, start: int, end: int) -> bool:
         """Whether the words before or right after a number say that it is a phone number."""
         if not self.speaks_of_phones():
+            return False
+        if _COUNTED_AFTER.match(self.words, end):
             return False
         if _PHONE_AFTER.match(self.words, end):
             return True
