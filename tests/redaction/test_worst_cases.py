@@ -28,7 +28,7 @@ UNITS = [
     "SECRET-", "KEY-aaaaaaaaaaaaaaaaaaaaaaaa-", "SECRET-aaaaaaaaaaaaaaaaaaaaaaa1", "x_pat=", "A", "A1", "Uid=a;pwd=b;", "user=a;", "live_", "~aaaaaaaaaaaaaaaaaaaaaa|",
     "aaaaaaaaaaaaaaaaaaaa1.", "a.aaaaaaaaaaaaaaaaaaaaa",
     'password="\\"', "password='\\\\\\'\"", "password: a<a | ", "token[",
-    "DE89 ", "AA00AAAA", " dot ", " at a dot ", "[EMAIL]", '{"a":', "phone 555 ", "card 4111 ", "0123456789abcdef", "\n",
+    "LS0tLS1CRUdJTiaaaaaaaa/", "eyJaaaaaaaaaa.aaaaaaaaaaaaaaaaaaaaaa/", "DE89 ", "AA00AAAA", " dot ", " at a dot ", "[EMAIL]", '{"a":', "phone 555 ", "card 4111 ", "0123456789abcdef", "\n",
 ]  # fmt: skip
 
 
