@@ -8,7 +8,8 @@ from spanledger.redaction import keys
 from spanledger.redaction.text import Digits
 
 SENSITIVE = {
-    "PASSWORD": ["passwords", "userPasswords", "passphrases", "password", "db.password", "userPassword", "user_passwd", "USER_PWD", "password_hash", "connectionpassword"],
+    "PASSWORD": ["passwords", "userPasswords", "passphrases", "password", "db.password", "userPassword", "user_passwd", "USER_PWD", "password_hash", "connectionpassword",
+                 "passwort", "senha", "mot_de_passe", "contrase\u00f1a", "\u043f\u0430\u0440\u043e\u043b\u044c", "\u5bc6\u7801"],
     "SECRET": ["client_secret", "secret", "credentials", "existing.client.secret", "my.app.secrets"],
     "API_KEY": [
         "api_key", "apiKey", "X-API-Key", "openai.api_key", "OPENAI_API_KEY", "access_token", "refreshToken", "id_token", "session_token",

@@ -137,7 +137,27 @@ def _azure(text: Text, start: int, _: int) -> Span | None:
     return Span(found.start(), found.end(), "SECRET") if found else None
 
 
-_SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user, "q~": _azure}
+_BY = re.compile(r" ?[\"']?([^\s\"']{3,128})")
+
+
+def _given(text: Text, start: int, end: int) -> Span | None:
+    """``IDENTIFIED BY '...'`` in SQL, which small letters may be about something else, and ``sshpass -p ...``."""
+    found = _BY.match(text.text, end)
+    if not found or _CODE.match(found[1]) or checks.is_template(found[1]) or found[1].startswith(OPAQUE):
+        return None
+    sure = text.char(end - 1) != "'" or text.text[start:end].isupper() or _is_odd(found[1])
+    return Span(found.start(1), found.end(1), "PASSWORD") if sure else None
+
+
+_SPECIAL = {
+    "bearer": _scheme,
+    "basic ": _scheme,
+    "--user": _user,
+    " -u ": _user,
+    "q~": _azure,
+    "identified by '": _given,
+    "sshpass -p": _given,
+}
 """Places that introduce a secret in their own way."""
 
 

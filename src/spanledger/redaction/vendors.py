@@ -16,7 +16,7 @@ _MODELS = r"""
     sk-(?:ant|proj|svcacct|admin|or|lf|None)?-?WORD{20,} (?:sess|pplx|xai|nvapi|tvly|csk|fc)-WORD{16,} sk_[0-9a-f]{40,}
     (?:hf|gsk|r8|jina|e2b|fw|pcsk|hfp)_[0-9A-Za-z_]{20,} api_org_[0-9A-Za-z]{20,}
     lsv2_(?:pt|sk)_[0-9a-z_]{24,} pylf_v[0-9]_[0-9A-Za-z_]{20,} tgp_v1_WORD{40,} wandb_v1_WORD{40,} nk-MIXEDWORD{43}END key_[0-9a-f]{64}END
-    sk_MIXEDWORD{40,} a[ks]-MIXED[0-9A-Za-z]{22}END ALTAK-[0-9A-Za-z]{21}(?:/[0-9a-f]{40})?
+    pk-lf-UUID ls__[0-9a-f]{32} n8n_api_WORD{30,} vercel_blob_rw_WORD{30,} sk_MIXEDWORD{40,} a[ks]-MIXED[0-9A-Za-z]{22}END ALTAK-[0-9A-Za-z]{21}(?:/[0-9a-f]{40})?
 """
 _CLOUDS = r"""
     (?:AKIA|ASIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ABIA|ACCA|A3T[0-9A-Z])[0-9A-Z]{16}END AIzaWORD{30,} GOCSPX-WORD{20,} LTAI[0-9A-Za-z]{16,24}
@@ -83,7 +83,9 @@ _DOTTED_KEYS = re.compile(
     r"00D[0-9A-Za-z]{12,15}![0-9A-Za-z._]{60,}|v1\.0-[0-9a-f]{24}-[0-9a-f]{99,}|sl\.(?:u\.)?[\w-]{100,}|[ps]at\.[\w-]{22}\.[0-9a-f]{24}\.[0-9A-Za-z]{20}|hawk\.[\w-]{20}\.[\w-]{20}|"
     r"t1\.[\w-]{20,}={0,2}\.[\w-]{80,}={0,2}|v[1-4]\.(?:local|public)\.[\w-]{40,}|[0-2]/[0-9]{13,16}(?:/[0-9]{13,16})?:[0-9a-f]{32}|"
     r"(?:sc|ext|scauth|authress)_[0-9a-z]{5,30}\.[0-9a-z]{4,6}\.acc[_-][0-9a-z-]{10,32}\.[\w+/=-]{30,}|sha256~MIXED[\w-]{43}|"
-    r"[0-9]{1,17}\|MIXED[\w-]{27,48}(?![\w-])|[0-9a-f]{32}\.MIXED[0-9A-Za-z]{16}(?![\w.])".replace("MIXED", _MIXED),
+    r"AQ\.Ab[\w-]{30,}|amzn\.mws\.UUID|[0-9]{1,17}\|MIXED[\w-]{27,48}(?![\w-])|[0-9a-f]{32}\.MIXED[0-9A-Za-z]{16}(?![\w.])".replace(
+        "MIXED", _MIXED
+    ).replace("UUID", _UUID),
     re.ASCII,
 )
 _JWT = re.compile(r"eyJ[0-9A-Za-z_-]{8,}\.{1,2}[0-9A-Za-z_-]{2,}(?:\.[0-9A-Za-z_-]*){0,3}")
