@@ -88,6 +88,13 @@ def test_dotted_words_are_looked_at_in_their_neighbourhood(engine: Engine, monke
     assert keys.characters <= 10 * len(text)
 
 
+def test_dotted_words_cost_what_reading_around_them_does(engine: Engine) -> None:
+    text = "aaaaaaaaaaaaaaaaaaaa|" * 1000
+    budget = Budget(10_000)
+    assert detectors.find(engine, text, budget) == []
+    assert budget.left < 10_000 - 3 * 1000
+
+
 def test_a_megabyte_of_prose_is_read_to_its_end(engine: Engine) -> None:
     prose = "The quick brown fox jumps over the lazy dog, and explains how systems are built. " * 12_500
     assert Redactor(engine=engine).text(f"{prose}{MAIL}") == f"{prose}[EMAIL]"

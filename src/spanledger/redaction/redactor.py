@@ -24,7 +24,7 @@ _SHORTEST = 6
 _LONGEST = 4_000_000
 """Characters of one text; a longer one is dropped."""
 _WORK = 50_000
-"""Places looked at, keys and items walked for one value: half a second at worst."""
+"""Places looked at, keys and items walked for one value: about a second at worst."""
 _DEEPEST = 32
 _JSON_DEPTH = 4
 """Levels at which strings are parsed as JSON."""

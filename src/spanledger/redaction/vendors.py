@@ -95,6 +95,8 @@ _ENCODED_BEGIN, _ENCODED_HEAD, _BASE64 = "LS0tLS1CRUdJTi", 64, re.compile("[0-9A
 _TELEGRAM = re.compile(r"[0-9]{8,10}:[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-])")
 _LONGEST_LEAD, _ENOUGH = 64, 160
 """Characters before a word in which its key may begin, and from there on how many tell that it is one."""
+_LED_COSTS = 3
+"""Reading these takes as long as looking at so many other places."""
 
 
 def long_words(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
@@ -152,6 +154,7 @@ def _is_made_up(key: str) -> bool:
 
 def _led_by_sign(text: Text, start: int) -> Iterator[Span]:
     """A key whose prefix ends in a sign that words do not have; the long word is its middle."""
+    text.budget.spend(_LED_COSTS)
     left = text.text[max(0, start - _LONGEST_LEAD) : start]
     lead = start - len(left) + len(left.rstrip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-:/!~|"))
     for pattern in (_DOTTED_KEYS, _TELEGRAM):
