@@ -19,12 +19,12 @@ _NO_VALUE = among(
     "missing invalid wrong secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are "
     "was were for in on of the a to with field fields must should will may can has have from type"
 )
-_SAID_OF_IT = among(
+_NO_SECRET = _NO_VALUE | among(
     "valid set unset provided given incorrect correct configured present absent expired disabled enabled encrypted masked protected "
     "rejected accepted verified matched mismatch mismatched weak failed failure success minimum maximum enter choose yes no ok n/a "
     "string! int! id! return raise break continue pass yield del try if else elif while"
 )
-"""States of a password, demands on one, and words of programs after ``password:``."""
+"""Also states of a password, demands on one, and words of programs after ``password:``."""
 _PARAMETER = re.compile(r"[:@]{1,2}[A-Za-z_]+")
 """``:password`` and ``@password`` in SQL."""
 _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
@@ -256,11 +256,7 @@ def _is_no_credential(value: str) -> bool:
 def _is_value(text: Text, it: Assigned, label: str) -> bool:
     """Whether this is a secret, and not code, a type, a placeholder or the next word of a sentence."""
     password = label == "PASSWORD"
-    if (
-        it.value.lower() in _NO_VALUE | _SAID_OF_IT
-        or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET)
-        or _is_none(it.value)
-    ):
+    if it.value.lower() in _NO_SECRET or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET) or _is_none(it.value):
         return False
     if _CODE.match(it.value) or (not it.quoted and text.char(it.last) in "(["):
         return _is_random(it.value)
