@@ -30,6 +30,10 @@ FOUND = [
     ("vendor_token={}", RUN, "API_KEY"),
     ("vendor_samplekey = {}", HEX, "API_KEY"),
     ("vendor_token = {}", "z9y8x7w6v5u", "API_KEY"),
+    ("document_intelligence_key = {}", HEX, "API_KEY"),
+    ("session_key = {}", HEX, "API_KEY"),
+    ("event_signature = {}", HEX, "API_KEY"),
+    ("file_access_key: {}", HEX, "API_KEY"),
     ("VENDOR_PAT = {}", HEX, "API_KEY"),
     ("cache: {}", "AKCp" + "aB3dE5gH7jK9mN1pQ2sT4vW6yZ8xC0bF" * 2, "API_KEY"),
     ("GET https://x.com/a?b=c&token={} HTTP/1.1", "hunter2zz99aa", "API_KEY"),
@@ -42,6 +46,8 @@ FOUND = [
 ]
 KEPT = [
     f"cache-key-{HEX}", f"CACHE_KEY={HEX}", f"idempotencykey = {HEX}", f"partitionkey={HEX}", "const ourToken = '" + "a" * 32 + "'",
+    *(f"{thing}_key={HEX}" for thing in ("document", "file", "event", "order", "shard", "tenant", "thread", "job", "node", "dedupe", "chunk")),
+    f'stateKey: "{HEX}"', f"the document key {HEX}", f'{{"document.key": "{HEX}"}} x',
     f"GSSAPI-{RUN.upper()}", f"KEY-{HEX[:16]}", "the secret internationalization", "token: a1b2", "file_path=/srv/a1b2c3d4e5f6", "a_pattern = z9y8x7w6v5u",
     "https://x.com/?page_token=abc123def", "https://x.com/?a=b&token=yes", "https://x.com/?token=12345", "MAX_TOKENS-4096", "user=somebody; host=db1", "Uid=1000;Gid=1000", "monkey = banana", "max_token = 123456789", "TOKEN-COUNT-12",
 ]  # fmt: skip

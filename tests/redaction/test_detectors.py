@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,8 @@ IBAN = "DE89 3704 0044" + " 0532 0130 00"
 DASHES = "-----"
 PEM = f"{DASHES}BEGIN RSA PRIVATE KEY{DASHES}\nMIIEow{B62}\n{B62}\n{DASHES}END RSA PRIVATE KEY{DASHES}"
 JWT = "ey" + "JhbGciOiJIUzI1NiJ9." + "ey" + "JzdWIiOiIxMjM0In0." + B62
+UNSIGNED = "ey" + "JhbGciOiJub25lIn0." + "ey" + "JzdWIiOiIxMjM0NTY3In0."
+TWICE = base64.b64encode(PEM.encode()).decode()
 
 FOUND = [
     ("mail {} now", "jane.roe+x" + AT + "mail.example.co.uk", "EMAIL"),
@@ -56,6 +59,14 @@ FOUND = [
     ("x {} y", "\uff14\uff11\uff15-555-0132", "PHONE"),
     ("x {} y", "\u0664\u0661\u0665-\u0665\u0665\u0665-\u0660\u0661\u0663\u0662", "PHONE"),
     ("phone #{}", "415-555-0132", "PHONE"),
+    ("My number is {}", "4155550132", "PHONE"),
+    ("her number: {}.", "415 555 0132", "PHONE"),
+    ("I can be reached at {}", "4155550132", "PHONE"),
+    ("mob. {}", "9876543210", "PHONE"),
+    ("https://wa.me/{}?text=hi", "14155550132", "PHONE"),
+    ("T\u00e9l. {}", "06.12.34.56.78", "PHONE"),
+    ("Te\u0301l\u00a0: {}", "06.12.34.56.78", "PHONE"),
+    ("called {} yesterday", "4155550132", "PHONE"),
     ("**{}**", "+1 415 555 0132", "PHONE"),
     ("__{}__", "+1 415 555 0132", "PHONE"),
     ("?phone={}&x=1", "%28415%29+555-0132", "PHONE"),
@@ -98,6 +109,9 @@ FOUND = [
     ("dev {} up", "0a:23:f5:67:89:ac", "MAC"),
     ("dev {} up", "0A-23-F5-67-89-AC", "MAC"),
     ("t={}", JWT, "JWT"),
+    ("t={} x", UNSIGNED, "JWT"),
+    ("    client-key-data: {}\n", TWICE, "PRIVATE_KEY"),
+    ("see {} x", base64.b64encode(PEM.replace("RSA ", "ENCRYPTED ").encode()).decode(), "PRIVATE_KEY"),
     ("key\n{}\nend", PEM, "PRIVATE_KEY"),
     ("x {}", PEM[:60], "PRIVATE_KEY"),
     ("use {} here", "s" + "k-proj-" + B62, "API_KEY"),
@@ -191,7 +205,11 @@ KEPT = [
     "total_tokens: 123456789012345678 token_count=4155550132 input_tokens: 4155550132",
     "password=${DB_PASSWORD} token={{ token }} secret=%s api_key=<your key>",
     "sk-learn and ask-me-anything, a risk-free-task-force-with-many-words-in-it",
+    "change +1234567.89 (+2.31), called 5551234 times, call count 4155550132 and phone calls: 1234567 calls",
+    "my order number is 4155550132; limit reached at 4155550132; the number is 4155550132; on 06.12.34 56 at",
     "9/11, 24/7, 50-60, 3-5-2020, 192 168, 100%25, a&b &amp; c:\\new\\temp\\x41",
+    "certificate-authority-data: " + base64.b64encode(PEM.replace("RSA PRIVATE KEY", "CERTIFICATE").encode()).decode(),
+    "see " + base64.b64encode(b"-----BEGIN is what a PEM file, such as one of a PRIVATE KEY-----, begins with").decode(),
     f"{DASHES}BEGIN CERTIFICATE{DASHES}\nMIIC{B62}\n{DASHES}END CERTIFICATE{DASHES}",
     "the basic idea, the bearer of news, basic authentication, a token of appreciation",
 ]

@@ -8,8 +8,9 @@ from spanledger.redaction import keys
 from spanledger.redaction.text import Digits
 
 SENSITIVE = {
-    "PASSWORD": ["passwords", "userPasswords", "passphrases", "password", "db.password", "userPassword", "user_passwd", "USER_PWD", "password_hash", "connectionpassword"],
-    "SECRET": ["client_secret", "secret", "credentials", "my.app.secrets"],
+    "PASSWORD": ["passwords", "userPasswords", "passphrases", "password", "db.password", "userPassword", "user_passwd", "USER_PWD", "password_hash", "connectionpassword",
+                 "passwort", "senha", "mot_de_passe", "contrase\u00f1a", "\u043f\u0430\u0440\u043e\u043b\u044c", "\u5bc6\u7801"],
+    "SECRET": ["client_secret", "secret", "credentials", "existing.client.secret", "my.app.secrets"],
     "API_KEY": [
         "api_key", "apiKey", "X-API-Key", "openai.api_key", "OPENAI_API_KEY", "access_token", "refreshToken", "id_token", "session_token",
         "aws_secret_access_key", "secretAccessKey", "fbapikey", "bot_token", "encryption_key",
@@ -36,7 +37,8 @@ HARMLESS = [
     "gen_ai.usage.input_tokens", "max_tokens", "token_count", "total_tokens", "tokens", "completion_tokens_details", "token_type", "prompt_tokens",
     "gen_ai.server.time_to_first_token", "llm.token_count.prompt", "gen_ai.token.type", "tokens_per_second", "session_tokens", "user_tokens", "api_tokens", "passwords_count", "status", "token_budget", "cache_key", "primary_key",
     "gen_ai.response.id", "api_key_id", "password_length", "password.policy", "email_count", "aws.secretsmanager.secret.arn", "author", "authentic",
-    "secretary", "tokenizer", "passenger", "compass", "monkey", "keyboard", "phone_verified", "server.address", "user.id", "", "123", "...",
+    "k8s.secret.name", "secretName", "existingSecret", "imagePullSecrets", "passwordSecretRef", "api_key_alias", "api_key_name", "token_name",
+    "secret_store", "email_template", "ssn_present", "credential_refs", "secretary", "tokenizer", "passenger", "compass", "monkey", "keyboard", "phone_verified", "server.address", "user.id", "", "123", "...",
 ]  # fmt: skip
 
 

@@ -38,6 +38,41 @@ def test_names_that_may_be_secrets_mask_texts_only(redactor: Redactor) -> None:
     assert redactor.value("token", "a1b2c3d4e5") == "[API_KEY]"
 
 
+def test_tokens_of_a_model_are_text(redactor: Redactor) -> None:
+    piece = {
+        "token": "-1b2c3d",
+        "logprob": -0.3,
+        "bytes": [32],
+        "top_logprobs": [{"token": " hello", "logprob": -1.0}, {"token": "<|end|>"}],
+    }
+    assert redactor.value("logprobs", [piece]) == [piece]
+    assert redactor.text(json.dumps(piece)) == json.dumps(piece)
+    assert redactor.value(None, {"decoded_token": " hello", "token": "\n  x = 1"}) == {"decoded_token": " hello", "token": "\n  x = 1"}
+    assert redactor.value(None, {"token": f" {MAIL}", "logprob": 0, "api_token": "a1b2c3"}) == {
+        "token": " [EMAIL]",
+        "logprob": 0,
+        "api_token": "[API_KEY]",
+    }
+    assert redactor.value("auth_token", "Bearer 0f1e2d3c4b5a") != "Bearer 0f1e2d3c4b5a"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf12",
+        "op://vault/database/field9",
+        "vault:secret/data/db#key9",
+        "projects/p-1/secrets/db9/versions/latest",
+    ],
+)
+def test_where_a_secret_is_kept_is_none(redactor: Redactor, reference: str) -> None:
+    assert redactor.attributes({"db.password": reference, "aws.secretsmanager.secret.arn": reference}) is None
+    for text in (reference, f"password: {reference} and", f"api_key={reference}", f"see {reference} there"):
+        assert redactor.text(text) == text
+    assert redactor.value("password", f"{reference} hunter2") == "[PASSWORD]"
+    assert redactor.text(f"token from {reference}: password: hunter2x").endswith("[PASSWORD]")
+
+
 def test_a_mask_in_a_name_says_nothing_of_its_value(redactor: Redactor) -> None:
     once = redactor.attributes({f"for {MAIL}": 1, "api_key[EMAIL]": "x", "[API_KEY]": "a text"})
     assert once == {"for [EMAIL]": 1, "api_key[EMAIL]": "[API_KEY]", "[API_KEY]": "a text"}

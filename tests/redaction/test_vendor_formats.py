@@ -24,6 +24,8 @@ FORMS = """
     squ_{h40} sqp_{h40} t1.{m40}.{m86} YC{m38} tgp_v1_{m43} ak-{m22} as-{m22} rnd_{m28} napi_{a64} re_{m8}_{m24} wandb_v1_{m70} {h32}-{h8}-{h8}
     cmVmdGtu{m56} v2.local.{m80} {h32}.{m16} nk-{m43} sk_{m43} bce-v3/ALTAK-{m21}/{h40} key_{h64} SCW{c17} IQoJb3JpZ2lu{m200} v1.0-{h24}-{h146}
     ddp_{m36} jca_{m36} cio{m32} slk_{h64} PMAT-{c26} waka_{u} rzp_live_{m14} live_{m40} test_{h35} 6Ld{m37} eyJrIjoi{m80} 12|{m40} {n15}|{m27}
+    pk-lf-{u} ls__{h32} n8n_api_{m40} vercel_blob_rw_{m16}_{m30} AQ.Ab8{m50} amzn.mws.{u}
+    tfp_{m44}_{m14} glc_eyJ{m40}+{m30}/{m30}== sntrys_eyJ{m60}/{m20}==_{m20}+{m23} xoxd-{m40}/{m40}+{m40}= IQoJb3JpZ2lu{m30}/{m40}+{m200}=
     hawk.{m20}.{m20} AKLT{m60} AAAAAAAAAAAAAAAAAAAAA{m80}
 """.split()  # noqa: SIM905
 KEPT = [

@@ -27,7 +27,8 @@ UNITS = [
     "-----BEGIN PRIVATE KEY----------END ", "-----BEGIN PRIVATE KEY-----!", ".aaaaaaaaaaaaaaaaaaaaaab", "://a:b/", "://a:b?@", "ab12cd34 ", "_", "1+",
     "SECRET-", "KEY-aaaaaaaaaaaaaaaaaaaaaaaa-", "SECRET-aaaaaaaaaaaaaaaaaaaaaaa1", "x_pat=", "A", "A1", "Uid=a;pwd=b;", "user=a;", "live_", "~aaaaaaaaaaaaaaaaaaaaaa|",
     "aaaaaaaaaaaaaaaaaaaa1.", "a.aaaaaaaaaaaaaaaaaaaaa",
-    "DE89 ", "AA00AAAA", " dot ", " at a dot ", "[EMAIL]", '{"a":', "phone 555 ", "card 4111 ", "0123456789abcdef", "\n",
+    'password="\\"', "password='\\\\\\'\"", "password: a<a | ", "token[",
+    "LS0tLS1CRUdJTiaaaaaaaa/", "eyJaaaaaaaaaa.aaaaaaaaaaaaaaaaaaaaaa/", "DE89 ", "AA00AAAA", " dot ", " at a dot ", "[EMAIL]", '{"a":', "phone 555 ", "card 4111 ", "0123456789abcdef", "\n",
 ]  # fmt: skip
 
 
@@ -85,6 +86,13 @@ def test_dotted_words_are_looked_at_in_their_neighbourhood(engine: Engine, monke
     text = ".aaaaaaaaaaaaaaaaaaaaaab" * 1000
     assert detectors.find(engine, text, Budget(10_000)) == []
     assert keys.characters <= 10 * len(text)
+
+
+def test_dotted_words_cost_what_reading_around_them_does(engine: Engine) -> None:
+    text = "aaaaaaaaaaaaaaaaaaaa|" * 1000
+    budget = Budget(10_000)
+    assert detectors.find(engine, text, budget) == []
+    assert budget.left < 10_000 - 3 * 1000
 
 
 def test_a_megabyte_of_prose_is_read_to_its_end(engine: Engine) -> None:

@@ -99,6 +99,14 @@ def is_template(value: str) -> bool:
     return bool(_TEMPLATE.fullmatch(value))
 
 
+_REFERENCE = re.compile(r"arn:[\w-]+:[\w-]+:[\w:/+=,.@-]+|op://[^\s\"']+|vault:[\w./#:-]+|projects/[\w.:-]+/secrets/[\w./-]+", re.ASCII)
+
+
+def is_reference(value: str) -> bool:
+    """``arn:aws:secretsmanager:...``, ``op://vault/item``: where a secret is kept, not the secret."""
+    return bool(_REFERENCE.fullmatch(value))
+
+
 def is_placeholder(key: str) -> bool:
     """``sk-XXXXXXXXXXXX``: after the prefix hardly any different signs, as never in what is random."""
     signs = [sign for sign in key[6:] if sign.isalnum()]

@@ -81,7 +81,7 @@ def _once(engine: Engine, source: str, budget: Budget, digits: Digits) -> list[S
     kinds = engine.present(seen.text)
     if not kinds:
         return []
-    text = Text(seen.text, source, budget)
+    text = Text(seen.text, source, budget, seen.origin)
     spans: list[Span] = []
     for kind in sorted(kinds):
         numeric = digits and kind in NUMERIC

@@ -45,8 +45,8 @@ _LONG = 20
 """Characters of a word that may be a key."""
 DIGITS = tuple("0123456789")
 _STEMS = (
-    "pass", "pwd", "pswd", "secret", "token", "api", "auth", "cred", "cookie", "key", "login", "bearer", "basic ", "sig", "ssn", "srf",
-    "access", "private", "q~", "--user", " -u ",
+    "sshpass -p", "pass", "pwd", "pswd", "secret", "token", "api", "auth", "cred", "cookie", "key", "login", "bearer", "basic ", "sig",
+    "ssn", "srf", "access", "private", "q~", "--user", " -u ", "identified by '", "senha", "kennwort", "wachtwoord",
 )  # fmt: skip
 _HEX = "[0-9A-Fa-f]"
 

@@ -22,7 +22,8 @@ _ALONE = {
     "telephone": "PHONE", "msisdn": "PHONE", "phonenumber": "PHONE", "emailaddress": "EMAIL", "fullname": "PERSON",
     "firstname": "PERSON", "lastname": "PERSON", "surname": "PERSON", "cvv": "CARD_CODE", "cvc": "CARD_CODE", "cvv2": "CARD_CODE",
     "creditcard": "CREDIT_CARD", "cardnumber": "CREDIT_CARD", "iban": "IBAN", "dob": "BIRTH_DATE", "birthday": "BIRTH_DATE",
-    "birthdate": "BIRTH_DATE", "passport": "PASSPORT",
+    "birthdate": "BIRTH_DATE", "passport": "PASSPORT", "passwort": "PASSWORD", "kennwort": "PASSWORD",
+    "senha": "PASSWORD", "contrasena": "PASSWORD", "motdepasse": "PASSWORD", "wachtwoord": "PASSWORD",
 }  # fmt: skip
 _TOGETHER = {
     "api key": "API_KEY", "api token": "API_KEY", "api secret": "API_KEY", "access key": "API_KEY",
@@ -33,7 +34,8 @@ _TOGETHER = {
     "user token": "API_KEY", "secret key": "API_KEY", "auth key": "API_KEY", "account key": "API_KEY", "master key": "API_KEY",
     "encryption key": "API_KEY", "signing key": "API_KEY", "shared key": "API_KEY", "license key": "API_KEY",
     "subscription key": "API_KEY", "private key": "PRIVATE_KEY", "ssh key": "PRIVATE_KEY", "pass phrase": "PASSWORD",
-    "pass word": "PASSWORD", "user pass": "PASSWORD", "db pass": "PASSWORD", "card number": "CREDIT_CARD", "credit card": "CREDIT_CARD",
+    "pass word": "PASSWORD", "de passe": "PASSWORD", "user pass": "PASSWORD", "db pass": "PASSWORD",
+    "card number": "CREDIT_CARD", "credit card": "CREDIT_CARD",
     "debit card": "CREDIT_CARD", "card cvv": "CARD_CODE", "security code": "CARD_CODE", "social security": "US_SSN",
     "mobile number": "PHONE", "cell number": "PHONE", "fax number": "PHONE", "full name": "PERSON", "first name": "PERSON",
     "last name": "PERSON", "given name": "PERSON", "family name": "PERSON", "maiden name": "PERSON", "date birth": "BIRTH_DATE",
@@ -43,6 +45,15 @@ _TOGETHER = {
     "client address": "IP", "client ip": "IP", "remote addr": "IP", "forwarded for": "IP",
 }  # fmt: skip
 """In the plural, too, but of tokens only where those cannot be a model's: the session tokens of a user may be what they used."""
+_PASSWORDS = (
+    "contrase\u00f1a",
+    "\u043f\u0430\u0440\u043e\u043b",
+    "\u5bc6\u7801",
+    "\u5bc6\u78bc",
+    "\u30d1\u30b9\u30ef\u30fc\u30c9",
+    "\ube44\ubc00\ubc88\ud638",
+)
+"""In Spanish, Russian, Chinese, Japanese and Korean."""
 _ENDINGS = (("password", "PASSWORD"), ("passwd", "PASSWORD"), ("apikey", "API_KEY"), ("secret", "SECRET"), ("secretkey", "API_KEY"),
             ("secrettoken", "API_KEY"), ("authtoken", "API_KEY"), ("apitoken", "API_KEY"), ("accesskey", "API_KEY"),
             ("accesstoken", "API_KEY"), ("privatekey", "PRIVATE_KEY"), ("privatetoken", "API_KEY"))  # fmt: skip
@@ -59,9 +70,12 @@ _AMOUNTS = among("nano usd byte bytes ns us ms seconds timestamp sum amount scor
 """Further words of names of numbers that are no card's."""
 _ABOUT = among(
     "count total size length type kind arn enabled disabled required policy expires expiry expiration expired ttl verified valid status "
-    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms"
+    "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms name names "
+    "alias ref refs reference store template present"
 )
-"""A last word that makes the name one of a property of the secret, not of the secret."""
+"""A last word that makes the name one of a property of the secret or of where it is, not of the secret."""
+_REFERS = frozenset({"existing secret", "pull secret"})
+"""Ends of names of the manifests of Kubernetes and Helm under which the name of a secret stands."""
 _IDENTIFIER = among(
     "id ids uuid guid trace span parent model version hash sha digest etag fingerprint arn time timestamp nano nanos ts date "
     "revision commit count total seq sequence offset port pid tid seed"
@@ -91,6 +105,8 @@ def label(name: str) -> str | None:
     telemetry scrubbers (what must not).
     """
     parts = [word for word in words(name) if word not in _OF]
+    if not name.isascii() and any(word in name.lower() for word in _PASSWORDS):
+        return "PASSWORD"
     if not parts:
         return None
     last = parts[-1]
@@ -98,7 +114,7 @@ def label(name: str) -> str | None:
     pairs = [f"{first} {second}" for first, second in pairwise(parts)]
     if pairs and pairs[-1] in _TOGETHER:
         return _TOGETHER[pairs[-1]]
-    if last in _ABOUT or last in {"tokens", "id", "ids"}:
+    if last in _ABOUT or last in {"tokens", "id", "ids"} or (pairs and pairs[-1] in _REFERS):
         return None
     for pair in pairs:
         if pair in _TOGETHER:

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from spanledger.redaction import checks, keys
+from spanledger.redaction.assigned import Assigned, assignment, value_end
 from spanledger.redaction.text import Span, Text, among
 from spanledger.redaction.view import OPAQUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_NAME = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-."
-_LONGEST_NAME = 64
-_LONGEST_READ = 512
-_ASSIGNED = re.compile(
-    r"""([0-9A-Za-z_.\-]{0,48}(?:[ ](?:[kK]ey|KEY|[tT]oken|TOKEN|[sS]ecret|SECRET|[pP]assword|id)\b)?)   # the rest of the name
-        [\"'`\])}]{0,3}                                                                     # what closes it
-        ([ \t]{0,24}(?:=>|:{1,3}=|[=!]==?|=|:|,|\ is\b)[ \t]{0,24}|[ \t\n]{1,4})?           # what assigns, also in columns
-        (?:(?:\{[ \t\n]{1,8})?[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?          # <add key="..." value="...">, HCL
-        (?:[fbru]?([\"'`])([^\"'`\n]{1,512})|([^\s\"'`,;<>()\[\]{}]{1,512}))                # a quoted or a bare value
-    """,
-    re.VERBOSE,
-)
-_ELEMENT = re.compile(r"([0-9A-Za-z_.\-]{0,48})(?:\s[^<>]{0,256})?>\s{0,64}([^<>]{1,8192})</")
-_OPENED = re.compile(r"<(?:[A-Za-z_][\w.-]{0,31}:)?$", re.ASCII)
-_FARTHEST_OPENED = 34
-"""``<wsse:Password Type="...">...</wsse:Password>``"""
 _SECRETS = frozenset({"PASSWORD", "SECRET", "API_KEY", "AUTHORIZATION", "COOKIE", "JWT", "PRIVATE_KEY"})
 _NO_VALUE = among(
-    "none null nil true false undefined str string int integer bytes bool boolean any object optional required empty missing invalid "
-    "wrong secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are was were for in "
-    "on of the a to with field fields must should will may can has have from type"
+    "none null nil true false undefined str string &str &string int integer bytes bool boolean any object optional required empty "
+    "missing invalid wrong secretstr password passwd secret token key changed reset hidden redacted example unknown and or not is are "
+    "was were for in on of the a to with field fields must should will may can has have from type"
 )
+_NO_SECRET = _NO_VALUE | among(
+    "valid set unset provided given incorrect correct configured present absent expired disabled enabled encrypted masked protected "
+    "rejected accepted verified matched mismatch mismatched weak failed failure success minimum maximum enter choose yes no ok n/a "
+    "string! int! id! return raise break continue pass yield del try if else elif while"
+)
+"""Also states of a password, demands on one, and words of programs after ``password:``."""
+_PARAMETER = re.compile(r"[:@]{1,2}[A-Za-z_]+")
+"""``:password`` and ``@password`` in SQL."""
 _CODE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$|[*.xX#-]+$|\$[{(]?[A-Za-z_]|%[sdr(]|\{\{?", re.ASCII)
 """``os.environ``, ``****``, ``${TOKEN}``, ``%s``: no secret, but where one would be."""
 _UUID = re.compile(r"(?:[0-9A-Za-z]{1,8}-)?[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}$")
@@ -46,9 +39,6 @@ _STRONG, _CONSTANT = re.compile("[!@#$%^&*]"), re.compile("[A-Z]+(?:_[A-Z]+)+")
 _SCHEME = re.compile(r"(?:bearer|ssws|basic|token|api-?token|apikey|digest|negotiate|bot|key|aws4-hmac-sha256)\b[ :]{1,3}", re.IGNORECASE)
 _OF_PARAMETERS, _LINE = ("digest", "aws4"), re.compile(r"[^\r\n]+")
 """Schemes that take a list of parameters, quoted or not: https://www.rfc-editor.org/rfc/rfc7616#section-3.4"""
-_REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")
-_QUOTED_REST = re.compile(r"[^\"'`\n]*")
-"""What of a value longer than ``_ASSIGNED`` reads at first is left."""
 _TOKEN = re.compile(r"(?:(?<= )|:? ) {0,2}([0-9A-Za-z._~+/=|\-]{8,})")
 _CREDENTIAL = re.compile(rf"(?!{OPAQUE})[^\s\"',;]{{6,}}")
 _USER = re.compile(r"[ =]{0,3}[\"']?([^\s:\"']{1,128}:[^\s\"']+)")
@@ -61,6 +51,12 @@ _ROLES = among(
     "feature flag prompt reasoning thinking thought"
 )
 """What a key can be that opens nothing; of ``s3`` the letter is a word."""
+_THINGS = among(
+    "document file event order shard tenant thread job node dedupe deduplication state chunk batch record block page blob asset image "
+    "entity product item resource segment topic queue run step bucket entry table row tree digest artifact artefact build "
+    "checksum content fingerprint join composite surrogate correlation conversation collection bundle component"
+)
+"""What, right before a key, has an identifier of this name: ``document_key``."""
 _LOCKS = among("key keys login sig signature api access private")
 """What is a secret of whatever the word before names."""
 _KEY_AT_END = re.compile("(?<=[a-z]{2})key$")
@@ -69,25 +65,15 @@ _SIGNED = among("sig signature csrf xsrf")
 """Names that need no word before."""
 _WORD_BEFORE = re.compile(r"([A-Za-z][0-9A-Za-z.]{1,40}) $")
 _FARTHEST_WORD = 44
-_NEXT_PARAMETER = re.compile(r"&[\w.%\[\]-]{1,64}=")
+_ARN, _FARTHEST_ARN = re.compile(r"\barn:[\w-]{1,16}:[\w-]{1,24}:[\w-]{0,24}:[0-9]{0,12}:$"), 96
 _LONG = 24
 _UNBROKEN = re.compile("[a-z]{24,}|[A-Z]{24,}|[0-9]{24,}")
 """Too long for a word or a number."""
 _JOINED = re.compile(r"(?:(?i:key|token))?[-.]([0-9A-Za-z]{24,}(?:[-_][0-9A-Za-z]+){0,8})")
 _CAPITALS = among("SECRET TOKEN KEY ACCESS PRIVATE")
+_LOOSE = frozenset({"", ",", "|", "->"})
+"""What stands between a name and its value, and as often between a name and something else; emphasis does, too."""
 _SHORT_PASSWORD, _SHORT_SECRET, _SURE_SECRET = 3, 6, 12
-
-
-class _Assigned(NamedTuple):
-    """``name sign value``, and the offsets of the value and of the name's end."""
-
-    name: str
-    sign: str
-    value: str
-    first: int
-    last: int
-    quoted: bool
-    name_end: int
 
 
 def values(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
@@ -101,12 +87,17 @@ def values(text: Text, places: Iterable[tuple[int, int]]) -> Iterator[Span]:
         if stem in _SPECIAL:
             span = _SPECIAL[stem](text, start, end)
         elif not span:
-            assigned = _assignment(text, start, end)
-            done = assigned.name_end if assigned else end
+            assigned = assignment(text, start, end)
             span = _judge(text, assigned) if assigned else None
+            done = _read_to(assigned) if assigned else end
         if span:
             done = span.end
             yield span
+
+
+def _read_to(it: Assigned) -> int:
+    """How far a name tells nothing more: of ``API Secret`` the second word may begin another, ``Secret Key``."""
+    return it.name_end - len(it.name.partition(" ")[2])
 
 
 def _joined(text: Text, start: int, end: int) -> Span | None:
@@ -146,65 +137,72 @@ def _azure(text: Text, start: int, _: int) -> Span | None:
     return Span(found.start(), found.end(), "SECRET") if found else None
 
 
-_SPECIAL = {"bearer": _scheme, "basic ": _scheme, "--user": _user, " -u ": _user, "q~": _azure}
+_BY = re.compile(r" ?[\"']?([^\s\"']{3,128})")
+
+
+def _given(text: Text, start: int, end: int) -> Span | None:
+    """``IDENTIFIED BY '...'`` in SQL, which small letters may be about something else, and ``sshpass -p ...``."""
+    found = _BY.match(text.text, end)
+    if not found or _CODE.match(found[1]) or checks.is_template(found[1]) or found[1].startswith(OPAQUE):
+        return None
+    sure = text.char(end - 1) != "'" or text.text[start:end].isupper() or _is_odd(found[1])
+    return Span(found.start(1), found.end(1), "PASSWORD") if sure else None
+
+
+_SPECIAL = {
+    "bearer": _scheme,
+    "basic ": _scheme,
+    "--user": _user,
+    " -u ": _user,
+    "q~": _azure,
+    "identified by '": _given,
+    "sshpass -p": _given,
+}
 """Places that introduce a secret in their own way."""
 
 
-def _assignment(text: Text, start: int, end: int) -> _Assigned | None:
-    left = text.text[max(0, start - _LONGEST_NAME) : start]
-    begin = start - len(left) + len(left.rstrip(_NAME))
-    if _OPENED.search(text.text[max(0, begin - _FARTHEST_OPENED) : begin]) and (element := _ELEMENT.match(text.text, end)):
-        first, value = element.start(2), element[2].rstrip()
-        name = text.text[begin : element.end(1)]
-        return _Assigned(name, ">", value, first, first + len(value), quoted=True, name_end=element.end(1))
-    found = _ASSIGNED.match(text.text, end)
-    if not found:
-        return None
-    quoted = found[3] is not None
-    first, last = found.span(4 if quoted else 5)
-    if not quoted:
-        value = text.text[first:last] if found[2] else ""  # "password+1" assigns nothing
-        if text.char(begin - 1) in "?&" or (begin == 0 and _NEXT_PARAMETER.search(value)):  # the query of a URL, a form
-            value = value.split("&", 1)[0]
-        last = first + len(value.rstrip(".:\\"))
-    name = text.text[begin : found.end(1)].rstrip(".-")
-    return _Assigned(name, (found[2] or "").strip(" \t\n"), text.text[first:last], first, last, quoted, found.end(1))
-
-
-def _judge(text: Text, it: _Assigned) -> Span | None:
+def _judge(text: Text, it: Assigned) -> Span | None:
     """The private part of an assignment, if it has one."""
-    if it.value.startswith(OPAQUE):  # masked before
+    if it.value.startswith(OPAQUE) or _is_in_reference(text, it):  # masked before, or a name
         return None
     label = keys.label(it.name)
     if label == "COOKIE":
         cookies = _COOKIES.match(text.text, it.first) if it.sign else None
         return Span(it.first, cookies.end(), label) if cookies else None
-    if label == "AUTHORIZATION" or (label and it.sign and _SCHEME.match(text.text, it.first)):
-        return _authorization(text, it) if it.sign else None
+    scheme = bool(it.sign and _SCHEME.match(text.text, it.first))
+    if label == "AUTHORIZATION" or (label and scheme):
+        given = scheme or it.sign not in _LOOSE or (it.sign == "," and it.quoted and _is_odd(it.value))  # not the next of a list of names
+        return _authorization(text, it) if given else None
     if label:
         return _secret(text, it, label) if label in _SECRETS and _is_value(text, it, label) else None
     weak = keys.maybe(it.name) or _key_of(text, it)
     if weak and (_is_weak_value(it, weak) or (_is_parameter(text, it) and _is_odd(it.value) and not _is_none(it.value))):
-        return Span(it.first, _end(text, it), weak)
+        return Span(it.first, value_end(text, it), weak)
     return None
 
 
-def _is_parameter(text: Text, it: _Assigned) -> bool:
+def _is_in_reference(text: Text, it: Assigned) -> bool:
+    """``arn:aws:secretsmanager:eu-west-1:123456789012:secret:name``."""
+    begin = it.name_end - len(it.name)
+    return it.sign == ":" and bool(_ARN.search(text.text[max(0, begin - _FARTHEST_ARN) : begin]))
+
+
+def _is_parameter(text: Text, it: Assigned) -> bool:
     """``?token=...`` and ``&pin=...`` in a URL name what opens something, not something that is told."""
     return it.sign == "=" and text.char(it.name_end - len(it.name) - 1) in "?&"
 
 
-def _secret(text: Text, it: _Assigned, label: str) -> Span:
+def _secret(text: Text, it: Assigned, label: str) -> Span:
     """The value; with the user before a password in a connection string (``Uid=...;Pwd=...``), as in a URL."""
     begin = it.name_end - len(it.name)
     before = text.lower[max(0, begin - _FARTHEST_USER) : begin]
     user = _USER_BEFORE.search(before) if label == "PASSWORD" and it.sign == "=" and ";" in before else None
     if user:
-        return Span(begin - len(before) + user.start(1), _end(text, it), "URL_CREDS")
-    return Span(it.first, _end(text, it), label)
+        return Span(begin - len(before) + user.start(1), value_end(text, it), "URL_CREDS")
+    return Span(it.first, value_end(text, it), label)
 
 
-def _is_weak_value(it: _Assigned, label: str) -> bool:
+def _is_weak_value(it: Assigned, label: str) -> bool:
     """Whether this is a secret under a name that may be harmless: something random, or a password that looks like one."""
     if _is_random_or_long(it.value):
         return (bool(it.sign) or it.name.isupper() or len(it.value) >= _LONG) and not checks.is_stand_in(it.value)
@@ -214,21 +212,15 @@ def _is_weak_value(it: _Assigned, label: str) -> bool:
 
 
 def _is_none(value: str) -> bool:
-    """``your-api-key``, and ``ACCESS_TOKEN``, which is the name of a secret instead of one."""
-    return (_CONSTANT.fullmatch(value) is not None and keys.label(value) is not None) or checks.is_stand_in(value)
+    """``your-api-key``, and ``ACCESS_TOKEN`` or ``:password``, which are names of a secret instead of one."""
+    named = _CONSTANT.fullmatch(value) or _PARAMETER.fullmatch(value)
+    return (named is not None and bool(keys.label(value) or keys.maybe(value))) or checks.is_stand_in(value) or checks.is_reference(value)
 
 
-def _end(text: Text, it: _Assigned) -> int:
-    if len(it.value) < _LONGEST_READ or it.sign == ">":
-        return it.last
-    rest = (_QUOTED_REST if it.quoted else _REST).match(text.text, it.last)
-    return rest.end() if rest else it.last
-
-
-def _key_of(text: Text, it: _Assigned) -> str | None:
+def _key_of(text: Text, it: Assigned) -> str | None:
     """``tomtom_key`` and ``tomtom key`` name a secret, ``cache_key`` a place."""
     parts = [part for part in keys.words(_KEY_AT_END.sub("_key", it.name)) if not part.isdigit()]
-    if not parts or not _ROLES.isdisjoint(parts):
+    if not parts or not _ROLES.isdisjoint(parts) or (parts[-1] in {"key", "keys"} and not _THINGS.isdisjoint(parts[-2:-1])):
         return None
     if parts[-1] in _SIGNED:
         return "API_KEY"
@@ -237,35 +229,41 @@ def _key_of(text: Text, it: _Assigned) -> str | None:
     return "API_KEY" if len(parts) > 1 or _is_said_of_a_thing(text, it) else None
 
 
-def _is_said_of_a_thing(text: Text, it: _Assigned) -> bool:
+def _is_said_of_a_thing(text: Text, it: Assigned) -> bool:
     """Whether the word before a key names what it opens, not what it is for or which of several it is."""
     begin = it.name_end - len(it.name)
     before = _WORD_BEFORE.search(text.text[max(0, begin - _FARTHEST_WORD) : begin])
-    return before is not None and before[1].lower() not in _ROLES | _NO_VALUE
+    return before is not None and before[1].lower() not in _ROLES | _THINGS | _NO_VALUE
 
 
-def _authorization(text: Text, it: _Assigned) -> Span | None:
+def _authorization(text: Text, it: Assigned) -> Span | None:
     scheme = _SCHEME.match(text.text, it.first)
     begin = scheme.end() if scheme else it.first
     if scheme and scheme[0].lower().startswith(_OF_PARAMETERS):
         rest = _LINE.match(text.text, begin)
         return Span(begin, rest.end(), "AUTHORIZATION") if rest else None
     found = _CREDENTIAL.match(text.text, begin, it.last if it.quoted else len(text.text))
-    if not found or _CODE.match(found[0]) or checks.is_stand_in(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
+    if not found or _is_no_credential(found[0]) or (not it.quoted and found[0].isalpha() and found[0].islower()):
         return None
-    return Span(begin, _end(text, it) if it.quoted else found.end(), "AUTHORIZATION")
+    return Span(begin, value_end(text, it) if it.quoted else found.end(), "AUTHORIZATION")
 
 
-def _is_value(text: Text, it: _Assigned, label: str) -> bool:
+def _is_no_credential(value: str) -> bool:
+    """``Bearer`` with nothing after it, or what stands where a credential would be."""
+    return bool(_CODE.match(value) or _SCHEME.fullmatch(value + " ")) or checks.is_stand_in(value) or checks.is_template(value)
+
+
+def _is_value(text: Text, it: Assigned, label: str) -> bool:
     """Whether this is a secret, and not code, a type, a placeholder or the next word of a sentence."""
     password = label == "PASSWORD"
-    if it.value.lower() in _NO_VALUE or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET) or _is_none(it.value):
+    if it.value.lower() in _NO_SECRET or len(it.value) < (_SHORT_PASSWORD if password else _SHORT_SECRET) or _is_none(it.value):
         return False
     if _CODE.match(it.value) or (not it.quoted and text.char(it.last) in "(["):
         return _is_random(it.value)
-    if it.quoted and it.sign != ",":
+    loose = it.sign in _LOOSE or "*" in it.sign
+    if it.quoted and not loose:
         return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value)
-    if not it.sign or it.sign == ",":
+    if loose:
         return _is_random_or_long(it.value) or (_is_odd(it.value) and (password or _is_garbled(it.value)))
     return password or _is_odd(it.value) or len(it.value) >= _SURE_SECRET
 

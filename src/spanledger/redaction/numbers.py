@@ -29,8 +29,11 @@ _SSN_DIGITS = 9
 _EXTENSION = re.compile(r" ?(?:x|ext\.?|extension|#) ?[0-9]{1,6}(?![0-9A-Za-z])")
 _DATE = re.compile(
     r"(?:(?:19|20)[0-9]{2}[-/.](?:0?[1-9]|1[0-2])[-/.](?:[0-2]?[0-9]|3[01])|(?:[0-2]?[0-9]|3[01])[-/.](?:[0-2]?[0-9]|3[01])[-/.](?:19|20)?[0-9]{2})(?![0-9])"
+    r"(?!\.[0-9]{2}\.[0-9]{2}(?![0-9.]))"
 )
+"""Not the first three pairs of ``06.12.34.56.78``, a French number."""
 _ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9]|\.[0-9])")
+_DECIMAL = re.compile(r"[0-9]{6,}\.[0-9]{1,3}(?![0-9]|\.[0-9])")
 _YEARS = re.compile(r"(?:19|20)[0-9]{2} ?[-/] ?(?:19|20)[0-9]{2}(?![0-9])")
 _EXTENSION_DIGITS = 4
 _YEAR = 4
@@ -219,7 +222,7 @@ def hidden_ssn(text: Text, start: int, end: int) -> Iterator[Span]:
 def _phone(text: Text, groups: list[Group], first: int) -> Span | None:
     """The longest sequence of groups from ``first`` on that reads as one phone number."""
     start = groups[first].start
-    if _ADDRESS.match(text.text, start) or _YEARS.match(text.text, start):
+    if _ADDRESS.match(text.text, start) or _YEARS.match(text.text, start) or _DECIMAL.match(text.text, start):
         return None
     lead = _lead(text, start)
     longest = _LONGEST_PHONE + (_EXTENSION_DIGITS if "+" in lead else 0)

@@ -24,6 +24,19 @@ def name_in(mapping: Mapping[Any, Any]) -> str | None:
     return name if isinstance(name, str) and len(name) <= LONGEST_NAME else None
 
 
+_SCORES = frozenset({"logprob", "logprobs", "logit"})
+
+
+def is_scored(mapping: Mapping[Any, Any]) -> bool:
+    """Whether this is a piece of a model's answer with its probability: the ``token`` in it is text."""
+    return not _SCORES.isdisjoint(mapping)
+
+
+def is_piece(name: str, text: str) -> bool:
+    """Whether a text called a token is one of a model, as credentials have neither spaces nor ``<|...|>``."""
+    return name.lower().endswith("token") and (any(map(str.isspace, text)) or text.startswith("<|"))
+
+
 def is_pair(item: Any) -> bool:
     """Whether this, among other items, is a name and a value, as clients and servers keep headers."""
     return type(item) in {tuple, list} and len(item) == 2 and isinstance(item[0], (str, bytes)) and len(item[0]) <= LONGEST_NAME

@@ -24,7 +24,7 @@ _SHORTEST = 6
 _LONGEST = 4_000_000
 """Characters of one text; a longer one is dropped."""
 _WORK = 50_000
-"""Places looked at, keys and items walked for one value: half a second at worst."""
+"""Places looked at, keys and items walked for one value: about a second at worst."""
 _DEEPEST = 32
 _JSON_DEPTH = 4
 """Levels at which strings are parsed as JSON."""
@@ -247,9 +247,9 @@ class Redactor:
         return self._container(key, value, job, depth)
 
     def _named_text(self, key: Key, text: str, job: _Job, depth: int) -> str:
-        if key.label is not None:
+        if key.label is not None and not checks.is_reference(text):
             return self._whole(key.label, text, job)
-        if key.maybe is not None and len(text) >= _SHORTEST and not text.isalpha():
+        if key.maybe is not None and len(text) >= _SHORTEST and not text.isalpha() and not pairs.is_piece(key.shown, text):
             return self._whole(key.maybe, text, job)
         safe = self._text(text, key, job, depth)
         return self._said(key.spoken, text, job) if safe is text and key.spoken and _SHORTEST <= len(text) <= _LONGEST_SAID else safe
@@ -308,9 +308,10 @@ class Redactor:
         job.budget.spend(len(mapping))
         safe: dict[Any, Any] = {}
         same, clashes = True, 0
-        told = self._told(mapping, job)
+        told, scored = self._told(mapping, job), pairs.is_scored(mapping)
         for name, value in mapping.items():
             shown, key = self._entry(name, job, depth)
+            key = keys.NO_KEY if scored and key.maybe and not key.label else key
             new = self._value(told if told and name in pairs.VALUES else key, value, job, depth)
             same = same and shown == _plain(name) and new is value
             shown, clashes = unlike(safe, shown, clashes)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PHONE = re.compile(
     r"phone|toll.?free|callback|messages? (?:to|on)\b|\btel\b|telef|\btf\b|\bph\b|mobile?\b|\bmovil|\bcell\b|cellular|handset|\bfax|"
     r"call(?:ed|s|ing)?\b|llam|\bdial|whatsapp|\bsms\b|\bcontact|hotline|reach (?:\w{1,10} ){0,2}(?:me|us|him|her|them|team)|\bpager|"
+    r"\b(?:be|am|is|are) reach(?:ed|able) (?:at|on|by|via)\b|\b(?:my|his|her|our|their) number\b|\bmob\b|\bwa\.me/|"
+    r"\bt[e\u00e9]\u0301?l\b|"
     r"text (?:me|us)|rufnummer|telemovel|celular|m[o\u00f3]\u0301?vil|tel[e\u00e9]\u0301?fono|"
     r"\u043b\u0435\u0444\u043e\u043d|\u7535\u8bdd|\u96fb\u8a71|"
     r"\u624b\u673a|\u53f7\u7801|\u5ea7\u673a|\u4f20\u771f|\uc804\ud654|\u0924\u0947\u0932|\u092b\u093c?\u094b\u0928"
@@ -16,16 +21,19 @@ _PHONE = re.compile(
 _PHONE_NAME = re.compile(r"phone|\btel\b|mobile?\b|\bcell\b|\bfax|whatsapp|\bsms\b|telef|celular|rufnummer")
 _PHONE_ROOTS = (
     "phone", "call", "tel", "mob", "contact", "fax", "cell", "office", "home", "work", "ext", "reach", "messag", "sms", "text", "dial",
-    "whats", "llam", "tf", "ph", "toll", "handset", "hotline", "pager", "ruf", "movil", "m\u00f3vil", "celular", "\u043b\u0435\u0444",
+    "whats", "llam", "tf", "ph", "toll", "handset", "hotline", "pager", "ruf", "movil", "t\u00e9l", "te\u0301l",
+    "wa.me/", "my num", "his num", "her num", "our num", "their num", "m\u00f3vil", "celular", "\u043b\u0435\u0444",
     "\u7535", "\u96fb", "\u624b", "\u53f7", "\u5ea7", "\u4f20", "\uc804", "\u0924", "\u092b",
 )  # fmt: skip
 """What the words of ``_PHONE`` and ``_PHONE_AFTER`` begin with; looking for all of them takes a tenth of the pattern's time."""
 _PHONE_AFTER = re.compile(r"[ \-.,:()]{0,3}(?:office|mobile|fax|cell|home|work|phone|ext)\b")
+_COUNTED_AFTER = re.compile(r" (?:times|calls|tokens|requests|bytes|rows|items|ms|seconds|users|records)\b")
 _CARD = re.compile(
     r"\bcards?\b|credit|debit|\bvisa\b|amex|american express|master ?card|maestro|diners|discover|\bcc\b|\bpan\b|tarjeta|karte|\u5361"
 )
 _OTHER = re.compile(
-    r"\b(?:npi|mrn|isbn|issn|ean|sku|policy|order|invoice|record|part|serial|ticket|tracking|routing|provider identifier|case|claim)\b"
+    r"\b(?:npi|mrn|isbn|issn|ean|sku|policy|order|invoice|record|part|serial|ticket|tracking|routing|counts?|case|claim|"
+    r"provider identifier)\b"
 )
 """Numbers that are called something else."""
 _HOST = re.compile(r"\bip|addr|host|server|subnet|prefix|gateway|\bdns\b|\u5730\u5740")
@@ -37,6 +45,8 @@ _BEFORE = 48
 
 
 _NEAR = 24
+_MOST_ESCAPES = 16
+"""As JSON in JSON in JSON in JSON has before a quote."""
 
 
 def among(words: str) -> frozenset[str]:
@@ -84,10 +94,11 @@ class Span(NamedTuple):
 class Text:
     """One text: its ASCII view, the same in lower case, and, where the offsets allow, its original words in lower case."""
 
-    __slots__ = ("_phones", "budget", "lower", "text", "words")
+    __slots__ = ("_origin", "_phones", "_source", "budget", "lower", "text", "words")
 
-    def __init__(self, text: str, source: str, budget: Budget) -> None:
+    def __init__(self, text: str, source: str, budget: Budget, origin: Callable[[int], int] = int) -> None:
         self.text = text
+        self._source, self._origin = source, origin
         self.lower = text.lower()
         words = self.lower if text is source else source.lower()
         self.words = words if len(words) == len(text) else self.lower
@@ -98,6 +109,13 @@ class Text:
         """The character at ``index``, or a space outside the text."""
         return self.text[index] if 0 <= index < len(self.text) else " "
 
+    def escapes(self, index: int) -> int:
+        """How many backslashes stand before the character at ``index`` in the original text."""
+        end = self._origin(index)
+        end += self._source[end : end + 1] == "\\"
+        left = self._source[max(0, end - _MOST_ESCAPES) : end]
+        return len(left) - len(left.rstrip("\\"))
+
     def speaks_of_phones(self) -> bool:
         """Whether any of the text's words may be about phones; most texts with numbers have none."""
         if self._phones is None:
@@ -107,6 +125,8 @@ class Text:
     def says_phone(self, start: int, end: int) -> bool:
         """Whether the words before or right after a number say that it is a phone number."""
         if not self.speaks_of_phones():
+            return False
+        if _COUNTED_AFTER.match(self.words, end):
             return False
         if _PHONE_AFTER.match(self.words, end):
             return True
