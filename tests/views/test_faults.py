@@ -116,9 +116,10 @@ def _by_source(views: Any, expression: str) -> dict[str, int]:
 
 def test_a_killed_application(views: Any) -> None:
     process = views.start(
-        "traffic.py", "--calls", "5000", OTEL_SERVICE_NAME=views.service, SPANLEDGER_LEASE_SECONDS="2", OTEL_BSP_SCHEDULE_DELAY="20000"
+        "traffic.py", "--calls", "5000", OTEL_SERVICE_NAME=views.service, SPANLEDGER_LEASE_SECONDS="2", OTEL_BSP_SCHEDULE_DELAY="20000",
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE="32",
     )  # fmt: skip
-    assert views.until(lambda: views.ledger_path.exists() and len(entries(views)) > 60, 60)
+    assert views.until(lambda: views.ledger_path.exists() and len(entries(views)) > 60 and bool(arrived(views)), 60)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = {entry.id for entry in entries(views)}
