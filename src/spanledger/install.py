@@ -313,7 +313,7 @@ def _at_exit() -> None:
 def _let_everything_out() -> None:
     """Lets out all that waits in this process. The ledger stays open, and so do calls: a worker's threads may go on for a moment."""
     installation = _installation
-    if installation is None or not installation.runtime.reaper.running:  # a forked worker that had nothing to record
+    if installation is None or not installation.runtime.reaper.used:  # a forked worker that had nothing to record
         return
     guard = installation.runtime.guard
     guard.run("reaper", installation.runtime.reaper.drain)

@@ -35,6 +35,7 @@ def test_a_stopped_reaper_leaves_no_thread_and_can_start_again() -> None:
     reaper.stop()
     thread.join(10)
     assert not thread.is_alive()
+    assert (reaper.running, reaper.used) == (False, True)
     reaper.put(lambda: done.append(2))
     assert reaper.drain()
     assert done == [1, 2]

@@ -67,7 +67,8 @@ print(json.dumps([told(sums), told(differences)]))
 @pytest.mark.parametrize("order", ["provider first", "provider later"])
 def test_a_child_begins_at_zero_and_leaves_the_applications_own_metrics_alone(order: str, tmp_path: Any) -> None:
     environ = {"SPANLEDGER_LEDGER": "memory:", "XDG_STATE_HOME": str(tmp_path), "SPANLEDGER_DEBUG": "true"}
-    command = [sys.executable, "-c", PROGRAM, order]
+    fork_of_threads = "ignore:This process:DeprecationWarning"  # what Python 3.12 and newer say of it
+    command = [sys.executable, "-W", fork_of_threads, "-c", PROGRAM, order]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environ}, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

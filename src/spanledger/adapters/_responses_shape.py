@@ -74,6 +74,13 @@ def responses_chunk(event: Any, into: Response) -> None:
             into.text.append(piece)
     elif type(kind) is str:
         _typed(kind, seen, into)
+    else:
+        _untyped(fields(event), into)
+
+
+def _untyped(seen: Mapping[str, Any], into: Response) -> None:
+    if seen.get("event") == "error":  # openai before 1.97 hands on the name and the data of all events but ``response.*`` as a pair
+        _typed("error", fields(seen.get("data")), into)
     else:  # gateways send their errors without a type
         into.error_type = error_of(seen.get("error")) or into.error_type
 

@@ -29,7 +29,8 @@ class Reaper:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self.running = False
-        """Whether the thread was started in this process. All that is recorded starts it, so without it nothing waits for export."""
+        self.used = False
+        """Whether the thread was ever started in this process. All that is recorded starts it, so without it nothing waits for export."""
         _reapers.add(self)
 
     def put(self, work: Callable[[], object]) -> None:
@@ -43,7 +44,8 @@ class Reaper:
                 return
             self._queue = queues.of_today(self._queue)
             thread = threading.Thread(target=self._run, name="spanledger-reaper", daemon=True)
-            self._thread, self.running = thread, True
+            self._thread = thread
+            self.running = self.used = True
         try:
             thread.start()  # without the lock: gevent lets others go on meanwhile, and who then waited for it would stop them all
         except RuntimeError:  # the interpreter is shutting down, or there are too many; drain() does the work
@@ -68,7 +70,8 @@ class Reaper:
 
     def forget(self) -> None:
         """In a forked child: the parent does what was queued. The thread starts with the next call."""
-        self._queue, self._thread, self._starting, self.running = queue.SimpleQueue(), None, threading.Lock(), False
+        self._queue, self._thread, self._starting = queue.SimpleQueue(), None, threading.Lock()
+        self.running = self.used = False
 
     def _run(self) -> None:
         while (work := self._queue.get()) is not None:
