@@ -5,9 +5,10 @@ SpanledgerError
 ├── ConfigurationError    a setting, budget, price or file that cannot be understood; says where and what was expected
 ├── StackError            a program of the stack (collector, Jaeger, Prometheus, Alertmanager) could not be built or does not run
 └── LedgerError           the ledger could not be read or written
-    ├── LedgerBusy        somebody else holds it and the caller asked not to wait, or cannot: it interrupted them
+    ├── LedgerBusy        somebody else holds it, and the caller asked not to wait or is a signal handler that interrupted the holder
+    ├── LedgerDamaged     one account or entry in it cannot be read; everything else can be used
     ├── LedgerTooNew      the ledger was written by a newer version of Spanledger
-    └── LedgerTooOld      its tables are those of an older version, and whoever asked does not change them
+    └── LedgerTooOld      its tables are those of an older version, and it was opened only to be read
 """
 
 from __future__ import annotations
@@ -52,19 +53,19 @@ class LedgerError(SpanledgerError):
 
 
 class LedgerBusy(LedgerError):  # noqa: N818  # a state of the ledger, not a failure
-    """Somebody else holds the ledger and the caller asked not to wait, or is a signal handler that interrupted them."""
+    """Somebody else holds the ledger and the caller asked not to wait, or is a signal handler that interrupted the holder."""
 
 
-class LedgerDamaged(LedgerError):  # noqa: N818
-    """What the ledger keeps of one account or entry cannot be read; all else of it can be used."""
+class LedgerDamaged(LedgerError):  # noqa: N818  # a state of the ledger
+    """One account or entry of the ledger cannot be read; everything else in it can be used."""
 
 
-class LedgerTooNew(LedgerError):  # noqa: N818
+class LedgerTooNew(LedgerError):  # noqa: N818  # a state of the ledger
     """The ledger was written by a newer version of Spanledger."""
 
 
-class LedgerTooOld(LedgerError):  # noqa: N818
-    """The ledger has the tables of an older version of Spanledger, and was opened by who does not bring them up to date."""
+class LedgerTooOld(LedgerError):  # noqa: N818  # a state of the ledger
+    """The ledger has the tables of an older version of Spanledger, and was opened only to be read, which changes no tables."""
 
 
 class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications catch; it is no error of theirs
@@ -78,8 +79,8 @@ class BudgetExceeded(SpanledgerError):  # noqa: N818  # the name applications ca
         unit: ``usd``, ``tokens`` or ``calls``.
         limit, spent, reserved, asked: the limit, what is settled, what calls under way hold, and what this call needs.
         window_end: when the budget starts anew (UTC), ``None`` if it never does.
-        reason: why, where it is not that the amount does not fit: a model without a price, a ledger that cannot be reached. Then the
-            amounts say nothing, and ``budget`` is empty where it was no budget's decision. Empty otherwise.
+        reason: empty if the amount did not fit, else why the call was refused: a model without a price, a ledger that cannot be reached.
+            Then the amounts mean nothing, and ``budget`` is empty if no budget decided.
     """
 
     def __init__(self, refusal: Refusal) -> None:

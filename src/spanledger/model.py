@@ -204,7 +204,7 @@ class Hold:
     unit: Unit
     limit: int
     ends: float | None = None
-    """When the window ends; None if the account never starts anew; negative for a run's account (``ledger.rules.idle_after``)."""
+    """When the window ends; None if the account is never reset; negative for the account of a run (see ``ledger.rules.idle_after``)."""
     blocking: bool = True
     """False for ``then warn``: never refuses."""
     tells_from: int = 0

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from spanledger import private
 from spanledger.errors import StackError
-from spanledger.stack import ports, private, processes
+from spanledger.stack import ports, processes
 from spanledger.stack.ports import Ports
 
 if TYPE_CHECKING:

@@ -113,7 +113,7 @@ class Gate:
             hold = matcher.find(draft)
             if hold is not None:
                 charges.append((hold, 0))
-        self._estimate(draft, request)  # without a budget, too: it is what a call is booked by that nobody hears of again
+        self._estimate(draft, request)  # also without a budget: a call whose end is never seen is booked by its estimate
         if self._block_unpriced and _is_unpriced(draft):
             self._refuse_unpriced(draft, charges)
         return self._reserve(draft, _with_use(charges, draft), wait=wait)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from spanledger import private
 from spanledger.model import Activity, ActivityTotal, Charge, Cost, CostStatus, Entry, Execution, Hold, State, Unit, Usage
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def decode(line: str | bytes) -> Record:
     return _to_settlement(record)
 
 
-# A newer version may have written the line. What it knows of an entry beyond this one's fields, no ledger of this one could keep.
+# A newer version may have written the line, with fields that this version has no column for. They are dropped.
 
 
 def _to_execution(raw: dict[str, Any]) -> Execution:
@@ -100,7 +101,7 @@ def _to_settlement(record: dict[str, Any]) -> Settlement:
 
 
 def _from_charge(hold: Hold, amount: int) -> list[Any]:
-    """The account's fields, and the amount behind its limit, where they were fields of one class."""
+    """The fields of the hold with the amount after its limit: the order in which older versions wrote and read them."""
     told = list(astuple(hold))
     return [*told[:_AMOUNT], amount, *told[_AMOUNT:]]
 
@@ -165,7 +166,7 @@ class Folder:
         return True
 
     def _write(self, folder: Path, records: Sequence[Record]) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make_folder(folder)
         # The time keeps a later process with the same pid from replacing the file; the rename, a reader from seeing half of it.
         path = folder / f"{self._prefix}-{os.getpid()}-{time.time_ns()}.jsonl"
         unfinished = path.with_suffix(".tmp")

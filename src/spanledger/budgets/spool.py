@@ -130,11 +130,11 @@ class Spool:
             if self._worker is not None:
                 return
             self.inbox = queues.of_today(self.inbox)
-            worker = self._worker = _Worker(self)  # first: an exception of a handler, too, finds a thread that was started
+            worker = self._worker = _Worker(self)  # first, so that it is known even if a signal handler raises here
         finally:
             self._starting.release()
         try:
-            worker.start()  # without the lock: gevent lets others go on meanwhile, and who then waited for it would stop them all
+            worker.start()  # without the lock: under gevent another greenlet that waited for it would block the hub
         except RuntimeError:  # the interpreter is shutting down; close() writes what is queued
             self._worker = None
 

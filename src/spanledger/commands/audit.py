@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,10 +16,8 @@ from spanledger.commands.common import (
     print_json,
     print_view,
     settings_for,
+    terminated,
 )
-
-if TYPE_CHECKING:
-    from threading import Event
 
 
 @click.group(cls=Commands)
@@ -42,7 +39,7 @@ def serve(host: str, port: int, url: str | None) -> None:
     from spanledger.audit.receive import Receiver  # noqa: PLC0415
 
     _log_to_stderr()
-    stop = _until_terminated()
+    stop = terminated()
     settings = settings_for(url)
     with open_books(settings) as ledger:
         emitter = Emitter(settings)
@@ -59,17 +56,6 @@ def _log_to_stderr() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("spanledger").setLevel(logging.INFO)
-
-
-def _until_terminated() -> Event:
-    """Set by the signals that service managers (SIGTERM) and people (Ctrl-C) send."""
-    import signal  # noqa: PLC0415  # only `serve` waits
-    import threading  # noqa: PLC0415
-
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 @audit.command("list")

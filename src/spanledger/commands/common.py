@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from spanledger import private
 from spanledger import settings as config
 from spanledger.errors import ConfigurationError, SpanledgerError
 from spanledger.ledger.open import understood
@@ -72,15 +73,19 @@ def write_private(path: Path, write: Callable[[IO[str]], None]) -> None:
     try:
         if path.is_file() and not path.is_symlink():  # such as /dev/stdout
             path.unlink()  # it may be readable for others
-        with open(path, "w", encoding="utf-8", newline="", opener=_for_its_owner) as file:  # Path.open has no opener
+        with open(path, "w", encoding="utf-8", newline="", opener=private.opener) as file:  # Path.open has no opener
             write(file)
     except OSError as error:
         option = f"--csv {path}"
         raise ConfigurationError(option, f"cannot be written ({error.strerror})", "a file in a directory that can be written") from error
 
 
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def terminated() -> threading.Event:
+    """Set by the signals that service managers (SIGTERM) and people (Ctrl-C) send."""
+    event = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: event.set())
+    return event
 
 
 def settings_for(url: str | None) -> Settings:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import TYPE_CHECKING
 
 import click
 
-from spanledger.commands.common import Commands, Failure, books_to_read, ledger_option, no_such_ledger, settings_for
+from spanledger.commands.common import Commands, Failure, books_to_read, ledger_option, no_such_ledger, settings_for, terminated
 
 if TYPE_CHECKING:
+    import threading
+
     from spanledger.settings import Settings
 
 
@@ -32,7 +32,7 @@ def export(interval: float, once: bool, url: str | None) -> None:
     from spanledger.ledger_exporter import LedgerExporter  # noqa: PLC0415  # the SDK takes 100 ms
 
     settings = settings_for(url)
-    stopped = _stopped() if not once else None
+    stopped = terminated() if not once else None
     if stopped is not None and not _appeared(settings, stopped, interval):
         return
     with books_to_read(settings, must_exist=True, for_long=True) as books:
@@ -59,11 +59,3 @@ def _appeared(settings: Settings, stopped: threading.Event, interval: float) -> 
             if stopped.wait(interval):
                 return False
     return True
-
-
-def _stopped() -> threading.Event:
-    """Set when somebody asks the process to end."""
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped

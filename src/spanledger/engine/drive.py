@@ -6,7 +6,7 @@ Which of these is known when patching; the rest is decided by what comes back.
 from __future__ import annotations
 
 import inspect
-from functools import wraps
+from functools import partial, wraps
 from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -254,17 +254,9 @@ def _generator(call: Call) -> Generator[Any, Any, Any]:
             inner.close()
             raise
         except BaseException as thrown:  # noqa: BLE001  # handed on to the library's generator, which raises it or goes on
-            step = _thrower(inner.throw, thrown)
+            step = partial(inner.throw, thrown)
         else:
-            step = inner.__next__ if sent is None else _sender(inner.send, sent)
-
-
-def _thrower(throw: Callable[[BaseException], Any], error: BaseException) -> Callable[[], Any]:
-    return lambda: throw(error)
-
-
-def _sender(send: Callable[[Any], Any], value: Any) -> Callable[[], Any]:
-    return lambda: send(value)
+            step = inner.__next__ if sent is None else partial(inner.send, sent)
 
 
 async def _async_generator(call: Call) -> AsyncGenerator[Any, Any]:
@@ -297,9 +289,9 @@ async def _async_generator(call: Call) -> AsyncGenerator[Any, Any]:
         except BaseException as thrown:  # noqa: BLE001
             if not isinstance(thrown, Exception):  # asyncio.run cancels the closing of a generator that somebody left
                 call.end(outcome="closed")
-            step = _thrower(inner.athrow, thrown)
+            step = partial(inner.athrow, thrown)
         else:
-            step = inner.__anext__ if sent is None else _sender(inner.asend, sent)
+            step = inner.__anext__ if sent is None else partial(inner.asend, sent)
         del item
     del dropped
 

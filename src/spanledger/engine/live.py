@@ -92,8 +92,8 @@ class _Stream(Live):
         return self._self_parsing(member) if name == "parse" else member
 
     def _self_parsing(self, parse: Callable[..., Any]) -> Callable[..., Any]:
-        """OpenTelemetry's instrumentation of openai hands out its stream for a raw answer, too; parsed it is that stream, and so this proxy
-        (``BaseStreamWrapper.parse`` in opentelemetry-instrumentation-openai-v2)."""
+        """``parse`` that returns this proxy where the stream returns itself, as the stream that OpenTelemetry's instrumentation of openai
+        returns for a raw response does (``BaseStreamWrapper.parse`` in opentelemetry-instrumentation-openai-v2)."""
 
         def parsed(*args: Any, **kwargs: Any) -> Any:
             value = parse(*args, **kwargs)

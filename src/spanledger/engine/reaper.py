@@ -47,7 +47,7 @@ class Reaper:
             self._thread = thread
             self.running = self.used = True
         try:
-            thread.start()  # without the lock: gevent lets others go on meanwhile, and who then waited for it would stop them all
+            thread.start()  # without the lock: under gevent another greenlet that waited for it would block the hub
         except RuntimeError:  # the interpreter is shutting down, or there are too many; drain() does the work
             self._thread, self.running = None, False
 

@@ -67,9 +67,9 @@ def understood(url: str, default: str) -> tuple[str, ConfigurationError | None]:
 
 
 def whole(url: str) -> str:
-    """A URL that is understood, with the whole path of its file: relative to another directory it means another one."""
+    """The URL with the absolute path of its file, so that it means the same file in every working directory."""
     scheme, _, rest = url.strip().partition(":")
-    with suppress(OSError):  # the working directory is gone, which who opens the ledger says
+    with suppress(OSError):  # the working directory is gone; opening the ledger says so
         return f"sqlite:///{_path(rest).absolute()}" if scheme == "sqlite" else url
     return url
 

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from spanledger import interrupts
+from spanledger import interrupts, private
 from spanledger.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def create_private(path: Path) -> None:
     try:
         if path.exists():
             return
-        _create_directories(path.parent)
+        private.make_folder(path.parent)
         with _alone_in(path.parent) as alone, suppress(FileExistsError):
             if alone and not path.exists():
                 _remove_side_files(path)
@@ -112,10 +112,3 @@ def _locked(lock: Callable[[], None]) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(_PAUSE)
-
-
-def _create_directories(directory: Path) -> None:
-    """https://specifications.freedesktop.org/basedir-spec asks for mode 0700; ``mkdir(parents=True)`` gives it to the last one only."""
-    missing = [parent for parent in (directory, *directory.parents) if not parent.exists()]
-    for parent in reversed(missing):
-        parent.mkdir(mode=0o700, exist_ok=True)

@@ -104,9 +104,9 @@ def winner(attempts: Iterable[tuple[int, bool]]) -> int:
 
 
 def idle_after(used: float) -> float:
-    """What ``Hold.ends`` says of an account that has no window, and is forgotten some time after it was used last: that time, negative.
+    """``Hold.ends`` of an account that has no window and is forgotten when it was not used for ``used`` seconds: that time, negative.
 
-    People are told of no end (``window_end``), since every use puts it off.
+    ``window_end`` is None for it, because each use postpones its end.
     """
     return -used
 

@@ -333,7 +333,7 @@ def _sweep(db: sqlite3.Connection, now: float) -> tuple[list[Entry], list[tuple[
 
 
 def _still_held(accounts: StoredAccounts, holds: str, entry_id: str) -> list[tuple[Account, int]]:
-    """The same where an entry is to be written, which must not be lost for what cannot be read of its budgets."""
+    """As ``_held``, but a damaged account does not keep the entry from being written."""
     try:
         return _held(accounts, holds)
     except LedgerDamaged as error:

@@ -54,7 +54,7 @@ class StoredAccounts:
         return account
 
     def is_sound(self, account_id: str) -> bool:
-        """Whether there is no such account, or one that can be read: else it is told of, for who goes on without it."""
+        """Whether the account can be read, or does not exist. A damaged one is logged once, since the caller goes on without it."""
         try:
             self.get(account_id)
         except LedgerDamaged as error:

@@ -199,8 +199,10 @@ class _Walk:
         return self.habits.total(milli, self.messages) + self.extra + tools
 
     def _whole(self) -> float:
-        """How many times as much as was seen all is, if the members of a container are alike: the share that was seen of the innermost
-        container that was begun is what was seen of its member of the next, and so on."""
+        """The whole divided by the part that was visited, assuming that the members of each container are alike.
+
+        Containers lie within each other, so the share that was visited of one is that of the member being visited in the next outer one.
+        """
         seen, top = 1.0, len(self.stack)
         for base, put, count in reversed(self.opened):
             left = max(0, top - base)

@@ -18,10 +18,10 @@ _DEEPEST = 8
 _MOST_TOOLS = 1_000
 _SEARCH = re.compile(r"web_search(_preview)?(_20\d\d\w*)?")
 _ASSUMED_SEARCHES = 3
-"""Searches of a tool that bounds them not, as seen in recorded calls."""
+"""Searches assumed of a tool without ``max_uses``, as seen in recorded calls."""
 _MOST_SEARCHES = 1_000
 _SEARCH_RESULTS, _SEARCHES_READ = 8_000, 3
-"""Tokens that a search adds to the input, and how many searches a model makes at most as a rule, as seen in recorded calls."""
+"""Tokens that one search adds to the input, and how many searches of a call are assumed to do so at most, as seen in recorded calls."""
 
 _WRITES_BILLED = (5, 6)
 

@@ -62,7 +62,7 @@ def report_json(found: Report) -> dict[str, Any]:
 
 
 def total_json(total: Total) -> dict[str, Any]:
-    """One row of sums; consumed (all that providers did) and billable (without replaced attempts) kept apart."""
+    """One row of sums; "consumed" is all that providers did, "billable" leaves out superseded attempts."""
     return {
         "group": dict(total.group),
         "consumed": {

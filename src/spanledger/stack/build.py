@@ -19,9 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from spanledger import private
 from spanledger import settings as config
 from spanledger.errors import StackError
-from spanledger.stack import files, private
+from spanledger.stack import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from spanledger.stack import private, processes
+from spanledger import private
+from spanledger.stack import processes
 from spanledger.stack.ports import Ports
 
 

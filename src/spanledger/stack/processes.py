@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spanledger.stack import private
+from spanledger import private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from spanledger import private
 from spanledger import settings as config
-from spanledger.stack import private
 from spanledger.stack.ports import LOOPBACK, Ports
 
 if TYPE_CHECKING:

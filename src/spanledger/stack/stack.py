@@ -8,9 +8,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from spanledger import private
 from spanledger import settings as config
 from spanledger.errors import StackError
-from spanledger.stack import binaries, build, choice, files, private, processes, services
+from spanledger.stack import binaries, build, choice, files, processes, services
 from spanledger.stack.choice import Choice
 from spanledger.stack.ports import Ports, taken
 

@@ -21,10 +21,10 @@ log = logging.getLogger("spanledger")
 
 
 def lead_spans(provider: Any, processor: RedactingSpanProcessor) -> bool:
-    """Idempotent: a processor that an earlier call led to the front is replaced.
+    """Puts ``processor`` before all other processors of the provider; one that an earlier call put there is replaced.
 
     Returns:
-        Whether everything this provider exports is redacted; spans are in any position. If not, record no content.
+        Whether everything this provider exports is redacted, which for spans does not depend on the position. If not, record no content.
     """
     led = _put_first(provider, "_active_span_processor", "_span_processors", processor, "add_span_processor")
     owner = getattr(provider, "_active_span_processor", None)

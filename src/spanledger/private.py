@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, and those above it that are missing, with mode 0700; those that exist keep theirs."""
+    """Makes a folder, and those above it that are missing, with mode 0700; those that exist keep theirs.
+
+    https://specifications.freedesktop.org/basedir-spec asks for that mode; ``mkdir(parents=True)`` gives it to the last one only.
+    """
     for missing in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     path.mkdir(exist_ok=True)  # raises if it is a file
