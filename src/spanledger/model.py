@@ -147,6 +147,8 @@ class Request:
     """What the call costs where that is known beforehand (a plugin's price per call)."""
     ask_usage: bool = False
     """We asked the provider for a usage chunk that the application did not ask for; it must not see it."""
+    continues: str | None = None
+    """Id of the response that this request goes on with: the provider keeps all that was said until then, and bills it as input."""
 
 
 INVALID_RESPONSE = "invalid_response"

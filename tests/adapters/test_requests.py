@@ -122,7 +122,7 @@ def test_responses(reader: Any, openai_client: openai.OpenAI) -> None:
         "gen_ai.output.type": "json", "gen_ai.request.reasoning.level": "high", "gen_ai.request.previous_response.id": "r0",
         "gen_ai.conversation.id": "conv1", "openai.api.type": "responses",
     }  # fmt: skip
-    assert (read.max_output, read.content) == (9, ("hi", "be brief", Answer))
+    assert (read.max_output, read.content, read.continues) == (9, ("hi", "be brief", Answer), "r0")
     fetched = reader("openai", "Responses.retrieve").request(openai_client.responses, ("r1",), {"stream": True, "starting_after": 3})
     assert (fetched.operation, fetched.stream, fetched.params["gen_ai.request.stream_cursor"]) == ("fetch_response", True, "3")
     resumed = reader("openai", "Responses.stream").request(openai_client.responses, (), {"response_id": "r1"})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanledger.errors import BudgetExceeded, ConfigurationError, LedgerBusy
+from spanledger.errors import BudgetExceeded, ConfigurationError, LedgerBusy, LedgerDamaged
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.model import Activity, Cost, CostStatus, State, Unit, Usage
 from spanledger.pricing.book import PriceBook
@@ -36,6 +37,35 @@ def test_a_call_is_reserved_by_its_bound_and_settled_by_what_it_used(ledger: Led
     assert (desk.balance("DAY"), desk.balance("TOK", "customer=acme"), desk.balance("N")) == ((250, 0), (25, 0), (1, 0))
     assert [written.usage for written in ledger.entries()] == [Usage(0, 25)]
     assert desk.notices == []
+
+
+def test_a_call_that_goes_on_with_a_response_reserves_what_the_provider_kept(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:
+    desk = open_desk(ledger, {"TOK": "200 tokens per day"})
+    desk.call(entry(response_id="r1"), used=70)
+    draft, unknown = entry(), entry()
+    admission = desk.admit(draft, max_output=10, continues="r1")
+    assert (draft.usage, desk.balance("TOK")) == (Usage(70, 10, state=State.ESTIMATED), (70, 80))
+    with pytest.raises(BudgetExceeded):
+        desk.admit(entry(), max_output=10, continues="r1")
+    desk.finish(draft, admission, used=80)
+    desk.admit(unknown, max_output=10, continues="r0")
+    assert unknown.usage == Usage(0, 10, state=State.ESTIMATED)
+
+
+@pytest.mark.parametrize(("wait", "error", "expected"), [(False, LedgerBusy, None), (True, LedgerBusy, 0), (False, LedgerDamaged, 0)])
+def test_what_the_provider_kept_cannot_be_looked_up(
+    entry: NewEntry, open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch, wait: bool, error: type[Exception], expected: int | None
+) -> None:
+    def refuse(_: str, *, wait: bool) -> None:
+        raise error(str(wait))
+
+    ledger = MemoryLedger()
+    desk = open_desk(ledger, {"TOK": "200 tokens per day"})
+    monkeypatch.setattr(ledger, "find_response", refuse)
+    draft = entry()
+    with pytest.raises(LedgerBusy) if expected is None else nullcontext():
+        desk.admit(draft, max_output=10, wait=wait, continues="r1")
+    assert (draft.usage.input, desk.balance("TOK")) == (expected, (0, 0) if expected is None else (0, 10))
 
 
 def test_what_would_exceed_is_refused_and_nothing_stays_reserved(ledger: Ledger, entry: NewEntry, open_desk: OpenDesk) -> None:

@@ -147,6 +147,13 @@ def test_an_interrupt_in_the_middle_changes_nothing(sqlite_ledger, make_entry, m
     assert balance(sqlite_ledger) == (2, 0)
 
 
+def test_who_does_not_want_to_wait_for_another_reader_does_not(sqlite_ledger, make_entry):
+    sqlite_ledger.settle(make_entry("first", response_id="r1"), [])
+    with sqlite_ledger._reader._lock, pytest.raises(LedgerBusy):
+        sqlite_ledger.find_response("r1", wait=False)
+    assert sqlite_ledger.find_response("r1", wait=False).id == "first"
+
+
 def test_what_a_signal_handler_interrupted_is_not_waited_for(sqlite_ledger, make_entry, make_charge, balance, monkeypatch):
     monkeypatch.setattr(database, "WAIT_SECONDS", 1000.0)
     sqlite_ledger.settle(make_entry("first"), [make_charge(1)])

@@ -147,6 +147,11 @@ def test_models_that_cache_unasked(model, words, written):
     assert (usage.cache_write == usage.input) == written
 
 
+def test_what_the_provider_keeps_is_input_that_may_be_written_to_a_cache_anew():
+    new, whole = (estimate_usage(("hello",), "openai", "gpt-5.6-sol", 9, kept) for kept in (0, 5_000))
+    assert (whole.input, whole.output, whole.cache_write) == (new.input + 5_000, 9, new.input + 5_000)
+
+
 def test_a_speaking_model_may_answer_in_speech(book):
     usage = reserved((HELLO,), ("openai", "gpt-audio"), 1_000)
     cost = book.price("openai", "gpt-audio", usage, when=NOW)

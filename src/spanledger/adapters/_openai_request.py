@@ -58,7 +58,7 @@ _RULES = {
     "conversation": rule("conversation_id", lambda value: text(value) or text(fields(value).get("id"))),
     "starting_after": rule("stream_cursor", lambda value: str(value) if type(value) is int else None),
 }
-_SPECIAL = frozenset({"response_id", "best_of", "n", "prompt", "service_tier"})
+_SPECIAL = frozenset({"response_id", "previous_response_id", "best_of", "n", "prompt", "service_tier"})
 """Arguments that few calls have, and that say more about the call than a parameter does."""
 _CHAT_LISTS = ("messages", "tools", "functions", "prompt")
 """Arguments in which the SDK takes any iterable."""
@@ -109,6 +109,7 @@ class ReadRequest:
 def _specialize(request: Request, sent: Mapping[str, Any]) -> None:
     if sent.get("response_id"):
         request.operation = "fetch_response"
+    request.continues = text(sent.get("previous_response_id"))
     request.choices = (Counts()(sent.get("best_of"), sent.get("n")) or 1) * _prompts(sent.get("prompt"))
     request.context = tier_of(sent)
 

@@ -113,12 +113,12 @@ class Gate:
             hold = matcher.find(draft)
             if hold is not None:
                 charges.append((hold, 0))
-        self._estimate(draft, request)  # also without a budget: a call whose end is never seen is booked by its estimate
+        self._estimate(draft, request, wait=wait)  # also without a budget: a call whose end is never seen is booked by its estimate
         if self._block_unpriced and _is_unpriced(draft):
             self._refuse_unpriced(draft, charges)
         return self._reserve(draft, _with_use(charges, draft), wait=wait)
 
-    def _estimate(self, draft: Entry, request: Request) -> None:
+    def _estimate(self, draft: Entry, request: Request, *, wait: bool) -> None:
         usage = draft.usage
         if usage.input is not None or usage.output is not None or draft.cost.nano_usd is not None or draft.plugin is not None:
             return
@@ -130,9 +130,26 @@ class Gate:
                 output = _MOST_OUTPUT
             if choices > 1:
                 output *= choices
-        usage = Usage(0, output, state=_ESTIMATED) if content is None else estimate_usage(content, request.provider, request.model, output)
+        kept = 0 if request.continues is None else self._kept_tokens(request.continues, wait=wait)
+        if content is None:
+            usage = Usage(kept, output, state=_ESTIMATED)
+        else:
+            usage = estimate_usage(content, request.provider, request.model, output, kept)
         draft.usage = usage
         draft.cost = self._book.price(draft.provider, draft.model, usage, when=draft.time, context=request.context)
+
+    def _kept_tokens(self, response_id: str, *, wait: bool) -> int:
+        """Of a response and of all before it, as far as the books know it. The provider bills them as input once more:
+        https://developers.openai.com/api/docs/guides/conversation-state."""
+        if self._look_again:
+            return 0
+        try:
+            before = self._ledger.find_response(response_id, wait=wait)
+        except LedgerError as error:
+            if isinstance(error, LedgerBusy) and not wait:
+                raise
+            return 0
+        return (before.usage.input or 0) + (before.usage.output or 0) if before is not None else 0
 
     def _refuse_unpriced(self, draft: Entry, charges: Sequence[Charge]) -> None:
         for hold, _ in charges:

@@ -97,12 +97,12 @@ class Database:
         finally:
             self._lock.release()
 
-    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, work: Callable[[sqlite3.Connection], T], *, wait: bool = True) -> T:
         """Runs ``work``, which only reads and may be run again if it meets a lock. Raises ``LedgerError``."""
-        self._acquire(wait=True)
+        self._acquire(wait=wait)
         try:
             db = self._open()
-            return self._insist(work, db, wait=True)
+            return self._insist(work, db, wait=wait)
         except sqlite3.Error as error:
             if _is_about_a_value(error):
                 raise

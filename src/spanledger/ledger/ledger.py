@@ -64,7 +64,7 @@ class Ledger(Protocol):
     def end_execution(self, execution: Execution, *, wait: bool = True) -> None:
         """Records a workflow run. Of two records with the same id the one that ended last stays, whichever arrives first."""
 
-    def find_response(self, response_id: str) -> Entry | None:
+    def find_response(self, response_id: str, *, wait: bool = True) -> Entry | None:
         """The newest entry with this provider response id."""
 
     def balances(self, now: float) -> list[Balance]:

@@ -137,9 +137,9 @@ class MemoryLedger:
             if len(self._executions) > self._most:
                 self._executions.popitem(last=False)
 
-    def find_response(self, response_id: str) -> Entry | None:
+    def find_response(self, response_id: str, *, wait: bool = True) -> Entry | None:
         """See ``Ledger.find_response``."""
-        with self._alone():
+        with self._alone(wait=wait):
             found = self._history.find_response(response_id)
             return replace(found) if found else None
 

@@ -111,9 +111,9 @@ class SqliteLedger:
         row = rows.sound_row(rows.from_execution(execution))
         self._writer.write(lambda db: db.execute(_PUT_EXECUTION, row), wait=wait)
 
-    def find_response(self, response_id: str) -> Entry | None:
+    def find_response(self, response_id: str, *, wait: bool = True) -> Entry | None:
         """See ``Ledger.find_response``."""
-        return self._reader.read(lambda db: queries.find_response(db, rows.sound(response_id)))
+        return self._reader.read(lambda db: queries.find_response(db, rows.sound(response_id)), wait=wait)
 
     def balances(self, now: float) -> list[Balance]:
         """See ``Ledger.balances``."""

@@ -77,7 +77,7 @@ def estimate_input(content: Any, provider: str, model: str | None) -> int:
     return estimate_usage(content, provider, model).input or 0
 
 
-def estimate_usage(content: Any, provider: str, model: str | None, output: int | None = None) -> Usage:
+def estimate_usage(content: Any, provider: str, model: str | None, output: int | None = None, kept: int = 0) -> Usage:
     """What a request is to be charged for until its usage is known: as ``estimate_input``, and with what makes its tokens dearer.
 
     What is to be written to a cache is taken as written, for as long as any mark asks for, and searches of the web as made.
@@ -85,6 +85,7 @@ def estimate_usage(content: Any, provider: str, model: str | None, output: int |
     Args:
         content, provider, model: see ``estimate_input``.
         output: the most tokens of an answer.
+        kept: tokens of the conversation until now, which the provider keeps and puts before the content.
     """
     try:
         habits = habits_of(provider, model)
@@ -96,6 +97,8 @@ def estimate_usage(content: Any, provider: str, model: str | None, output: int |
         usage = Usage(habits.total(tokens.count("\n".join(texts), habits.viewer.family), messages), output, state=_ESTIMATED)
     else:
         usage = _walked(content, habits, output)
+    if kept:
+        usage.input = (usage.input or 0) + kept
     if habits.special:
         habits.add_unasked(usage)
     return usage
