@@ -53,16 +53,14 @@ class Unit(StrEnum):
 class Usage:
     """Tokens of one call, in the sense of the GenAI conventions: ``input`` and ``output`` are inclusive totals.
 
-    The parts are disjoint among themselves within one side except audio and image, which are modalities of the total:
-    ``cache_read``, ``cache_write`` (default lifetime, 5 minutes at Anthropic) and ``cache_write_1h`` (the longer one,
-    12 hours at OpenAI) are parts of ``input``; ``reasoning`` is a part of ``output``;
-    ``input_audio``/``input_image``/``output_audio``/``output_image`` are parts of their totals,
-    ``cache_read_audio``/``cache_read_image`` parts of ``cache_read``.
-    ``tools`` counts what is billed per request (``{"web_search": 2}``). ``clamped`` is set when the provider's numbers were
-    impossible (a part larger than its total) and were cut to fit. ``delegated`` says, for a tool of ``tools`` that worked with another
-    model, what it used of that; it is no part of ``input`` and ``output``, goes into the cost only; ledgers need not keep it.
-    ``parts`` says, where the totals sum several prompts, what each of them used, so that each is priced by its size and its model;
-    ledgers need not keep that either.
+    The parts are disjoint among themselves within one side except audio and image, which are modalities of the total: ``cache_read``,
+    ``cache_write`` (default lifetime, 5 minutes at Anthropic) and ``cache_write_1h`` (the longer one, 12 hours at OpenAI) are parts of
+    ``input``; ``reasoning`` is a part of ``output``; ``input_audio``/``input_image``/``output_audio``/``output_image`` are parts of their
+    totals, ``cache_read_audio``/``cache_read_image`` parts of ``cache_read``. ``tools`` counts what is billed per request
+    (``{"web_search": 2}``). ``clamped`` is set when the provider's numbers were impossible (a part larger than its total) and were cut to
+    fit. ``delegated`` says, for a tool of ``tools`` that worked with another model, what it used of that; it is no part of ``input`` and
+    ``output``, goes into the cost only; ledgers need not keep it. ``parts`` says, where the totals sum several prompts, what each of them
+    used, so that each is priced by its size and its model; ledgers need not keep that either.
     """
 
     input: int | None = None

@@ -1,4 +1,4 @@
-"""Names and texts from outside, made harmless for what shows them: a terminal, a spreadsheet."""
+"""Names and texts from outside, made harmless for what keeps and shows them: a ledger, an exporter, a terminal, a spreadsheet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u20
 
 _FORMULA = re.compile(r"(?:^|(?<=[;\t]))(?=\s*[=+\-@])")
 """Where a cell begins that has a formula."""
+
+
+def sound(text: object) -> str:
+    """Text that can be stored and sent. JSON, the environment and names of files may bring in lone surrogates, which have no UTF-8; an
+    exporter gives up all spans of a batch for one such name."""
+    whole = text if isinstance(text, str) else str(text)
+    return whole.encode("utf-8", "replace").decode()
 
 
 def plain(text: str) -> str:

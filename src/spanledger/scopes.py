@@ -17,6 +17,7 @@ from opentelemetry import baggage
 from opentelemetry import context as otel_context
 
 from spanledger import interrupts
+from spanledger.outside import sound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +98,7 @@ def text(value: object, what: str) -> str | None:
         None if it cannot be made text. It is then left out, which is told once.
     """
     try:
-        return str(value)
+        return sound(value)
     except Exception as error:
         if interrupts.raised_by_handler(error):
             raise

@@ -20,6 +20,7 @@ from spanledger.engine.loops import is_cancelled, running_loop
 from spanledger.engine.runtime import Runtime, active, new_id
 from spanledger.ledger.ledger import GROUPS
 from spanledger.model import Activity, Execution
+from spanledger.outside import sound
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry import spans
 
@@ -60,7 +61,7 @@ def _is_function(value: object) -> bool:
 
 def _text(value: object, what: str) -> str | None:
     """Names and ids may come as numbers, UUIDs or members of an enumeration; ledgers and telemetry take text."""
-    return value if isinstance(value, str) else scopes.text(value, what)
+    return sound(value) if isinstance(value, str) else scopes.text(value, what)
 
 
 def _name(value: object, what: str) -> str:
@@ -129,7 +130,8 @@ class workflow(_Traced):  # noqa: N801
 
     Args:
         name: low-cardinality name, ``gen_ai.workflow.name``.
-        execution_id: id of this run; a new one for each if not given. Give the same id to continue a run elsewhere.
+        execution_id: id of this run; a new one for each if not given. Give the same id to continue a run elsewhere, or to try one again
+            that failed: its steps then go on counting their attempts, in the same process.
         keys: scope keys, as for ``scope``.
     """
 
@@ -154,6 +156,8 @@ class workflow(_Traced):  # noqa: N801
         )
         context = _with_baggage(runtime, self._keys, scopes.within(entered, context))
         self._started = time.time()
+        if self._given is not None and (before := runs.failed_before(self._given)) is not None:
+            self._run.go_on(before)
         runs.opened(self._run)
         if runtime is not None:
             attributes = {s.OPERATION: s.INVOKE_WORKFLOW, s.WORKFLOW_NAME: self.name, **spans.scope_attributes(entered)}
@@ -166,6 +170,8 @@ class workflow(_Traced):  # noqa: N801
 
     def _leave(self, error: BaseException | None) -> None:
         runs.closed(self._run)
+        if self._given is not None and _trouble(error) is not None:
+            runs.failed(self._given, self._run)
         runtime = active()
         if runtime is not None:
             runtime.guard.run("workflow", self._record, runtime, _trouble(error))

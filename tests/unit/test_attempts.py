@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import spanledger
 from spanledger.engine.runs import Run
 from spanledger.ledger.memory import MemoryLedger
 from spanledger.model import Activity, Cost, CostStatus, Entry, State, Usage
+from spanledger.telemetry.semconv import RECON_SOURCE
 
 attempts = st.integers(1, 3)
 calls = st.tuples(attempts, st.sampled_from(State), st.integers(1, 50))
@@ -37,3 +41,22 @@ def test_the_run_and_the_ledger_agree_on_what_was_replaced(events: list[Any]) ->
         told = [sum(column) for column in zip(told, *added, strict=True)]
         sums = [(one.superseded_operations, one.superseded_tokens, one.superseded_nano_usd) for one in ledger.sums()]
         assert told == [sum(column) for column in zip((0, 0, 0), *sums, strict=True)]
+
+
+@pytest.mark.parametrize(("first", "billable"), [(ConnectionError, 1), (None, 2)])
+def test_a_failed_run_that_is_tried_again_under_its_id_counts_on(make_house: Any, first: type[Exception] | None, billable: int) -> None:
+    """A queue runs its task again in the same worker. A run that did not fail is continued: the same step again is no other attempt."""
+    house = make_house()
+
+    @spanledger.plugin(price="1 USD")
+    def look_up() -> None:
+        """Costs something."""
+
+    for error in (first, None):
+        with suppress(ConnectionError), spanledger.workflow("ticket", execution_id="task-42"), spanledger.step("answer"):
+            look_up()
+            if error is not None:
+                raise error
+    assert [entry.superseded for entry in house.entries] == [billable == 1, False]
+    told = {point.attributes[RECON_SOURCE]: point.value for point in house.metric("spanledger.recon.superseded.operations")}
+    assert told == ({"sdk": 1, "execution": 1, "ledger": 1} if billable == 1 else {"ledger": 0})

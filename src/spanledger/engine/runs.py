@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import threading
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING
 
 from spanledger.ledger.rules import winner
@@ -30,6 +30,10 @@ class Run:
         self._ended: defaultdict[str, dict[int, bool]] = defaultdict(dict)
         self._used: defaultdict[tuple[str, int], dict[Group, Replaced]] = defaultdict(dict)
         self._lock = threading.Lock()
+
+    def go_on(self, before: Run) -> None:
+        """This run is another try of one that failed: what its steps try again are further attempts of the same steps."""
+        self._attempts, self._ended, self._used, self._lock = before._attempts, before._ended, before._used, before._lock
 
     def add(self, entry: Entry) -> bool:
         """Adds one settled entry to the totals; True if its attempt had been replaced by then. ``count`` adds it to the sums."""
@@ -130,6 +134,25 @@ def closed(run: Run) -> None:
             _open.remove(run)
             finished, run.sums = run.sums, _closed
             _closed.absorb(finished)
+
+
+def failed(execution: str, run: Run) -> None:
+    """A run whose id was given by the application failed; it may be tried again under that id."""
+    with _lock:
+        _failed[execution] = run
+        if len(_failed) > _MOST_FAILED:
+            _failed.popitem(last=False)
+
+
+def failed_before(execution: str) -> Run | None:
+    """The run of this id that failed in this process, once."""
+    with _lock:
+        return _failed.pop(execution, None)
+
+
+_failed: OrderedDict[str, Run] = OrderedDict()
+_MOST_FAILED = 1_000
+"""Queues try again within minutes, as a rule."""
 
 
 def values(ended: Sums) -> dict[tuple[str, Labels], int]:

@@ -10,6 +10,7 @@ from spanledger.ledger.ledger import GROUPS
 from spanledger.ledger.rules import IDLE_ACCOUNTS_SHOWN
 from spanledger.ledger.sums import ordered
 from spanledger.model import AuditRecord, BookSum, Total, Unsettled
+from spanledger.outside import sound
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,14 +48,14 @@ class Filter(NamedTuple):
         """An SQL condition and its values."""
         tests = {"time >= ?": self.since, "time < ?": self.until, "execution = ?": self.execution, "trace_id = ?": self.trace_id}
         chosen = {test: value for test, value in tests.items() if value is not None}
-        return " AND ".join(chosen) or "1", [rows.sound(value) if isinstance(value, str) else value for value in chosen.values()]
+        return " AND ".join(chosen) or "1", [sound(value) if isinstance(value, str) else value for value in chosen.values()]
 
 
 def totals(db: sqlite3.Connection, group_by: Sequence[str], chosen: Filter) -> list[Total]:
     """See ``Ledger.totals``."""
     where, values = chosen.where()
     groups = [_COLUMNS.get(name, _OTHER_KEY) for name in group_by]
-    others = [rows.sound(name) for name in group_by if name not in _COLUMNS]
+    others = [sound(name) for name in group_by if name not in _COLUMNS]
     by = f"GROUP BY {', '.join(str(number + 1) for number in range(len(groups)))}" if groups else ""
     sql = f"SELECT {''.join(f'{group}, ' for group in groups)}{_SUMS} FROM entry WHERE {where} {by}"  # noqa: S608  # constants; values are bound
     found = db.execute(sql, [*others, *values]).fetchall()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spanledger.errors import LedgerDamaged
 from spanledger.model import Activity, ActivityTotal, Cost, CostStatus, Entry, Execution, State, Usage
+from spanledger.outside import sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -164,11 +165,6 @@ def to_execution(row: Sequence[Any]) -> Execution:
 def marks(count: int) -> str:
     """Placeholders for ``count`` values."""
     return ",".join("?" * count)
-
-
-def sound(text: object) -> str:
-    """Text that can be stored: JSON and the environment may bring in lone surrogates, which have no UTF-8."""
-    return str(text).encode("utf-8", "replace").decode()
 
 
 def sound_row(row: Row) -> Row:

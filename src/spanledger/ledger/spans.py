@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spanledger.ledger import rows
 from spanledger.ledger.database import Database
+from spanledger.outside import sound
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,7 +66,7 @@ class SpanStore:
 
     def trace(self, trace_id_prefix: str) -> list[SpanRow]:
         """The spans of all traces whose id begins so, trace by trace in the order of their start."""
-        prefix = rows.sound(trace_id_prefix.lower())
+        prefix = sound(trace_id_prefix.lower())
         after_all = prefix + "g"  # the first letter behind the hex digits
         return self._database.read(lambda db: [_to_span(row) for row in db.execute(_TRACE, (prefix, after_all))])
 

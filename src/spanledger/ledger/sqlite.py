@@ -20,6 +20,7 @@ from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, IDLE_ACCOUNTS_KEPT, bo
 from spanledger.ledger.stored import StoredAccounts
 from spanledger.ledger.sums import summed
 from spanledger.model import AuditRecord, State
+from spanledger.outside import sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -78,14 +79,14 @@ class SqliteLedger:
 
         def work(db: sqlite3.Connection) -> None:
             accounts = StoredAccounts(db)
-            _free_lease(db, accounts, rows.sound(entry_id))
+            _free_lease(db, accounts, sound(entry_id))
             accounts.save()
 
         self._writer.write(work, wait=wait)
 
     def renew(self, entry_ids: Iterable[str], expires: float) -> None:
         """See ``Ledger.renew``. A lease is never shortened."""
-        changes = [(expires, rows.sound(entry_id)) for entry_id in entry_ids]
+        changes = [(expires, sound(entry_id)) for entry_id in entry_ids]
         if changes:
             self._writer.write(lambda db: db.executemany("UPDATE lease SET expires = max(expires, ?) WHERE entry = ?", changes))
 
@@ -103,7 +104,7 @@ class SqliteLedger:
 
     def end_step(self, execution: str, step: str, attempt: int, *, ok: bool, wait: bool = True) -> None:
         """See ``Ledger.end_step``."""
-        where = (rows.sound(execution), rows.sound(step))
+        where = (sound(execution), sound(step))
         self._writer.write(lambda db: _end_step(db, where, attempt, ok=ok), wait=wait)
 
     def end_execution(self, execution: Execution, *, wait: bool = True) -> None:
@@ -113,7 +114,7 @@ class SqliteLedger:
 
     def find_response(self, response_id: str, *, wait: bool = True) -> Entry | None:
         """See ``Ledger.find_response``."""
-        return self._reader.read(lambda db: queries.find_response(db, rows.sound(response_id)), wait=wait)
+        return self._reader.read(lambda db: queries.find_response(db, sound(response_id)), wait=wait)
 
     def balances(self, now: float) -> list[Balance]:
         """See ``Ledger.balances``."""
@@ -163,7 +164,7 @@ class SqliteLedger:
 
     def append_audit(self, time: float, key: str, text: str) -> AuditRecord | None:
         """See ``Ledger.append_audit``."""
-        return self._writer.write(_append_audit, time, rows.sound(key), rows.sound(text))
+        return self._writer.write(_append_audit, time, sound(key), sound(text))
 
     def audit(self, after: int = 0) -> Iterator[AuditRecord]:
         """See ``Ledger.audit``."""

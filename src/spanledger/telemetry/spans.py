@@ -11,6 +11,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from spanledger.model import Activity, State
+from spanledger.outside import sound
 from spanledger.telemetry import semconv as s
 from spanledger.telemetry.creation import is_looked_at
 from spanledger.telemetry.late import LateAttributes, plain
@@ -79,12 +80,12 @@ def _asked(operation: str, provider: str, model: str | None, address: str | None
     """Name of the span and what a sampler may decide on: the same for all calls of one model."""
     attributes: dict[str, Any] = {s.OPERATION: operation, s.PROVIDER: provider}
     if model:
-        attributes[s.REQUEST_MODEL] = model
+        attributes[s.REQUEST_MODEL] = sound(model)
     if address:
         attributes[s.SERVER_ADDRESS] = address
         if port:
             attributes[s.SERVER_PORT] = port
-    return f"{operation} {model}" if model else operation, attributes
+    return sound(f"{operation} {model}") if model else operation, attributes
 
 
 def _describe(attributes: dict[str, Any], stream: bool, max_output: int | None, params: Mapping[str, Any]) -> None:
@@ -295,7 +296,7 @@ def set_content(span: Span, content: Mapping[str, Any]) -> None:
     """Records captured content as JSON strings, which every backend can show."""
     for key, name in s.CONTENT.items():
         if content.get(key):
-            span.set_attribute(name, json.dumps(content[key], ensure_ascii=False, default=str))
+            span.set_attribute(name, sound(json.dumps(content[key], ensure_ascii=False, default=str)))
 
 
 def replaced_attributes(replaced: Mapping[Group, Replaced]) -> dict[str, int]:
