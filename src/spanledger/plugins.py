@@ -148,14 +148,16 @@ def _is_plugin(function: Any) -> bool:
 @overload
 def plugin(function: Callable[..., Any], /) -> Any: ...
 @overload
+def plugin(name: str, /, *, price: str | None = None, timeout: float | None = None) -> Callable[[Callable[..., Any]], Any]: ...
+@overload
 def plugin(*, name: str | None = None, price: str | None = None, timeout: float | None = None) -> Callable[[Callable[..., Any]], Any]: ...
 def plugin(
-    function: Callable[..., Any] | None = None, /, *, name: str | None = None, price: str | None = None, timeout: float | None = None
+    function: Callable[..., Any] | str | None = None, /, *, name: str | None = None, price: str | None = None, timeout: float | None = None
 ) -> Any:
     """Records every call of a function as a plugin (tool) call: span ``execute_tool``, duration, errors, price, budgets.
 
     Args:
-        name: ``gen_ai.tool.name``; the function's name if not given.
+        name: ``gen_ai.tool.name``, also as the only positional argument; the function's name if not given.
         price: per call, ``"0.002 USD"`` or ``"250 tokens"`` (tokens-equivalent, default 400). Also settable by name in
             ``SPANLEDGER_PLUGIN_PRICES`` and in the price file.
         timeout: seconds after which the caller gets ``TimeoutError``. A coroutine is cancelled then; a plain function, which Python
@@ -164,8 +166,8 @@ def plugin(
 
     Raises (when the function is called): BudgetExceeded, TimeoutError if a timeout was given.
     """
-    if function is None:
-        return functools.partial(_decorate, name=name, price=price, timeout=timeout)
+    if function is None or isinstance(function, str):
+        return functools.partial(_decorate, name=function or name, price=price, timeout=timeout)
     return _decorate(function, name=name, price=price, timeout=timeout)
 
 

@@ -383,3 +383,14 @@ def test_a_wrong_timeout_is_told_of_where_it_is_given_and_does_not_count(make_ho
     ]
     assert (search("x"), asyncio.run(search_later("y"))) == ("x", "y")
     assert [entry.error for entry in house.entries] == [None, None]
+
+
+def test_a_name_alone_is_the_plugins_name(make_house: Any) -> None:
+    house = make_house()
+
+    @spanledger.plugin("search", price="7 tokens")
+    def look_up() -> str:
+        return "found"
+
+    assert look_up() == "found"
+    assert [(entry.plugin, entry.usage.input) for entry in house.entries] == [("search", 7)]
