@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spanledger import commands
+from spanledger import commands, exporters
 from spanledger import settings as config
 from spanledger.commands.common import (
     Commands,
@@ -32,6 +32,7 @@ from spanledger.commands.common import (
     print_json,
     print_view,
     settings_for,
+    tell_of_time_zone,
     write_private,
 )
 
@@ -82,6 +83,8 @@ def run(url: str | None, command: tuple[str, ...]) -> None:
     settings = settings_for(url)
     environment = config.export_environment(**NO_NETWORK, SPANLEDGER_LEDGER=settings.ledger_url)
     environment["SPANLEDGER_LEDGER"] = settings.ledger_url
+    for problem in exporters.missing(environment):
+        raise problem
     program = _beside_us(command[0])
     _warn_of_another_python(program)
     # Without the "--" OpenTelemetry reads options of the program as its own: --config as the beginning of its --config_file.
@@ -141,10 +144,18 @@ def report(  # noqa: PLR0913, PLR0917  # one parameter for each option
     """
     from spanledger.report import queries, views  # noqa: PLC0415  # rich takes 50 ms
 
+    for group in by:
+        if not group.strip() or "," in group:
+            message = f"--by {group!r} names no group; for several give --by several times"
+            raise Failure(message)
     settings = settings_for(url)
+    tell_of_time_zone(settings)
     start, end = queries.span_of_time(since, until, settings.timezone)
     with books_to_read(settings) as ledger:
         found = queries.report(ledger, by or ("model",), since=start, until=end, execution=execution)
+    if (as_json or csv_file is not None) and not found.empty:
+        for note in views.unknown_groups(found):
+            click.echo(f"spanledger: {note}", err=True)
     if csv_file is not None:
         write_private(csv_file, lambda file: queries.write_csv(found, file))
     if as_json:
@@ -203,6 +214,7 @@ def budgets(url: str | None, as_json: bool) -> None:
     from spanledger.report import accounts, views  # noqa: PLC0415  # rich takes 50 ms
 
     settings = settings_for(url)
+    tell_of_time_zone(settings)
     rules, problems = parse_all(settings.budgets)
     for problem in problems:
         click.echo(f"spanledger: {problem}; {without(strict=settings.strict)}", err=True)

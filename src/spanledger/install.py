@@ -155,12 +155,14 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     plugins.configure(prices, config.plugin_tokens)
     problems += [*broken_rules, *broken_prices]
     url, wrong_url = understood(config.ledger_url, config.default_ledger_url)
-    if wrong_url is not None:
-        problems.append(wrong_url)
     unusable: list[str] = []
     ledger = open_ledger(url, on_problem=unusable.append)
     for why in unusable:
         log.warning("%s", why)
+    if wrong_url is not None:
+        problems.append(wrong_url)
+        log.warning("the books are kept in the default ledger, %s", url)
+    refuse_all = _refuse_all(config, broken_rules, unusable or wrong_url)
     book = PriceBook(config.prices, config.prices_ttl)
     names = semconv.generation(config.semconv)
     told = observed.of(meter_provider)
@@ -177,7 +179,7 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     spool = Spool(ledger, config.state_dir, ledger_url=whole(url), lease_seconds=config.lease_seconds)
     gate = Gate(
         rules, ledger, book, timezone=config.timezone, lease_seconds=config.lease_seconds, assumed_output=config.assumed_output,
-        on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, refuse_all=_refuse_all(config, broken_rules, unusable),
+        on_ledger_error=config.on_ledger_error, on_unpriced=config.on_unpriced, refuse_all=refuse_all,
         notify=lambda notice: guard.run("notify", budget_events.tell, notice), spool=spool,
     )  # fmt: skip
     runtime = Runtime(
@@ -190,11 +192,11 @@ def _build(config: Settings, guard: Guard, tracer_provider: Any, meter_provider:
     return Installation(runtime, spool, [Library(name) for name in known_adapters.KNOWN], providers, problems=problems)
 
 
-def _refuse_all(config: Settings, broken_rules: Sequence[ConfigurationError], unusable_ledger: Sequence[str]) -> str:
+def _refuse_all(config: Settings, broken_rules: Sequence[ConfigurationError], wrong_with_ledger: object) -> str:
     """Why no call may be made, where somebody asked that none be made without budgets that hold."""
     if config.strict and broken_rules:
         return f"{broken_rules[0].where} cannot be understood and SPANLEDGER_STRICT is set"
-    if config.on_ledger_error == "block" and unusable_ledger:
+    if config.on_ledger_error == "block" and wrong_with_ledger:
         return "SPANLEDGER_LEDGER cannot be used and SPANLEDGER_ON_LEDGER_ERROR is block"
     return ""
 

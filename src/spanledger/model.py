@@ -321,7 +321,7 @@ class Unsettled(NamedTuple):
 
 
 class ActivityTotal(NamedTuple):
-    """Sums of one activity in one execution."""
+    """Sums of one activity in one execution; of ``calls``, ``estimated`` are those whose usage is not exact."""
 
     calls: int = 0
     input_tokens: int = 0

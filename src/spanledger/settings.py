@@ -111,7 +111,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("semconv", "SPANLEDGER_SEMCONV", _choice("default", "latest"), "default", "default or latest", "Which generation of GenAI attribute names is emitted."),
     Variable("redaction", "SPANLEDGER_REDACTION", _choice("mask", "hash", "drop", "off"), "mask", "mask, hash, drop or off", "What replaces personal data and secrets in spans and logs."),
     Variable("redaction_key", "SPANLEDGER_REDACTION_KEY", _text, None, "any text", "Key of the hashes that replace values when redaction is hash.", secret=True),
-    Variable("capture", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", _capture, "NO_CONTENT", "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT", "Whether prompts and answers are recorded (redacted)."),
+    Variable("capture", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", _capture, "NO_CONTENT", "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT", "Whether prompts and answers are recorded (redacted). `true`, as older instrumentations have it, is SPAN_ONLY, `false` NO_CONTENT."),
     Variable("disabled", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", _list, (), "a list of names, or *", "Instrumentations that `opentelemetry-instrument` and `spanledger run` leave out; with spanledger among them nothing is counted and no budget holds."),
     Variable("service", "OTEL_SERVICE_NAME", _text, None, "any text", "Name of this service, as OpenTelemetry knows it."),
     Variable("reconcile", "SPANLEDGER_RECONCILE", _choice("off", "execution"), "off", "off or execution", "Compares the ledger with what each workflow run added up, when it ends; for runs within one process."),

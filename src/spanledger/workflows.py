@@ -141,6 +141,8 @@ class workflow(_Traced):  # noqa: N801
         self._given = None if execution_id is None else _text(execution_id, "execution_id of a workflow")
         self.execution_id = self._given or new_id()
         self._run, self._started = runs.Run(), 0.0
+        self._identity: dict[str, Any] = {}
+        """Whose run it is, for its span and its events."""
 
     def _fresh(self) -> workflow:
         return workflow(self.name, self._given, **self._keys)
@@ -159,14 +161,12 @@ class workflow(_Traced):  # noqa: N801
         if self._given is not None and (before := runs.failed_before(self._given)) is not None:
             self._run.go_on(before)
         runs.opened(self._run)
+        self._identity = {s.WORKFLOW_NAME: self.name, **spans.scope_attributes(entered)}
         if runtime is not None:
-            attributes = {s.OPERATION: s.INVOKE_WORKFLOW, s.WORKFLOW_NAME: self.name, **spans.scope_attributes(entered)}
+            attributes = {s.OPERATION: s.INVOKE_WORKFLOW, **self._identity}
             context = self._start_span(runtime, f"{s.INVOKE_WORKFLOW} {self.name}", attributes, context)
-            runtime.guard.run("events", runtime.events.emit, s.EVENT_WORKFLOW_STARTED, self._identity(), context)
+            runtime.guard.run("events", runtime.events.emit, s.EVENT_WORKFLOW_STARTED, {**self._identity}, context)
         self._attach(context)
-
-    def _identity(self) -> dict[str, Any]:
-        return {s.WORKFLOW_NAME: self.name, s.EXECUTION_ID: self.execution_id}
 
     def _leave(self, error: BaseException | None) -> None:
         runs.closed(self._run)
@@ -192,7 +192,7 @@ class workflow(_Traced):  # noqa: N801
             runtime.reaper.put(partial(runtime.guard.run, "reconcile", _reconcile, runtime, execution, self._run))
         runtime.metrics.record_workflow(self.name, execution.ended - execution.started, execution.error)
         name = s.EVENT_WORKFLOW_COMPLETED if execution.error is None else s.EVENT_WORKFLOW_FAILED
-        runtime.events.emit(name, {**self._identity(), s.WORKFLOW_STATUS: execution.status, **_flat(execution)}, self._context)
+        runtime.events.emit(name, {**self._identity, s.WORKFLOW_STATUS: execution.status, **_flat(execution)}, self._context)
 
 
 def _write_end(runtime: Runtime, record: StepEnd | RunEnd) -> None:

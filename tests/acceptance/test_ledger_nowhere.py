@@ -37,3 +37,14 @@ def test_who_blocks_without_a_ledger_is_not_given_a_budget_per_process(applicati
 
     assert done.stdout.count("spanledger.errors.BudgetExceeded") == 3
     assert "SPANLEDGER_LEDGER cannot be used and SPANLEDGER_ON_LEDGER_ERROR is block" in done.stdout
+
+
+@pytest.mark.parametrize("then", ["allow", "block"])
+def test_a_url_that_is_not_understood_is_told_of_and_blocks_as_well(application: Any, plain: str, then: str) -> None:
+    done = application.instrumented(SPANLEDGER_LEDGER="/var/lib/ledger.db", SPANLEDGER_ON_LEDGER_ERROR=then)
+
+    assert done.stderr.count("the books are kept in the default ledger, sqlite:///") == 1
+    if then == "allow":
+        assert (done.returncode, done.stdout) == (0, plain)
+    else:
+        assert done.stdout.count("SPANLEDGER_LEDGER cannot be used and SPANLEDGER_ON_LEDGER_ERROR is block") == 3

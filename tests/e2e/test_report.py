@@ -130,6 +130,32 @@ def test_days_are_in_their_order_and_a_misspelt_group_is_told(ledger: Ledger) ->
 
     assert days == ["2026-01-01", "2026-01-02", "2026-01-03"]
     assert "costumer: no call has a scope key of this name" in spanledger("report", "--by", "costumer").stdout
+    assert "costumer: no call has a scope key of this name" in spanledger("report", "--by", "costumer", "--json").stderr
+    assert spanledger("report", "--by", "model", "--json").stderr == ""
+
+
+@pytest.mark.parametrize("group", ["", " ", "model,day"])
+def test_what_is_no_group_is_a_mistake(ledger: Ledger, group: str) -> None:
+    book(ledger, entry("a"))
+    result = spanledger("report", "--by", group)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "for several give --by several times" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "budgets"])
+def test_a_time_zone_that_cannot_be_read_is_told_of_where_numbers_depend_on_it(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("SPANLEDGER_TIMEZONE", "Europe/Berlinn")
+    result = spanledger(command)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("spanledger: SPANLEDGER_TIMEZONE: cannot read 'Europe/Berlinn'")
+    assert result.stderr.endswith("days are those of UTC\n")
+
+
+def test_no_line_is_wrapped_where_there_is_no_terminal(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    name = "a-model-with-a-very-long-name-such-as-those-of-gateways/" * 3
+    book(ledger, entry("a", model=name, keys={"customer": "c" * 80}))
+    assert any(name in line and "c" * 80 in line for line in spanledger("report", "--by", "model", "--by", "customer").stdout.splitlines())
 
 
 def test_report_of_a_time(ledger: Ledger) -> None:

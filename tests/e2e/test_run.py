@@ -77,6 +77,15 @@ def test_a_signal_reaches_the_program() -> None:
         assert process.wait(timeout=30) == 9
 
 
+def test_an_exporter_that_is_not_installed_is_told_of_before_the_program_starts() -> None:
+    """OpenTelemetry would start it without any instrumentation: no budget would hold."""
+    done = run("--", "python", "-c", "print('started')", OTEL_METRICS_EXPORTER="nonsense")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("spanledger: OTEL_METRICS_EXPORTER: no exporter 'nonsense' is installed; expected console, none, otlp")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_program_that_does_not_exist_is_one_clear_line() -> None:
     done = run("--", "no-such-program")
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def test_status_of_a_sound_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPANLEDGER_BUDGET_DAY", "20 USD per day")
     monkeypatch.setenv("SPANLEDGER_REDACTION_KEY", "very secret")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp, spanledger")
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
 
     found = in_json("status")
     shown = spanledger("status")
@@ -42,6 +44,8 @@ def test_status_of_a_sound_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SPANLEDGER_PLUGIN_PRICES", "search=dear", "0.002 USD"),
         ("SPANLEDGER_LEDGER", "sqlite:////proc/nowhere/ledger.db", "/proc/nowhere"),
         ("SPANLEDGER_LEDGER", "redis://user:hidden@host/0", "user:***@host"),
+        ("OTEL_METRICS_EXPORTER", "console,nonsense", "no exporter 'nonsense' is installed"),
+        ("OTEL_TRACES_EXPORTER", "spanledgr", "expected console, none, otlp, otlp_proto_grpc"),
     ],
 )
 def test_status_says_what_is_broken_and_how_to_mend_it(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str) -> None:

@@ -56,7 +56,9 @@ def test_up_up_kill_up_down(spanledger: Command, spanledger_json: Callable[..., 
 
         second = spanledger_json("stack", "up", "--dir", directory)
         assert (second["started"], _pids(second["services"]), second["ports"]) == ([], pids, ports.as_dict())
-        assert "nothing was changed" in spanledger("stack", "up", "--dir", directory).stdout
+        shown = spanledger("stack", "up", "--dir", directory).stdout
+        assert "nothing was changed" in shown
+        assert f"export SPANLEDGER_STACK_DIR={directory}" in shown
 
         os.kill(pids["prometheus"], signal.SIGKILL)
         status = spanledger("stack", "status", "--dir", directory, "--json")

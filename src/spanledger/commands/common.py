@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 LEDGER, _OPTION = "SPANLEDGER_LEDGER", "--ledger"
-_WIDE = 120
+_WIDE = 1_000
+"""Where there is no terminal: no table is wrapped, so that each line can be searched."""
 _SIMPLER = str.maketrans({"█": "#", "▒": "+", "░": ".", "→": ">", "…": "..."})
 """What we draw with, for terminals and files that have none of it."""
 
@@ -97,6 +98,13 @@ def settings_for(url: str | None) -> Settings:
     if problem is not None:
         raise ConfigurationError(_OPTION, problem.problem, problem.expected)
     return replace(settings, ledger=url, sources={**settings.sources, "ledger": _OPTION})
+
+
+def tell_of_time_zone(settings: Settings) -> None:
+    """For commands whose numbers depend on it: a zone that is not understood moves midnight."""
+    for problem in settings.problems:
+        if problem.where == "SPANLEDGER_TIMEZONE":
+            click.echo(f"spanledger: {problem}; days are those of {settings.timezone}", err=True)
 
 
 def print_view(view: Callable[[int], RenderableType]) -> None:

@@ -21,6 +21,7 @@ from spanledger.commands.common import (
     open_books,
     print_view,
     settings_for,
+    tell_of_time_zone,
     write_private,
 )
 from spanledger.errors import ConfigurationError, LedgerError
@@ -131,6 +132,7 @@ def _selection(
     if execution and (since or until):
         option = "--execution"
         raise ConfigurationError(option, "a run is compared as a whole", "no --since or --until with it")
+    tell_of_time_zone(settings)
     start, end = span_of_time(since, until, settings.timezone)
     return Selection(start, end, execution, services)
 

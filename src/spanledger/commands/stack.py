@@ -101,6 +101,8 @@ def up(  # noqa: PLR0913, PLR0917  # one parameter for each option
     echo(f"State and logs: {ours.layout.directory}\nFor the application:\n")
     for name, value in ours.environment.items():
         echo(f"    export {name}={value}")
+    if directory is not None:
+        echo(f"\nFor spanledger reconcile:\n\n    export SPANLEDGER_STACK_DIR={ours.layout.directory}")
 
 
 @stack.command()

@@ -180,7 +180,9 @@ class Reconciliation:
         if not comparison.counted:
             where = ", ".join(self._sources.spans_name)
             problem = f"none of the calls asked about is there ({found})"
-            raise ConfigurationError(where, problem, f"spans of the {comparison.entries:,} entries that the ledger has {chosen}")
+            elsewhere = "if a collector wrote them, name its folder by --spans, or by SPANLEDGER_STACK_DIR that of a spanledger stack"
+            wanted = f"spans of the {comparison.entries:,} entries that the ledger has {chosen}; {elsewhere}"
+            raise ConfigurationError(where, problem, wanted)
 
     def _first_entry(self) -> float | None:
         first = next(iter(self._sources.ledger.entries()), None)

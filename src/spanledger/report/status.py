@@ -12,13 +12,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from spanledger import exporters
 from spanledger.budgets.rule import describe, parse_all, without
 from spanledger.errors import ConfigurationError, LedgerError, LedgerTooOld
 from spanledger.ledger.open import open_ledger, sqlite_path
 from spanledger.ledger.place import check_creatable, is_there
 from spanledger.pricing.book import PriceBook
 from spanledger.report import words
-from spanledger.settings import BUDGET_PREFIX, VARIABLES
+from spanledger.settings import BUDGET_PREFIX, VARIABLES, export_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +69,7 @@ def gather(settings: Settings, installed: Mapping[str, Any], now: float) -> Stat
     others = [text for text in installed["problems"] if text not in {str(problem) for problem in known}]
     checks = [
         *_turned_off(settings, installed),
+        *map(_problem, exporters.missing(export_environment())),
         *(_problem(problem) for problem in settings.problems),
         *map(_told, others),
         *map(_plugin, installed["plugins"]),

@@ -126,9 +126,13 @@ def _footnotes(found: Report) -> Iterator[Text]:
         yield Text(_NOTES[word], style="dim")
     if told := _unsettled(found):
         yield Text(told, style="yellow")
-    for name in found.strange:
-        known = f"Groups are {', '.join(GROUPS)} and your own keys."
-        yield Text(f"{outside.plain(name)}: no call has a scope key of this name. {known}", style="yellow")
+    yield from (Text(note, style="yellow") for note in unknown_groups(found))
+
+
+def unknown_groups(found: Report) -> list[str]:
+    """What to say of groups that are most likely misspelt."""
+    known = f"Groups are {', '.join(GROUPS)} and your own keys."
+    return [f"{outside.plain(name)}: no call has a scope key of this name. {known}" for name in found.strange]
 
 
 def budgets_view(lines: Sequence[BudgetLines], zone: dt.tzinfo) -> RenderableType:
