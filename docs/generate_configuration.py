@@ -58,6 +58,9 @@ and the same budget share its accounts.
 optional; prices of tokens are in USD **per million**. It is read again when it changes. Of a file with a mistake nothing is used: the log
 and `spanledger status` name the line, and the last good version stays in force.
 
+At a host that Spanledger does not know (a gateway, a server of your own) the provider is `openai` or `anthropic`, as the client's library:
+that, or no provider at all, is what an entry for its models names, and `input: 0, output: 0` is for those that nobody bills.
+
 ```yaml
 models:                             # replaces the built-in price of these models; the first entry that applies wins
   - provider: openai                # optional

@@ -45,6 +45,19 @@ def test_the_file_wins_over_built_in_prices_and_says_so(prices, now):
 
 
 @pytest.mark.parametrize(
+    ("text", "nano"),
+    [
+        ("models: [{provider: openai, model: gpt-oss-*, input: 1, output: 2}]", 3 * DOLLAR),
+        ("models: [{model: openai/gpt-oss-120b, input: 0, output: 0}]", 0),
+        ("aliases: {openai/gpt-oss-120b: cerebras/gpt-oss-120b}", 1_100_000_000),
+        ("models: [{provider: groq, model: openai/gpt-oss-120b, input: 1, output: 2}]", None),
+    ],
+)
+def test_the_file_prices_open_weights_that_a_host_of_ones_own_serves(prices, now, text, nano):
+    assert prices(text).price("openai", "openai/gpt-oss-120b", MILLION, when=now).nano_usd == nano
+
+
+@pytest.mark.parametrize(
     ("provider", "model", "found"),
     [
         ("openai", "mine-1", True),

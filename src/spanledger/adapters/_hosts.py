@@ -12,11 +12,20 @@ _CLASSES = (
     ("Vertex", "gcp.vertex_ai"),
     ("GoogleCloud", "gcp.vertex_ai"),
 )
+_HUGGINGFACE_SELLERS = (
+    "cerebras", "fireworks-ai", "groq", "hyperbolic", "nebius", "novita", "nscale", "ovhcloud", "publicai", "sambanova", "together"
+)  # fmt: skip
+"""Of those that Hugging Face's router passes calls on to, the ones with a price list. Its other paths do not say who answers."""
 _HOSTS = (
     ("api.openai.com", "openai"),
     ("api.anthropic.com", "anthropic"),
     (".openai.azure.com", "azure.ai.openai"),
     (".cognitiveservices.azure.com", "azure.ai.openai"),
+    (".services.ai.azure.com/openai", "azure.ai.openai"),
+    (".services.ai.azure.com", "azure.ai.inference"),
+    ("models.inference.ai.azure.com", "azure.ai.inference"),
+    ("generativelanguage.googleapis.com", "gcp.gemini"),
+    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
     ("api.x.ai", "x_ai"),
     ("api.deepseek.com", "deepseek"),
     ("api.groq.com", "groq"),
@@ -32,10 +41,36 @@ _HOSTS = (
     ("api.fireworks.ai", "fireworks"),
     ("api.cerebras.ai", "cerebras"),
     ("ai-gateway.vercel.sh", "vercel"),
-    ("generativelanguage.googleapis.com", "gcp.gemini"),
-    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
-    ("models.inference.ai.azure.com", "azure.ai.inference"),
+    ("api.arcee.ai", "arcee"),
+    ("api.avian.io", "avian"),
+    ("inference.baseten.co", "baseten"),
+    ("api.cloudflare.com/client/v4/accounts/", "cloudflare"),
+    ("api.cursor.com", "cursor"),
+    (".cloud.databricks.com", "databricks"),
+    (".gcp.databricks.com", "databricks"),
+    (".azuredatabricks.net", "databricks"),
+    ("api.doubleword.ai", "doubleword"),
+    (".elevenlabs.io", "elevenlabs"),
+    (".githubcopilot.com", "github-copilot"),
+    *((f"router.huggingface.co/{seller}", f"huggingface_{seller}") for seller in _HUGGINGFACE_SELLERS),
+    ("router.huggingface.co", "huggingface"),
+    ("api.meta.ai", "meta"),
+    ("api.minimax.io", "minimax"),
+    ("api.minimax.com", "minimax"),
+    ("api.minimaxi.com", "minimax"),
+    ("api.minimaxi.io", "minimax"),
+    (".modal.run", "modal"),
+    (".modal.direct", "modal"),
+    ("api.novita.ai", "novita"),
+    (".endpoints.kepler.ai.cloud.ovh.net", "ovhcloud"),
+    ("api.quicksilverpro.io", "quicksilverpro"),
+    ("api.typesafe.ai", "typesafe"),
+    ("api.voyageai.com", "voyageai"),
+    ("api.z.ai", "zai"),
+    ("open.bigmodel.cn", "zhipuai"),
 )
+"""What hosts end with, some with what the path begins with; the first that fits holds. A provider that genai-prices knows and the
+conventions do not has the id that it has there: under it, its own prices are found."""
 
 
 class Endpoint(NamedTuple):
@@ -80,8 +115,11 @@ def _class_name(kind: type) -> str | None:
 
 
 def _host_name(host: str, path: str) -> str | None:
-    if host.endswith(".services.ai.azure.com"):
-        return "azure.ai.openai" if path.startswith("/openai") else "azure.ai.inference"
     if host.startswith("bedrock") and host.endswith((".amazonaws.com", ".api.aws")):
         return "aws.bedrock"
-    return next((provider for suffix, provider in _HOSTS if host.endswith(suffix)), None)
+    return next((provider for place, provider in _HOSTS if _is_at(place, host, path)), None)
+
+
+def _is_at(place: str, host: str, path: str) -> bool:
+    ending, slash, start = place.partition("/")
+    return host.endswith(ending) and path.startswith(slash + start)

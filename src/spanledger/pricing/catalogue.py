@@ -58,6 +58,10 @@ _NO_REASONING = re.compile(r"gpt-4")
 """Of OpenAI's models, those that do not reason pay 25 USD for 1,000 calls of the search tool's preview version; what it finds is free:
 https://platform.openai.com/docs/pricing."""
 
+_OPEN_WEIGHTS = re.compile(r"gpt-oss-")
+"""OpenAI gives these models away and does not run them; each host that does has a price of its own. What genai-prices lists under OpenAI is
+what they cost at OpenRouter: https://developers.openai.com/api/docs/models/gpt-oss-120b, https://openrouter.ai/openai/gpt-oss-120b."""
+
 
 def import_package() -> None:
     """Imports genai-prices without its data: 20 ms beside an LLM client that is loaded already. Never raises: ``Catalogue`` will.
@@ -111,7 +115,7 @@ class Catalogue:
             return None
         for owner in self._price_lists(provider):
             model = owner.find_model(candidate.model)
-            if model is not None:
+            if model is not None and _sells(owner, model):
                 return Found(owner.id, model, candidate.exact, owner is provider)
         return None
 
@@ -159,6 +163,10 @@ class Catalogue:
             per_request=per_request,
             per_call=per_request.get("requests"),
         )
+
+
+def _sells(owner: Provider, model: ModelInfo) -> bool:
+    return owner.id != "openai" or _OPEN_WEIGHTS.match(model.id) is None
 
 
 def _row(model: ModelInfo, moment: dt.datetime) -> tuple[ModelPrice, str | None]:
