@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from spanledger.redaction import checks, keys
+from spanledger.redaction import checks, keys, refused
 from spanledger.redaction.assigned import Assigned, assignment, value_end
 from spanledger.redaction.text import Span, Text, among
 from spanledger.redaction.view import OPAQUE
@@ -157,6 +157,9 @@ _SPECIAL = {
     "q~": _azure,
     "identified by '": _given,
     "sshpass -p": _given,
+    "input_value": refused.in_line,
+    "input'": refused.in_list,
+    'input"': refused.in_list,
 }
 """Places that introduce a secret in their own way."""
 
