@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spanledger.redaction import detectors
+from spanledger.redaction.redactor import Redactor
 from spanledger.redaction.text import Budget
 
 if TYPE_CHECKING:
@@ -85,6 +87,18 @@ def find(engine: Engine, text: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("frame", "value", "label"), FOUND)
 def test_found(engine: Engine, frame: str, value: str, label: str) -> None:
     assert find(engine, frame.replace("{}", value)) == [(value, label)]
+
+
+@pytest.mark.parametrize("depth", range(4))
+@pytest.mark.parametrize("value", ["hunter2!", 'hun"ter2!', "hunter2!\\"])
+def test_found_in_json_in_json(engine: Engine, depth: int, value: str) -> None:
+    told: Any = {"password": value, "user": "bob"}
+    for _ in range(depth):
+        told = {"body": json.dumps(told)}
+    for text in (f"Received event: {json.dumps(told)}", f"Received event: {told}", f"Received event: {json.dumps(json.dumps(told))}"):
+        safe = Redactor(engine=engine).text(text)
+        assert "ter2!" not in safe
+        assert "bob" in safe
 
 
 @pytest.mark.parametrize("text", KEPT + CODE_KEPT)
