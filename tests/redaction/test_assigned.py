@@ -61,7 +61,19 @@ FOUND = [
     ("auth0 secret key: {}", HEX, "API_KEY"),
     ("keycloak secret key = {}", HEX, "API_KEY"),
     ("Auth token key: {}", HEX, "API_KEY"),
+    ("        - name: MAIL_PASSWORD\n          value: {}\n", "greenharbour", "PASSWORD"),
+    ("  - name: MAIL_PASSWORD\r\n    value: {}\r\n", "greenharbour", "PASSWORD"),
+    ("            - name: \"MAIL_PASSWORD\"\n              value: '{}'\n", "green harbour", "PASSWORD"),
+    ("stringData:\n  password: |-\n    {}\n  user: bob\n", "Green&Harbour", "PASSWORD"),
+    ("password: >2+\n  {}\nuser: bob\n", "first half\n  second half", "PASSWORD"),
+    ("items:\n- password: |\n    {}\n- user: bob\n", "harbour", "PASSWORD"),
+    ('"api_key": |\n    {}\n', f"{HEX}\n    {HEX}", "API_KEY"),
 ]
+YAML_KEPT = [
+    "    - name: MAIL_PASSWORD\n      valueFrom:\n        secretKeyRef:\n          name: mail\n          key: password\n", "    - name: MAIL_PASSWORD\n      value: $(OTHER)\n",
+    "  password: |\n  user: bob\n", "password: |\nuser: bob\n", "api_key: |\n  Get one in the console first.\n", "password: |\n  {{ .Values.password }}\n",
+    "      - name: password\n        in: query\n        value: string\n",
+]  # fmt: skip
 CODE_KEPT = [
     "SET password = :password, api_key = @api_key WHERE id = 1", "api_key = @api_key", "mutation($password: String!, $token: String)",
     "secretName: my-db-credentials-v2", "existingSecret: postgres-credentials", "passwordSecretRef: my-secret-v2",
@@ -101,6 +113,6 @@ def test_found_in_json_in_json(engine: Engine, depth: int, value: str) -> None:
         assert "bob" in safe
 
 
-@pytest.mark.parametrize("text", KEPT + CODE_KEPT)
+@pytest.mark.parametrize("text", KEPT + CODE_KEPT + YAML_KEPT)
 def test_kept(engine: Engine, text: str) -> None:
     assert find(engine, text) == []

@@ -265,7 +265,7 @@ def _is_value(text: Text, it: Assigned, label: str) -> bool:
         return _is_random(it.value)
     loose = it.sign in _LOOSE or "*" in it.sign
     if it.quoted and not loose:
-        return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value)
+        return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value.partition("\n")[0])
     if loose:
         return _is_random_or_long(it.value) or (_is_odd(it.value) and (password or _is_garbled(it.value)))
     return password or _is_odd(it.value) or len(it.value) >= _SURE_SECRET
