@@ -30,8 +30,6 @@ _JSON_DEPTH = 4
 """Levels at which strings are parsed as JSON."""
 _LONGEST_SAID = 256
 """Characters of a text that is read again together with its name."""
-_FIRST_CARD = 10**13
-"""Whole numbers below are no card's."""
 _SHORT, _REMEMBERED = 64, 4096
 """Keys and clean texts up to this length are remembered, this many of each."""
 _PLAIN_NAME = re.compile("[a-z_.]+")
@@ -59,11 +57,6 @@ class _Find(Protocol):
 
 _ID = re.compile(r"[0-9a-f]{16,64}(?<![0-9]{16})|(?:chatcmpl|cmpl|resp|msg|call|toolu|req)[-_][0-9A-Za-z]{8,64}")
 """Ids as tracing and the providers make them. Each is new, so that remembering them does not help; under the name of an id they stay."""
-
-
-def _is_card(key: Key, number: float) -> bool:
-    """Whether a whole number, under a name of none that is counted or measured, is the number of a payment card."""
-    return isinstance(number, int) and number >= _FIRST_CARD and not key.counts and checks.is_usual_card(str(number))
 
 
 def _are_clean(items: tuple[Any, ...], clean: set[str]) -> bool:
@@ -153,7 +146,7 @@ class Redactor:
         if self.off or not attributes:
             return None
         changed: dict[str, Any] | None = None
-        clashes, first_card = 0, _FIRST_CARD
+        clashes, first_card = 0, keys.FIRST_CARD
         clean_under, clean_any = self._clean_under, self._clean_texts
         # Most attributes of a span have been seen before: a few lookups each and no calls. Iterators in C over the same take longer.
         for name, value in attributes.items():
@@ -240,10 +233,11 @@ class Redactor:
             return value if safe is plain else safe
         if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, (int, float)):
+            label = keys.number_label(key, value)
+            return self._whole(label, value, job) if label else value
         if key.label is not None and not jsontext.is_schema(value):
             return self._whole(key.label, value, job)
-        if isinstance(value, (int, float)):
-            return self._whole("CREDIT_CARD", value, job) if _is_card(key, value) else value
         return self._container(key, value, job, depth)
 
     def _named_text(self, key: Key, text: str, job: _Job, depth: int) -> str:
