@@ -58,9 +58,16 @@ def is_piece(name: str, text: str) -> bool:
     return name.lower().endswith("token") and (any(map(str.isspace, text)) or text.startswith("<|"))
 
 
+_ORDERS = frozenset({"asc", "desc", "ASC", "DESC"})
+
+
 def is_pair(item: Any) -> bool:
-    """Whether this, among other items, is a name and a value, as clients and servers keep headers."""
-    return type(item) in {tuple, list} and len(item) == 2 and isinstance(item[0], (str, bytes)) and len(item[0]) <= LONGEST_NAME
+    """Whether this, among other items, is a name and a value, as clients and servers keep headers, and not what to sort by."""
+    if type(item) not in {tuple, list} or len(item) != 2:
+        return False
+    name, value = item
+    is_order = isinstance(value, str) and value in _ORDERS
+    return isinstance(name, (str, bytes)) and len(name) <= LONGEST_NAME and not is_order
 
 
 def option(item: Any) -> str | None:

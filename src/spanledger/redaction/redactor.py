@@ -259,7 +259,7 @@ class Redactor:
         if depth >= _DEEPEST:
             raise Exhausted
         if isinstance(value, Mapping):
-            return self._mapping(value, job, depth + 1)
+            return self._mapping(key, value, job, depth + 1)
         if isinstance(value, (bytes, bytearray)):
             return self._bytes(bytes(value), key, job, depth)
         if isinstance(value, (Sequence, Set)):
@@ -298,15 +298,16 @@ class Redactor:
             return pair
         return (shown, safe) if isinstance(pair, tuple) else [shown, safe]
 
-    def _mapping(self, mapping: Mapping[Any, Any], job: _Job, depth: int) -> Mapping[Any, Any]:
+    def _mapping(self, whose: Key, mapping: Mapping[Any, Any], job: _Job, depth: int) -> Mapping[Any, Any]:
         job.budget.spend(len(mapping))
         safe: dict[Any, Any] = {}
         same, clashes = True, 0
-        told, scored = self._told(mapping, job), pairs.is_scored(mapping)
+        told, about = self._told(whose, mapping, job)
+        scored = pairs.is_scored(mapping)
         for name, value in mapping.items():
             shown, key = self._entry(name, job, depth)
             key = keys.NO_KEY if scored and key.maybe and not key.label else key
-            new = self._value(told if told and name in pairs.VALUES else key, value, job, depth)
+            new = self._value(told if told and name in about else key, value, job, depth)
             same = same and shown == _plain(name) and new is value
             shown, clashes = unlike(safe, shown, clashes)
             safe[shown] = new
@@ -324,13 +325,15 @@ class Redactor:
         shown = key.shown.encode("latin-1", "replace") if isinstance(name, bytes) else key.shown
         return name if key.shown == said else shown, key
 
-    def _told(self, mapping: Mapping[Any, Any], job: _Job) -> Key | None:
-        """``{"name": "DB_PASSWORD", "value": "..."}``: what the name says about the value."""
+    def _told(self, whose: Key, mapping: Mapping[Any, Any], job: _Job) -> tuple[Key | None, tuple[str, ...]]:
+        """What is said about which entries: ``{"name": "DB_PASSWORD", "value": "..."}``, and examples in a schema of something private."""
+        if whose.label:
+            return whose, jsontext.GIVEN
         name = pairs.name_in(mapping)
         if name is None:
-            return None
+            return None, ()
         told = self._key(name, job)
-        return told if told.label or told.maybe or told.spoken else keys.NO_KEY._replace(counts=told.counts)
+        return (told if told.label or told.maybe or told.spoken else keys.NO_KEY._replace(counts=told.counts)), pairs.VALUES
 
     def _bytes(self, data: bytes, key: Key, job: _Job, depth: int) -> bytes:
         """Text in any encoding that keeps ASCII."""
