@@ -24,7 +24,14 @@ LINES = "1 validation error for Mailer\n{place}\n  Value should be longer [type=
 @pytest.mark.parametrize("quoted", [f"'{VALUE}'", f'"{VALUE}"'])
 def test_lines_of_pydantic(place: str, label: str, quoted: str) -> None:
     text = LINES.format(place=place, value=quoted)
-    for seen in (text, f"raised {text!r}", f"event {json.dumps({'error': text})}"):
+    inner = json.dumps({"error": text})
+    for seen in (
+        text,
+        f"raised {text!r}",
+        f"event {inner}",
+        f"event {json.dumps({'body': inner})}",
+        f"event {json.dumps([json.dumps([inner])])}",
+    ):
         assert VALUE not in Redactor().text(seen)
     assert Redactor().text(text) == text.replace(VALUE, f"[{label}]")
 

@@ -9,9 +9,10 @@ from spanledger.redaction.assigned import assignment, value_end
 from spanledger.redaction.text import Span, Text
 from spanledger.redaction.view import OPAQUE
 
-_FARTHEST_FIELD = 512
-_LINE = re.compile(r"\n(?:E )?[ \t]{0,16}([\w.\-]{1,128})(?:\[[^\n]{0,128})?(?=\n)", re.ASCII)
-"""A line that is nothing but the path of a field, as pydantic writes it, perhaps quoted by pytest."""
+_FARTHEST_FIELD = 320
+_BREAK = r"(?:\n|\\{1,8}n)"
+_LINE = re.compile(rf"{_BREAK}(?:E )?[ \t]{{0,16}}([\w.\-]{{1,128}})(?:\[[^\n\\]{{0,128}})?(?={_BREAK})", re.ASCII)
+"""A line that is nothing but the path of a field, as pydantic writes it, perhaps quoted by pytest or in JSON in JSON."""
 _PLACE = re.compile(r"[\"']loc[\"'] ?: ?[\[(]([^\[\](){}\n]{1,256})")
 """The same in the list of errors that pydantic and FastAPI make: ``'loc': ('body', 'password')``."""
 _NOTHING = frozenset({"None", "null", "True", "true", "False", "false"})
