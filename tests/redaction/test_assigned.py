@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spanledger.redaction import detectors
+from spanledger.redaction.redactor import Redactor
 from spanledger.redaction.text import Budget
 
 if TYPE_CHECKING:
@@ -59,7 +61,25 @@ FOUND = [
     ("auth0 secret key: {}", HEX, "API_KEY"),
     ("keycloak secret key = {}", HEX, "API_KEY"),
     ("Auth token key: {}", HEX, "API_KEY"),
+    ("Tomtom2 key: {}", HEX, "API_KEY"),
+    ("tomtom_key = {}", f"ab/{HEX}", "API_KEY"),
+    ("        - name: MAIL_PASSWORD\n          value: {}\n", "greenharbour", "PASSWORD"),
+    ("  - name: MAIL_PASSWORD\r\n    value: {}\r\n", "greenharbour", "PASSWORD"),
+    ("            - name: \"MAIL_PASSWORD\"\n              value: '{}'\n", "green harbour", "PASSWORD"),
+    ("stringData:\n  password: |-\n    {}\n  user: bob\n", "Green&Harbour", "PASSWORD"),
+    ("password: >2+\n  {}\nuser: bob\n", "first half\n  second half", "PASSWORD"),
+    ("items:\n- password: |\n    {}\n- user: bob\n", "harbour", "PASSWORD"),
+    ('"api_key": |\n    {}\n', f"{HEX}\n    {HEX}", "API_KEY"),
 ]
+STORAGE_KEPT = [
+    f"S3 key: invoices/2026/{HEX}.png", f"S3 key: {HEX}", f"NoSuchKey: no such object. Key: {HEX}", f"The object is gone. Key: invoices/{HEX[:20]}.pdf",
+    f'upload_key = "invoices/{HEX}.tar"',
+]  # fmt: skip
+YAML_KEPT = [
+    "    - name: MAIL_PASSWORD\n      valueFrom:\n        secretKeyRef:\n          name: mail\n          key: password\n", "    - name: MAIL_PASSWORD\n      value: $(OTHER)\n",
+    "  password: |\n  user: bob\n", "password: |\nuser: bob\n", "api_key: |\n  Get one in the console first.\n", "password: |\n  {{ .Values.password }}\n",
+    "      - name: password\n        in: query\n        value: string\n",
+]  # fmt: skip
 CODE_KEPT = [
     "SET password = :password, api_key = @api_key WHERE id = 1", "api_key = @api_key", "mutation($password: String!, $token: String)",
     "secretName: my-db-credentials-v2", "existingSecret: postgres-credentials", "passwordSecretRef: my-secret-v2",
@@ -87,6 +107,18 @@ def test_found(engine: Engine, frame: str, value: str, label: str) -> None:
     assert find(engine, frame.replace("{}", value)) == [(value, label)]
 
 
-@pytest.mark.parametrize("text", KEPT + CODE_KEPT)
+@pytest.mark.parametrize("depth", range(4))
+@pytest.mark.parametrize("value", ["hunter2!", 'hun"ter2!', "hunter2!\\"])
+def test_found_in_json_in_json(engine: Engine, depth: int, value: str) -> None:
+    told: Any = {"password": value, "user": "bob"}
+    for _ in range(depth):
+        told = {"body": json.dumps(told)}
+    for text in (f"Received event: {json.dumps(told)}", f"Received event: {told}", f"Received event: {json.dumps(json.dumps(told))}"):
+        safe = Redactor(engine=engine).text(text)
+        assert "ter2!" not in safe
+        assert "bob" in safe
+
+
+@pytest.mark.parametrize("text", KEPT + CODE_KEPT + YAML_KEPT + STORAGE_KEPT)
 def test_kept(engine: Engine, text: str) -> None:
     assert find(engine, text) == []

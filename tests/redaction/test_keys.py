@@ -38,7 +38,7 @@ HARMLESS = [
     "gen_ai.server.time_to_first_token", "llm.token_count.prompt", "gen_ai.token.type", "tokens_per_second", "session_tokens", "user_tokens", "api_tokens", "passwords_count", "status", "token_budget", "cache_key", "primary_key",
     "gen_ai.response.id", "api_key_id", "password_length", "password.policy", "email_count", "aws.secretsmanager.secret.arn", "author", "authentic",
     "k8s.secret.name", "secretName", "existingSecret", "imagePullSecrets", "passwordSecretRef", "api_key_alias", "api_key_name", "token_name",
-    "secret_store", "email_template", "ssn_present", "credential_refs", "secretary", "tokenizer", "passenger", "compass", "monkey", "keyboard", "phone_verified", "server.address", "user.id", "", "123", "...",
+    "secret_store", "email_template", "ssn_present", "credential_refs", "secretary", "tokenizer", "passenger", "compass", "monkey", "keyboard", "phone_verified", "email.queue", "phone_model", "jwt.alg", "cookie_consent", "authorization.result", "password_strength", "server.address", "user.id", "", "123", "...",
 ]  # fmt: skip
 
 
@@ -80,6 +80,25 @@ def test_no_identifiers(name: str) -> None:
 )  # fmt: skip
 def test_names_of_numbers_that_are_no_cards(name: str) -> None:
     assert keys.counts(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("emails_sent", 31), ("cookies", 10**12), ("first_names", 4), ("jwt.expires_in", 3600), ("email.p99", 0.31), ("phones", 2), ("secrets", 1200), ("api_keys", 7), ("ssns", float("nan"))],
+)  # fmt: skip
+def test_counts_of_what_a_name_says(name: str, number: float) -> None:
+    assert keys.number_label(keys.known(name, name), number) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "label"),
+    [
+        ("password", 7, "PASSWORD"), ("card.cvv", 12, "CARD_CODE"), ("phone", 4155550132, "PHONE"), ("phone", 4155550132.0, "PHONE"), ("ssn", 1234567, "US_SSN"),
+        ("bank_account", 48213, "ACCOUNT"), ("client_secret", 81726354, "SECRET"), ("api_key", 10**15, "API_KEY"), ("note", 4111111111111111, "CREDIT_CARD"),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_what_a_name_says(name: str, number: float, label: str) -> None:
+    assert keys.number_label(keys.known(name, name), number) == label
 
 
 def test_names_that_say_what_a_value_is_are_read_with_it() -> None:

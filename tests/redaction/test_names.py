@@ -84,7 +84,9 @@ def test_a_schema_of_a_password_is_no_password(redactor: Redactor) -> None:
         "properties": {"password": {"type": "string", "description": "at least 8 signs"}, "email": {"type": "string", "format": "email"}}
     }
     assert redactor.value("gen_ai.tool.definitions", schema) is schema
-    assert redactor.value(None, {"password": {"type": "string", "default": "hunter2"}}) == {"password": "[PASSWORD]"}
+    assert redactor.value(None, {"password": {"type": "string", "default": "hunter2"}}) == {
+        "password": {"type": "string", "default": "[PASSWORD]"}
+    }
 
 
 def test_arguments_of_a_command(redactor: Redactor) -> None:
@@ -174,11 +176,44 @@ def test_identifiers_keep_their_digits_unless_these_are_surely_private(redactor:
     assert redactor.attributes(dict.fromkeys(machines, "4111111111111111")) is None
 
 
+def test_a_schema_with_limits(redactor: Redactor) -> None:
+    schemas = [
+        {"type": "integer", "minimum": 1, "exclusiveMaximum": 9, "multipleOf": 2, "x-order": 4},
+        {"type": "array", "items": {"type": "string", "minLength": 2}, "minItems": 1, "uniqueItems": True},
+        {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"const": None}}},
+    ]
+    for schema in schemas:
+        value = {"properties": {"email": schema, "passport": schema, "password": schema}}
+        assert redactor.value("tools", value) is value
+        assert redactor.text(json.dumps(value)) == json.dumps(value)
+
+
+@pytest.mark.parametrize("word", ["default", "example", "examples", "const"])
+def test_values_given_in_a_schema(redactor: Redactor, word: str) -> None:
+    shown = ["greenharbour"] if word == "examples" else "greenharbour"
+    schema = {"type": "string", "description": "As chosen", word: shown}
+    safe = schema | {word: "[PASSWORD]"}
+    assert redactor.value(None, {"password": schema}) == {"password": safe}
+    assert redactor.value(None, {"password": {"type": "array", "items": schema}}) == {"password": {"type": "array", "items": safe}}
+    assert redactor.value(None, {"comment": schema}) == {"comment": schema}
+
+
+def test_what_is_no_schema_is_masked(redactor: Redactor) -> None:
+    for value in ({"default": "greenharbour"}, {"type": "basic", "said": "greenharbour"}, {"items": ["greenharbour"]}):
+        assert redactor.value(None, {"password": value}) == {"password": "[PASSWORD]"}
+
+
+def test_what_to_sort_by_is_no_value(redactor: Redactor) -> None:
+    value = {"sort": [["email", "asc"], ("phone", "DESC")]}
+    assert redactor.value(None, value) is value
+    assert redactor.value(None, [["password", "greenharbour"]]) == [["password", "[PASSWORD]"]]
+
+
 def test_a_schema_in_other_words(redactor: Redactor) -> None:
     for schema in ({"anyOf": [{"type": "string"}, {"type": "null"}]}, {"$ref": "#/$defs/key"}, {"enum": ["a", "b"], "default": None}):
         value = {"properties": {"api_key": schema, "ssn": schema}}
         assert redactor.value(None, value) is value
-    assert redactor.value(None, {"password": {"anyOf": [], "default": "hunter2"}}) == {"password": "[PASSWORD]"}
+    assert redactor.value(None, {"password": {"anyOf": [], "default": "hunter2"}}) == {"password": {"anyOf": [], "default": "[PASSWORD]"}}
     assert redactor.value(None, {"password": {"title": "hunter2"}}) == {"password": "[PASSWORD]"}
 
 

@@ -91,6 +91,13 @@ def test_json_in_a_text_is_read_as_what_it_means(redactor: Redactor) -> None:
     assert redactor.text(json.dumps(f"line\nmail {MAIL}")) == '"line\\nmail [EMAIL]"'
 
 
+def test_counts_stay_numbers(redactor: Redactor) -> None:
+    counts = {"emails": 31, "cookies": 2, "phones.failed": 1, "first_names": 4, "jwt.expires_in": 3600, "email.p99": 0.31}
+    assert redactor.attributes(counts) is None
+    assert redactor.text(json.dumps(counts)) == json.dumps(counts)
+    assert redactor.text('{"emails": 31, "phone": 4155550132}') == '{"emails": 31, "phone": "[PHONE]"}'
+
+
 def test_json_that_cannot_be_parsed_is_read_as_text(redactor: Redactor) -> None:
     assert redactor.text('{"a": "jane\\u0040example.com", "b": "cut') == '{"a": "[EMAIL]", "b": "cut'
     assert redactor.text('{"password": "hunter2", "password": "x", "b": ') == '{"password": "[PASSWORD]", "password": "x", "b": '

@@ -16,6 +16,7 @@ CASES = [
     ("a\u00a0b\u2013c \u201cd\u201d \u2019", 'a b-c "d" \''),
     ("a\u200bb\u00adc\ufeff", "abc"),
     (r"a\u0040b\n\"c\" \\ \x40", 'a@b\n"c" \\ @'),
+    (r"{\\\"a\\\": \\'b\\' \\c", "{\"a\": 'b' \\c"),
     ("a%40b%20c%2Bd", "a@b c+d"),
     ("50%415 100%beta %C3%A9", "50%415 100%beta %C3%A9"),
     ("a&#64;b&#x40;c&commat;d&amp;e &unknown;", "a@b@c@d&e &unknown;"),

@@ -29,6 +29,7 @@ UNITS = [
     "aaaaaaaaaaaaaaaaaaaa1.", "a.aaaaaaaaaaaaaaaaaaaaa",
     'password="\\"', "password='\\\\\\'\"", "password: a<a | ", "token[",
     "LS0tLS1CRUdJTiaaaaaaaa/", "eyJaaaaaaaaaa.aaaaaaaaaaaaaaaaaaaaaa/", "DE89 ", "AA00AAAA", " dot ", " at a dot ", "[EMAIL]", '{"a":', "phone 555 ", "card 4111 ", "0123456789abcdef", "\n",
+    "    - name: DB_PASSWORD\n", "password: |\n ", "password: |\n  a\n", "  password: |\n", "\\\\\\'", "input_value='", "a\ninput_value=", "\n", "'loc': ('pin'), 'input': 'b' ",
 ]  # fmt: skip
 
 

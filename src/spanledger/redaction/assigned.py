@@ -1,4 +1,4 @@
-"""How a name gets its value: ``name=value``, ``"name": "value"``, ``name: str = "value"``, ``<name>value</name>``."""
+"""How a name gets its value: ``name=value``, ``"name": "value"``, ``name: str = "value"``, ``<name>value</name>``, blocks of YAML."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _ASSIGNED = re.compile(
              |[ ]\*?string)                                                                 # name string
            (?=[ ]?:?=[ ]?[fbru]?[\"'`]))?
         (\*{0,2}[ \t]{0,24}(?:=>|->|:{1,3}=|[=!]==?|=|:\*{0,2}|,|(?:\?\?|\|\|)=?(?=[ ]?[\"'`])|\||\ is\b:?)[ \t]{0,24}  # what assigns,
+          |\r?\n[ \t]{1,64}[\"'`]?value[\"'`]?[ ]?:[ ]?                                           # - name: ... of Kubernetes
           |[ \t\n]{1,4})?                                                                   # also in columns
         (?:(?:\{[ \t\n]{1,8})?[\"'`]{0,3}(?:value|default)[\"'`]{0,1}[ ]?[=:][ ]?)?          # <add key="..." value="...">, HCL
         (?:[fbru]?([\"'`])(?!\3)([^\n]{1,512})|([^\s\"'`,;<>()\[\]{}]{1,512}))              # a quoted or a bare value
@@ -30,6 +31,10 @@ _ELEMENT = re.compile(r"([0-9A-Za-z_.\-]{0,48})(?:\s[^<>]{0,256})?>\s{0,64}([^<>
 _OPENED = re.compile(r"<(?:[A-Za-z_][\w.-]{0,31}:)?$", re.ASCII)
 _FARTHEST_OPENED = 34
 """``<wsse:Password Type="...">...</wsse:Password>``"""
+_BLOCK = re.compile(
+    r"([0-9A-Za-z_.\-]{0,48})[\"']?:[ ]{1,4}[|>][0-9+\-]{0,2}[ ]{0,8}\r?\n([ \t]{1,64})([^\s][^\r\n]{0,511}(?:\r?\n\2[^\r\n]{1,512}){0,31})"
+)
+"""``password: |-`` and the lines below it (https://yaml.org/spec/1.2.2/#81-block-scalar-styles)."""
 _REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")
 _QUOTED_REST = re.compile(r"[^\"'`\n]*")
 """What of a value longer than ``_ASSIGNED`` reads at first is left."""
@@ -59,8 +64,16 @@ def assignment(text: Text, start: int, end: int) -> Assigned | None:
         first, value = element.start(2), element[2].rstrip()
         name = text.text[begin : element.end(1)]
         return Assigned(name, ">", value, first, first + len(value), quoted=True, name_end=element.end(1))
+    if (block := _BLOCK.match(text.text, end)) and _is_deeper(text, begin, block[2]):
+        return Assigned(text.text[begin : block.end(1)], ":", block[3], *block.span(3), quoted=True, name_end=block.end(1))
     found = _ASSIGNED.match(text.text, end)
     return _read(text, begin, found) if found else None
+
+
+def _is_deeper(text: Text, begin: int, indent: str) -> bool:
+    """Whether a line indented so belongs to the name at ``begin``."""
+    line = text.text.rfind("\n", max(0, begin - _LONGEST_NAME), begin) + 1
+    return begin - line < len(indent)
 
 
 def _read(text: Text, begin: int, found: re.Match[str]) -> Assigned:

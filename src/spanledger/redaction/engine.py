@@ -47,6 +47,7 @@ DIGITS = tuple("0123456789")
 _STEMS = (
     "sshpass -p", "pass", "pwd", "pswd", "secret", "token", "api", "auth", "cred", "cookie", "key", "login", "bearer", "basic ", "sig",
     "ssn", "srf", "access", "private", "q~", "--user", " -u ", "identified by '", "senha", "kennwort", "wachtwoord",
+    "input_value", "input'", 'input"',
 )  # fmt: skip
 _HEX = "[0-9A-Fa-f]"
 

@@ -41,15 +41,20 @@ def dump(value: Any, before: str) -> str:
     return json.dumps(value, ensure_ascii=before.isascii(), separators=(", ", ": ") if spaced else (",", ":"))
 
 
+GIVEN = ("default", "example", "examples", "const", "items")
+"""Entries of a schema in which values of what it describes may stand, or a schema of them."""
 _SCHEMA_WORDS = among(
-    "type description title format minLength maxLength pattern nullable items properties required anyOf additionalProperties readOnly "
-    "writeOnly deprecated oneOf allOf $ref enum default"
-)
-_SCHEMA_SIGNS = among("type anyOf oneOf allOf $ref enum")
+    "type description title format minLength maxLength pattern nullable properties required anyOf additionalProperties readOnly writeOnly "
+    "deprecated oneOf allOf $ref $defs enum minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems uniqueItems"
+) | frozenset(GIVEN)
+_SCHEMA_SIGNS = among("type anyOf oneOf allOf $ref enum const")
 
 
 def is_schema(value: Any) -> bool:
-    """A JSON schema of a parameter called ``password`` holds no password (https://json-schema.org/understanding-json-schema/reference)."""
-    if not isinstance(value, dict) or value.get("default") is not None:
+    """A JSON schema of a parameter called ``password`` holds no password (https://json-schema.org/understanding-json-schema/reference).
+
+    Except in ``GIVEN``.
+    """
+    if not isinstance(value, dict) or _SCHEMA_SIGNS.isdisjoint(value):
         return False
-    return not _SCHEMA_SIGNS.isdisjoint(value) and _SCHEMA_WORDS.issuperset(value)
+    return all(word in _SCHEMA_WORDS or (isinstance(word, str) and word.startswith("x-")) for word in value)

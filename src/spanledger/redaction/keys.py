@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from spanledger.redaction.checks import is_usual_card
 from spanledger.redaction.text import Digits, among
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -71,9 +72,11 @@ _AMOUNTS = among("nano usd byte bytes ns us ms seconds timestamp sum amount scor
 _ABOUT = among(
     "count total size length type kind arn enabled disabled required policy expires expiry expiration expired ttl verified valid status "
     "attempts version algorithm provider method mode format source url uri endpoint path file created updated at seconds ms name names "
-    "alias ref refs reference store template present"
+    "alias ref refs reference store template present retries latency duration queue service server domain model os carrier "
+    "alg issuer result decision consent action strength score"
 )
-"""A last word that makes the name one of a property of the secret or of where it is, not of the secret."""
+"""A last word that makes the name one of a property of the secret or of where it is, not of the secret. Not ``sent`` or ``failed``: a text
+under such a name may be what was sent; counts stay because they are numbers."""
 _REFERS = frozenset({"existing secret", "pull secret"})
 """Ends of names of the manifests of Kubernetes and Helm under which the name of a secret stands."""
 _IDENTIFIER = among(
@@ -190,3 +193,20 @@ def known(name: str, shown: str) -> Key:
 NAMELESS = tuple(Key("", None, None, which, "", counts=which is not Digits.ANY) for which in Digits)
 """Of values without a name, inside a text under a name of which only the digits are known."""
 NO_KEY = NAMELESS[Digits.ANY]
+
+FIRST_CARD = 10**13
+"""Whole numbers below are no card's."""
+_FIRST_NUMBERS = {
+    "PASSWORD": 0, "CARD_CODE": 0, "ACCOUNT": 10**4, "BIRTH_DATE": 10**5, "PASSPORT": 10**5, "GOV_ID": 10**5, "US_SSN": 10**6,
+    "PHONE": 10**6, "SECRET": 10**7, "IP": 10**7, "CREDIT_CARD": 10**11, "API_KEY": 10**11, "PRIVATE_KEY": 10**11,
+}  # fmt: skip
+"""From where on a number under a name can be what the name says, and is no count of it. No number is an e-mail address or a person."""
+
+
+def number_label(key: Key, number: float) -> str | None:
+    """What a number under this name is; payment cards give themselves away where nothing is counted or measured."""
+    if key.label is not None:
+        first = _FIRST_NUMBERS.get(key.label)
+        return key.label if first is not None and abs(number) >= first else None
+    card = isinstance(number, int) and number >= FIRST_CARD and not key.counts and is_usual_card(str(number))
+    return "CREDIT_CARD" if card else None

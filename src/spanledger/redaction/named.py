@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from spanledger.redaction import checks, keys
+from spanledger.redaction import checks, keys, refused
 from spanledger.redaction.assigned import Assigned, assignment, value_end
 from spanledger.redaction.text import Span, Text, among
 from spanledger.redaction.view import OPAQUE
@@ -65,6 +65,8 @@ _SIGNED = among("sig signature csrf xsrf")
 """Names that need no word before."""
 _WORD_BEFORE = re.compile(r"([A-Za-z][0-9A-Za-z.]{1,40}) $")
 _FARTHEST_WORD = 44
+_FILE = re.compile(r"/[^/]{1,256}\.[A-Za-z][0-9A-Za-z]{1,4}$")
+"""``uploads/0f1e2d3c.png``: a key of a storage of objects."""
 _ARN, _FARTHEST_ARN = re.compile(r"\barn:[\w-]{1,16}:[\w-]{1,24}:[\w-]{0,24}:[0-9]{0,12}:$"), 96
 _LONG = 24
 _UNBROKEN = re.compile("[a-z]{24,}|[A-Z]{24,}|[0-9]{24,}")
@@ -157,6 +159,9 @@ _SPECIAL = {
     "q~": _azure,
     "identified by '": _given,
     "sshpass -p": _given,
+    "input_value": refused.in_line,
+    "input'": refused.in_list,
+    'input"': refused.in_list,
 }
 """Places that introduce a secret in their own way."""
 
@@ -224,7 +229,9 @@ def _key_of(text: Text, it: Assigned) -> str | None:
         return None
     if parts[-1] in _SIGNED:
         return "API_KEY"
-    if parts[-1] not in _LOCKS or (not it.sign and (":" in it.value or _UUID.match(it.value))):  # "GET KEY user:0f1e..." asks for a place
+    if (
+        parts[-1] not in _LOCKS or _FILE.search(it.value) or (not it.sign and (":" in it.value or _UUID.match(it.value)))
+    ):  # "GET KEY user:0f1e..." asks for a place
         return None
     return "API_KEY" if len(parts) > 1 or _is_said_of_a_thing(text, it) else None
 
@@ -233,7 +240,9 @@ def _is_said_of_a_thing(text: Text, it: Assigned) -> bool:
     """Whether the word before a key names what it opens, not what it is for or which of several it is."""
     begin = it.name_end - len(it.name)
     before = _WORD_BEFORE.search(text.text[max(0, begin - _FARTHEST_WORD) : begin])
-    return before is not None and before[1].lower() not in _ROLES | _THINGS | _NO_VALUE
+    if before is None or before[1].endswith("."):  # of the sentence before
+        return False
+    return before[1].lower().rstrip("0123456789") not in _ROLES | _THINGS | _NO_VALUE
 
 
 def _authorization(text: Text, it: Assigned) -> Span | None:
@@ -262,7 +271,7 @@ def _is_value(text: Text, it: Assigned, label: str) -> bool:
         return _is_random(it.value)
     loose = it.sign in _LOOSE or "*" in it.sign
     if it.quoted and not loose:
-        return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value)
+        return (bool(it.sign) or _is_odd(it.value)) and (password or " " not in it.value.partition("\n")[0])
     if loose:
         return _is_random_or_long(it.value) or (_is_odd(it.value) and (password or _is_garbled(it.value)))
     return password or _is_odd(it.value) or len(it.value) >= _SURE_SECRET

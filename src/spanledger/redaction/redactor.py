@@ -30,8 +30,6 @@ _JSON_DEPTH = 4
 """Levels at which strings are parsed as JSON."""
 _LONGEST_SAID = 256
 """Characters of a text that is read again together with its name."""
-_FIRST_CARD = 10**13
-"""Whole numbers below are no card's."""
 _SHORT, _REMEMBERED = 64, 4096
 """Keys and clean texts up to this length are remembered, this many of each."""
 _PLAIN_NAME = re.compile("[a-z_.]+")
@@ -59,11 +57,6 @@ class _Find(Protocol):
 
 _ID = re.compile(r"[0-9a-f]{16,64}(?<![0-9]{16})|(?:chatcmpl|cmpl|resp|msg|call|toolu|req)[-_][0-9A-Za-z]{8,64}")
 """Ids as tracing and the providers make them. Each is new, so that remembering them does not help; under the name of an id they stay."""
-
-
-def _is_card(key: Key, number: float) -> bool:
-    """Whether a whole number, under a name of none that is counted or measured, is the number of a payment card."""
-    return isinstance(number, int) and number >= _FIRST_CARD and not key.counts and checks.is_usual_card(str(number))
 
 
 def _are_clean(items: tuple[Any, ...], clean: set[str]) -> bool:
@@ -153,7 +146,7 @@ class Redactor:
         if self.off or not attributes:
             return None
         changed: dict[str, Any] | None = None
-        clashes, first_card = 0, _FIRST_CARD
+        clashes, first_card = 0, keys.FIRST_CARD
         clean_under, clean_any = self._clean_under, self._clean_texts
         # Most attributes of a span have been seen before: a few lookups each and no calls. Iterators in C over the same take longer.
         for name, value in attributes.items():
@@ -240,10 +233,11 @@ class Redactor:
             return value if safe is plain else safe
         if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, (int, float)):
+            label = keys.number_label(key, value)
+            return self._whole(label, value, job) if label else value
         if key.label is not None and not jsontext.is_schema(value):
             return self._whole(key.label, value, job)
-        if isinstance(value, (int, float)):
-            return self._whole("CREDIT_CARD", value, job) if _is_card(key, value) else value
         return self._container(key, value, job, depth)
 
     def _named_text(self, key: Key, text: str, job: _Job, depth: int) -> str:
@@ -265,7 +259,7 @@ class Redactor:
         if depth >= _DEEPEST:
             raise Exhausted
         if isinstance(value, Mapping):
-            return self._mapping(value, job, depth + 1)
+            return self._mapping(key, value, job, depth + 1)
         if isinstance(value, (bytes, bytearray)):
             return self._bytes(bytes(value), key, job, depth)
         if isinstance(value, (Sequence, Set)):
@@ -304,15 +298,16 @@ class Redactor:
             return pair
         return (shown, safe) if isinstance(pair, tuple) else [shown, safe]
 
-    def _mapping(self, mapping: Mapping[Any, Any], job: _Job, depth: int) -> Mapping[Any, Any]:
+    def _mapping(self, whose: Key, mapping: Mapping[Any, Any], job: _Job, depth: int) -> Mapping[Any, Any]:
         job.budget.spend(len(mapping))
         safe: dict[Any, Any] = {}
         same, clashes = True, 0
-        told, scored = self._told(mapping, job), pairs.is_scored(mapping)
+        told, about = self._told(whose, mapping, job)
+        scored = pairs.is_scored(mapping)
         for name, value in mapping.items():
             shown, key = self._entry(name, job, depth)
             key = keys.NO_KEY if scored and key.maybe and not key.label else key
-            new = self._value(told if told and name in pairs.VALUES else key, value, job, depth)
+            new = self._value(told if told and name in about else key, value, job, depth)
             same = same and shown == _plain(name) and new is value
             shown, clashes = unlike(safe, shown, clashes)
             safe[shown] = new
@@ -330,13 +325,15 @@ class Redactor:
         shown = key.shown.encode("latin-1", "replace") if isinstance(name, bytes) else key.shown
         return name if key.shown == said else shown, key
 
-    def _told(self, mapping: Mapping[Any, Any], job: _Job) -> Key | None:
-        """``{"name": "DB_PASSWORD", "value": "..."}``: what the name says about the value."""
+    def _told(self, whose: Key, mapping: Mapping[Any, Any], job: _Job) -> tuple[Key | None, tuple[str, ...]]:
+        """What is said about which entries: ``{"name": "DB_PASSWORD", "value": "..."}``, and examples in a schema of something private."""
+        if whose.label:
+            return whose, jsontext.GIVEN
         name = pairs.name_in(mapping)
         if name is None:
-            return None
+            return None, ()
         told = self._key(name, job)
-        return told if told.label or told.maybe or told.spoken else keys.NO_KEY._replace(counts=told.counts)
+        return (told if told.label or told.maybe or told.spoken else keys.NO_KEY._replace(counts=told.counts)), pairs.VALUES
 
     def _bytes(self, data: bytes, key: Key, job: _Job, depth: int) -> bytes:
         """Text in any encoding that keeps ASCII."""

@@ -112,7 +112,8 @@ class Text:
     def escapes(self, index: int) -> int:
         """How many backslashes stand before the character at ``index`` in the original text."""
         end = self._origin(index)
-        end += self._source[end : end + 1] == "\\"
+        run = self._source[end : end + _MOST_ESCAPES]
+        end += len(run) - len(run.lstrip("\\"))
         left = self._source[max(0, end - _MOST_ESCAPES) : end]
         return len(left) - len(left.rstrip("\\"))
 

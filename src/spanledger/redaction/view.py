@@ -62,10 +62,11 @@ _FOLD.update({code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)})  # ht
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
 _ESCAPE = re.compile(
     r"\x1b\[[0-9;]{0,16}m()|\\(?:x1b|u001b|033|e)\[[0-9;]{0,16}m()|\x00()|:(//[^\s/?#@:\"'<>\[]*:[^\s/?\"'<>\\]*@)"
-    r"|\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\([nrtbf\"'/\\])|%(?:25)*([0-9A-Fa-f]{2})"
+    r"|\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\(?:\\{1,14}(?=[\"']))?([nrtbf\"'/\\])|%(?:25)*([0-9A-Fa-f]{2})"
     r"|&#([0-9]{1,6});|&#[xX]([0-9A-Fa-f]{1,5});|&(amp|quot|apos|lt|gt|commat|period|nbsp);"
 )
-# Alternatives that begin with a plain sign each are tried only where one of these signs is.
+# Alternatives that begin with a plain sign each are tried only where one of these signs is. A run of backslashes before a quote is of JSON
+# in JSON in JSON, whose names and values are to be seen, too.
 _BACKSLASH = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 _ENTITY = {"amp": "&", "quot": '"', "apos": "'", "lt": "<", "gt": ">", "commat": "@", "period": ".", "nbsp": " "}
 _BASES = (0, 0, 0, 0, 16, 16, 0, 16, 10, 16)
