@@ -178,3 +178,14 @@ def test_an_answer_that_does_not_fit_has_told_its_usage(make_house: Any, loopbac
     (entry,) = house.entries
     assert (entry.usage.input, entry.usage.output, entry.usage.state.value) == (5, 3, "exact")
     assert entry.error.endswith("ValidationError")
+
+
+@pytest.mark.parametrize("to", [{}, {"to": str}, {"to": dict[str, Any]}], ids=["declared", "str", "dict"])
+def test_the_books_do_not_depend_on_what_it_is_parsed_into(make_house: Any, loopback: Any, openai_client: Any, to: dict[str, Any]) -> None:
+    house = make_house()
+    loopback.json(WHOLE)
+    with openai_client.chat.completions.with_streaming_response.create(**CHAT) as raw:
+        assert raw.parse(**to)
+    (entry,) = house.entries
+    assert (entry.usage.input, entry.usage.output, entry.usage.state.value, entry.error) == (5, 3, "exact", None)
+    assert (entry.response_id, entry.finish_reason) == ("c1", "stop")

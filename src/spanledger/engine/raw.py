@@ -40,6 +40,7 @@ class LiveRaw(Live):
         known, handed = self._self_handed
         if parsed is known:  # the libraries parse once, and give the same stream again
             return handed
+        self._self_read()  # not what was parsed: the application may have asked for any type
         if not self._self_call.is_open:
             return parsed
         self._self_owns = False
