@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import openai
+import pydantic
 import pytest
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ EVENTS = [
     {**PIECE, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
     {**PIECE, "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}},
 ]
+WHOLE = {
+    **PIECE,
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello to you"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8},
+}
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 
 
@@ -118,10 +125,67 @@ def told_error(house: Any) -> None:
     assert span.attributes["spanledger.outcome"] == "error"
 
 
-def test_a_body_that_is_no_json_is_an_error_of_its_reader(make_house: Any, loopback: Any, openai_client: Any) -> None:
-    house = make_house()
-    loopback.body, loopback.content_type = b"<html></html>", "text/html"
-    with openai_client.chat.completions.with_streaming_response.create(**CHAT) as raw, pytest.raises(json.JSONDecodeError):
-        raw.json()
+def _create(client: Any) -> Any:
+    with client.chat.completions.with_streaming_response.create(**CHAT) as raw:
+        return raw.json()
+
+
+def _read_stream(client: Any) -> Any:
+    return list(client.chat.completions.create(**CHAT, stream=True))
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+@pytest.mark.parametrize(("body", "read"), [(b"<html></html>", _create), (b"data: <html>\n\n", _read_stream)])
+def test_a_body_that_is_no_json_is_an_error_of_its_reader(
+    make_house: Any, loopback: Any, openai_client: Any, kind: str, body: bytes, read: Callable[[Any], Any]
+) -> None:
+    house = make_house(SPANLEDGER_BUDGET_DAY="1 USD per day")
+    loopback.body, loopback.content_type = body, kind
+    with pytest.raises(json.JSONDecodeError):
+        read(openai_client)
     (entry,) = house.entries
     assert (entry.usage.state.value, entry.error) == ("unknown", "json.decoder.JSONDecodeError")
+    assert entry.usage.output == 1024, "something came back, so it was sent, and stays booked as estimated"
+    assert house.runtime.ledger.balances(0)[0].spent == entry.cost.nano_usd > 0
+
+
+def test_so_it_is_in_coroutines(make_house: Any, loopback: Any) -> None:
+    async def ask() -> None:
+        client = openai.AsyncOpenAI(api_key="k", base_url=f"{loopback.url}/v1", max_retries=0)
+        async with client, client.chat.completions.with_streaming_response.create(**CHAT) as raw:
+            await raw.json()
+
+    house = make_house()
+    loopback.body, loopback.content_type = b"<html></html>", "text/html"
+    with pytest.raises(json.JSONDecodeError):
+        asyncio.run(ask())
+    (entry,) = house.entries
+    assert (entry.usage.output, entry.error) == (1024, "json.decoder.JSONDecodeError")
+
+
+class City(pydantic.BaseModel):
+    name: str
+
+
+def test_an_answer_that_does_not_fit_has_told_its_usage(make_house: Any, loopback: Any, openai_client: Any) -> None:
+    house = make_house()
+    loopback.json(WHOLE)
+    with (
+        openai_client.beta.chat.completions.with_streaming_response.parse(**CHAT, response_format=City) as raw,
+        pytest.raises(pydantic.ValidationError),
+    ):
+        raw.parse()
+    (entry,) = house.entries
+    assert (entry.usage.input, entry.usage.output, entry.usage.state.value) == (5, 3, "exact")
+    assert entry.error.endswith("ValidationError")
+
+
+@pytest.mark.parametrize("to", [{}, {"to": str}, {"to": dict[str, Any]}], ids=["declared", "str", "dict"])
+def test_the_books_do_not_depend_on_what_it_is_parsed_into(make_house: Any, loopback: Any, openai_client: Any, to: dict[str, Any]) -> None:
+    house = make_house()
+    loopback.json(WHOLE)
+    with openai_client.chat.completions.with_streaming_response.create(**CHAT) as raw:
+        assert raw.parse(**to)
+    (entry,) = house.entries
+    assert (entry.usage.input, entry.usage.output, entry.usage.state.value, entry.error) == (5, 3, "exact", None)
+    assert (entry.response_id, entry.finish_reason) == ("c1", "stop")

@@ -82,6 +82,21 @@ def test_usage_in_every_chunk_is_cumulative(ask: Any) -> None:
     assert asdict(ask.stream("chat", growing)[0].usage) == asdict(Usage(7, 3))
 
 
+def test_usage_ahead_of_the_answer_is_not_its_end(ask: Any) -> None:
+    """Some servers tell the input first; who stops reading after that has received more than the 0 it tells of the output."""
+    first = chunk(usage={"prompt_tokens": 7, "completion_tokens": 0, "total_tokens": 7})
+    begun = [first, chunk({"content": "he"})]
+    told, _ = ask.stream("chat", begun)
+    assert (told.usage.input, told.text, told.complete) == (7, ["he"], False)
+    told, _ = ask.stream("chat", [*begun, chunk({}, finish="stop"), chunk(usage=USAGE)])
+    assert (told.usage.output, told.complete) == (3, True)
+
+
+def test_usage_of_an_answer_without_a_reason_to_finish_is_its_end(ask: Any) -> None:
+    told, _ = ask.stream("chat", [chunk({"content": "he"}), chunk(usage=USAGE)])
+    assert told.complete
+
+
 def test_an_empty_usage_does_not_undo_an_earlier_one(ask: Any) -> None:
     assert ask.stream("chat", [chunk({"content": "x"}, usage=USAGE), chunk({}, usage={})])[0].usage.output == 3
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import sqlite3
-import threading
 from typing import Any
 
 import anthropic
@@ -109,41 +107,6 @@ def test_what_came_back_with_the_error_is_in_the_books(make_house: Any, provider
     first, second = house.entries
     assert (second.usage, second.cost) == (first.usage, first.cost)
     assert second.error == "openai.LengthFinishReasonError"
-
-
-def test_a_caller_gone_while_the_ledger_is_busy_leaves_nothing_reserved(make_house: Any, provider: Any, tmp_path: Any) -> None:
-    house = make_house(SPANLEDGER_LEDGER=f"sqlite:///{tmp_path}/ledger.db", **BUDGET)
-    ledger = house.runtime.ledger
-    waiting = threading.Semaphore(0)
-    reserve = ledger.reserve
-
-    def told(*args: Any, wait: bool = True) -> Any:
-        if wait:
-            waiting.release()
-        return reserve(*args, wait=wait)
-
-    ledger.reserve = told
-
-    async def main() -> None:
-        async with openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="k") as client:
-            await client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=1000)
-            other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
-            other.execute("begin immediate")
-            calls = [asyncio.create_task(client.chat.completions.create(model="gpt-4o", messages=HELLO, max_tokens=1000)) for _ in range(3)]
-            for _ in calls:  # each of them waits for the ledger in a thread
-                await asyncio.to_thread(waiting.acquire)
-            for call in calls:
-                call.cancel()
-            ended = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(one) for one in ended] == [asyncio.CancelledError] * 3
-            other.execute("commit")
-            other.close()
-
-    before = len(provider.requests)
-    asyncio.run(main())  # ends when its threads have
-    assert len(provider.requests) == before + 1
-    assert ledger.open_leases() == 0
-    assert len(house.entries) == 1
 
 
 def test_a_refused_call_is_not_one_that_was_withdrawn(make_house: Any, provider: Any) -> None:

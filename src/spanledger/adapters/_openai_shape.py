@@ -133,8 +133,8 @@ def any_chunk(event: Any, into: Response) -> bool:
         return False
     if usage is None:
         into.error_type = error_of(fields(event).get("error")) or into.error_type
-    else:
-        into.complete = True  # it is the last chunk
+    elif into.finish_reasons or (into.usage is not None and into.usage.output):
+        into.complete = True  # it is the last chunk; some servers send one with the input ahead of the answer
     return usage is not None
 
 

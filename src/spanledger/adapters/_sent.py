@@ -11,21 +11,27 @@ _NOT_CONNECTED = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "Un
 """httpx' errors before a byte of the request is sent: https://www.python-httpx.org/exceptions/. The SDKs raise their own ``from`` them."""
 
 
+_ANSWERED = ("_response.py", "_streaming.py")
+"""Ends of the names of the clients' files that decode what came back."""
+
+
 def never_sent(error: BaseException) -> bool:
     """True if the request was not built, or there was no connection."""
     return type(error.__cause__).__name__ in _NOT_CONNECTED or (isinstance(error, (TypeError, ValueError)) and not _reached_sending(error))
 
 
 def _reached_sending(error: BaseException) -> bool:
-    """The SDKs check arguments before ``BaseClient.request``, which builds the request, sends it and reads the answer."""
-    names = list(_in_base_client(error))
-    return "request" in names and "_build_request" not in names
+    """The SDKs check arguments before ``BaseClient.request``, which builds the request, sends it and reads the answer. Streams, and answers
+    that the application takes unparsed, are decoded after it has returned."""
+    places = list(_places(error))
+    in_base_client = [function for file, function in places if file.endswith("_base_client.py")]
+    return ("request" in in_base_client and "_build_request" not in in_base_client) or any(file.endswith(_ANSWERED) for file, _ in places)
 
 
-def _in_base_client(error: BaseException) -> Iterator[str]:
+def _places(error: BaseException) -> Iterator[tuple[str, str]]:
+    """Files and functions that the error passed."""
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if code.co_filename.endswith("_base_client.py"):
-            yield code.co_name
+        yield code.co_filename, code.co_name
         trace = trace.tb_next

@@ -6,6 +6,8 @@ Which of these is known when patching; the rest is decided by what comes back.
 from __future__ import annotations
 
 import inspect
+import threading
+from contextlib import suppress
 from functools import partial, wraps
 from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from spanledger.errors import LedgerBusy
 from spanledger.model import Activity, Request
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from spanledger.engine.adapter import Target
@@ -142,20 +145,41 @@ async def begin_async(call: Call) -> None:
 
 
 async def _in_thread(function: Callable[[], None]) -> None:
+    """In a thread of our own: those of the application's pool may all be waiting for what this loop does, or the pool be shut down."""
     loop = running_loop()
-    if loop is None:  # another event loop (trio): waiting here is the lesser evil
+    answer = None if loop is None else _started(loop, function)
+    if answer is None:  # another event loop (trio), or no thread to be had: waiting here is the lesser evil
         function()
     else:
-        context = otel_context.get_current()
-        await loop.run_in_executor(None, lambda: _with_context(context, function))
+        await answer
 
 
-def _with_context(context: Any, function: Callable[[], None]) -> None:
+def _started(loop: AbstractEventLoop, function: Callable[[], None]) -> Future[None] | None:
+    """Starts the thread, if one can be started."""
+    answer = loop.create_future()
+    work = partial(_answer, answer, otel_context.get_current(), function)
+    try:
+        threading.Thread(target=work, name="spanledger-admit", daemon=True).start()
+    except RuntimeError:  # there are too many, or the interpreter is shutting down
+        return None
+    return answer
+
+
+def _answer(answer: Future[None], context: Any, function: Callable[[], None]) -> None:
     token = otel_context.attach(context)
     try:
         function()
+    except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+        _tell(answer, partial(answer.set_exception, error))
+    else:
+        _tell(answer, partial(answer.set_result, None))
     finally:
         otel_context.detach(token)
+
+
+def _tell(answer: Future[None], tell: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        answer.get_loop().call_soon_threadsafe(lambda: None if answer.done() else tell())  # done: cancelled meanwhile
 
 
 def _function(call: Call) -> Any:

@@ -32,7 +32,7 @@ class LiveRaw(Live):
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         """The library's parse; what it returns is received like any result, once."""
-        with self._self_failing("dropped"):
+        with self._self_decoding():
             parsed = self.__wrapped__.parse(*args, **kwargs)
         return self._self_hand_out(parsed)
 
@@ -40,6 +40,7 @@ class LiveRaw(Live):
         known, handed = self._self_handed
         if parsed is known:  # the libraries parse once, and give the same stream again
             return handed
+        self._self_read()  # not what was parsed: the application may have asked for any type
         if not self._self_call.is_open:
             return parsed
         self._self_owns = False
@@ -58,16 +59,16 @@ class LiveRaw(Live):
     def _self_feed(self) -> wire.Feed:
         return wire.Feed(self._self_call, self.__wrapped__.http_response.headers.get("content-type", ""))
 
-    def _self_read(self) -> None:
-        """The body is in memory now."""
+    def _self_read(self, error: BaseException | None = None) -> None:
+        """Ends the call by what the body says, if all of it is in memory."""
         call, http = self._self_call, self.__wrapped__.http_response
-        if call.is_open and http.is_closed:
-            call.runtime.guard.run("raw", wire.read_body, call, http.headers.get("content-type", ""), http.content)
-            call.end()
+        if call.is_open and http.is_closed and (body := _in_memory(http)) is not None:
+            call.runtime.guard.run("raw", wire.read_body, call, http.headers.get("content-type", ""), body)
+            call.end(error)
 
     def _self_whole(self, member: Any) -> Any:
         def read(*args: Any, **kwargs: Any) -> Any:
-            with self._self_failing("dropped"):
+            with self._self_decoding():
                 value = member(*args, **kwargs)
             self._self_read()
             return value
@@ -85,6 +86,16 @@ class LiveRaw(Live):
         except BaseException as error:
             self._self_call.end(error)
             raise
+
+    @contextmanager
+    def _self_decoding(self) -> Iterator[None]:
+        """The library reads the whole body and decodes it; where only the latter fails, the books have what the body says."""
+        with self._self_failing("dropped"):
+            try:
+                yield
+            except Exception as error:
+                self._self_read(error)
+                raise
 
     @contextmanager
     def _self_reading(self, *, line: bool) -> Iterator[Callable[[Any], None]]:
@@ -116,13 +127,13 @@ class LiveAsyncRaw(LiveRaw):
 
     async def parse(self, *args: Any, **kwargs: Any) -> Any:
         """The library's parse; what it returns is received like any result, once."""
-        with self._self_failing("dropped"):
+        with self._self_decoding():
             parsed = await self.__wrapped__.parse(*args, **kwargs)
         return self._self_hand_out(parsed)
 
     def _self_whole(self, member: Any) -> Any:
         async def read(*args: Any, **kwargs: Any) -> Any:
-            with self._self_failing("dropped"):
+            with self._self_decoding():
                 value = await member(*args, **kwargs)
             self._self_read()
             return value
@@ -143,3 +154,11 @@ class LiveAsyncRaw(LiveRaw):
                 self._self_call.end(outcome="closed")
 
         return close
+
+
+def _in_memory(http: Any) -> bytes | None:
+    try:
+        body: bytes = http.content
+    except RuntimeError:  # httpx.ResponseNotRead: it was closed before, or read in pieces
+        return None
+    return body
