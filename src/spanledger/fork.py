@@ -10,7 +10,10 @@ import logging
 import os
 import threading
 import weakref
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PATIENCE = 20.0
 """Seconds for which a fork waits for a ``Loader``: half a second of work takes that long where a container gets little of a processor."""
@@ -57,6 +60,12 @@ class Loader:
 
     def _give_up_loading(self) -> None:
         raise NotImplementedError
+
+
+def in_child(function: Callable[[], object]) -> None:
+    """Has ``function`` called in each forked child, which has only the thread that forked."""
+    if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+        os.register_at_fork(after_in_child=function)
 
 
 _watched: weakref.WeakValueDictionary[int, ForkAware] = weakref.WeakValueDictionary()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spanledger import BudgetExceeded
+from spanledger.engine import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +50,8 @@ class Shared:
 
 
 def _threads_end() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "spanledger-admit":
-            thread.join()
+    waiting._pool().shutdown()
+    waiting._pool.cache_clear()
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ def shared(make_house: Any, fake: Any, tmp_path: Path) -> Shared:
     house = make_house(fake.adapter, SPANLEDGER_LEDGER=f"sqlite:///{tmp_path}/ledger.db", SPANLEDGER_BUDGET_DAY="4 calls per day")
     made = Shared(house, tmp_path / "ledger.db", fake.module.Client())
     asyncio.run(made.ask())
+    _threads_end()  # those of earlier tests
     return made
 
 
@@ -89,16 +91,80 @@ def test_nor_is_one_that_was_shut_down(shared: Shared) -> None:
     assert len(shared.house.entries) == 2
 
 
-def test_without_a_thread_the_loop_waits(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_calls_wait_in_few_threads(shared: Shared) -> None:
+    async def main() -> int:
+        with shared.held(0.5):
+            calls = [asyncio.create_task(shared.ask()) for _ in range(100)]
+            for _ in range(4):
+                await asyncio.to_thread(shared.waiting.acquire)
+            threads = sum(thread.name.startswith("spanledger-admit") for thread in threading.enumerate())
+            await asyncio.gather(*calls, return_exceptions=True)
+        return threads
+
+    assert 4 <= asyncio.run(main()) <= 8
+    assert len(shared.house.entries) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_waits_in_threads_of_its_own(shared: Shared) -> None:
+    """Those of its parent do not exist there: what is left to them would never be done."""
+
+    async def main() -> None:
+        with shared.held(0.2):
+            async with asyncio.timeout(20):
+                await shared.ask()
+
+    asyncio.run(main())
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            waiting_for = asyncio.run(_answered())
+            code = 0 if waiting_for else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+async def _answered() -> bool:
+    done: list[bool] = []
+    async with asyncio.timeout(20):
+        await waiting.in_thread(lambda: done.append(threading.current_thread() is not threading.main_thread()))
+    return done == [True]
+
+
+def test_what_no_thread_could_be_started_for_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that could not start another thread has the work in its queue all the same, for the threads it has."""
+    _threads_end()
+    held, done = threading.Event(), []
+
+    async def main() -> None:
+        first = asyncio.create_task(waiting.in_thread(held.wait))
+        await asyncio.sleep(0)
+        _no_more_threads(monkeypatch)
+        await waiting.in_thread(lambda: done.append("second"))
+        held.set()
+        await first
+
+    asyncio.run(main())
+    _threads_end()
+    assert done == ["second"]
+
+
+def _no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     start = threading.Thread.start
 
     def none_left(thread: threading.Thread) -> None:
-        if thread.name == "spanledger-admit":
+        if thread.name.startswith("spanledger-admit"):
             msg = "can't start new thread"
             raise RuntimeError(msg)
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", none_left)
+
+
+def test_without_a_thread_the_loop_waits(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    _no_more_threads(monkeypatch)
 
     async def main() -> None:
         with shared.held(0.3):

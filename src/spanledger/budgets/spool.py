@@ -8,7 +8,6 @@ A forked child starts with an empty spool and a thread of its own; the parent wr
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
@@ -16,7 +15,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
-from spanledger import interrupts, queues
+from spanledger import fork, interrupts, queues
 from spanledger.budgets import spill
 from spanledger.budgets.spill import Record, Settlement
 from spanledger.errors import LedgerError
@@ -308,5 +307,4 @@ def _after_fork() -> None:
         spool.forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+fork.in_child(_after_fork)

@@ -6,8 +6,6 @@ Which of these is known when patching; the rest is decided by what comes back.
 from __future__ import annotations
 
 import inspect
-import threading
-from contextlib import suppress
 from functools import partial, wraps
 from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -16,9 +14,9 @@ from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from spanledger.engine import runtime as installation
+from spanledger.engine import waiting
 from spanledger.engine.call import Call, library_in_call
 from spanledger.engine.context import attach, current, detach, leave
-from spanledger.engine.loops import running_loop
 from spanledger.engine.managers import LiveAsyncManager, LiveManager
 from spanledger.engine.receive import Kind, kind_of, receive
 from spanledger.engine.wrapper import Wrapper
@@ -26,7 +24,6 @@ from spanledger.errors import LedgerBusy
 from spanledger.model import Activity, Request
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from spanledger.engine.adapter import Target
@@ -137,49 +134,11 @@ async def begin_async(call: Call) -> None:
         call.admit(wait=False)
     except LedgerBusy:
         try:
-            await _in_thread(call.admit_in_thread)
+            await waiting.in_thread(call.admit_in_thread)
         except BaseException:  # cancelled: the thread goes on
             call.withdraw()
             raise
     call.start()
-
-
-async def _in_thread(function: Callable[[], None]) -> None:
-    """In a thread of our own: those of the application's pool may all be waiting for what this loop does, or the pool be shut down."""
-    loop = running_loop()
-    answer = None if loop is None else _started(loop, function)
-    if answer is None:  # another event loop (trio), or no thread to be had: waiting here is the lesser evil
-        function()
-    else:
-        await answer
-
-
-def _started(loop: AbstractEventLoop, function: Callable[[], None]) -> Future[None] | None:
-    """Starts the thread, if one can be started."""
-    answer = loop.create_future()
-    work = partial(_answer, answer, otel_context.get_current(), function)
-    try:
-        threading.Thread(target=work, name="spanledger-admit", daemon=True).start()
-    except RuntimeError:  # there are too many, or the interpreter is shutting down
-        return None
-    return answer
-
-
-def _answer(answer: Future[None], context: Any, function: Callable[[], None]) -> None:
-    token = otel_context.attach(context)
-    try:
-        function()
-    except BaseException as error:  # noqa: BLE001  # raised where it is waited for
-        _tell(answer, partial(answer.set_exception, error))
-    else:
-        _tell(answer, partial(answer.set_result, None))
-    finally:
-        otel_context.detach(token)
-
-
-def _tell(answer: Future[None], tell: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        answer.get_loop().call_soon_threadsafe(lambda: None if answer.done() else tell())  # done: cancelled meanwhile
 
 
 def _function(call: Call) -> Any:

@@ -6,13 +6,12 @@ A ``__del__`` may run anywhere, inside a lock of the span exporter or of SQLite 
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from spanledger import queues
+from spanledger import fork, queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,5 +86,4 @@ def _after_fork() -> None:
         reaper.forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+fork.in_child(_after_fork)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-import os
 import threading
 from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING
 
+from spanledger import fork
 from spanledger.ledger.rules import winner
 from spanledger.model import ActivityTotal, CostStatus, State
 from spanledger.telemetry.recon import Replaced, Sums, amounts_of, group_of
@@ -169,5 +169,4 @@ def _after_fork() -> None:
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+fork.in_child(_after_fork)

@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spanledger import fork
+
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
@@ -86,5 +88,4 @@ def _after_fork() -> None:
         in_force.fetching = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+fork.in_child(_after_fork)

@@ -7,7 +7,6 @@ added up in plain dictionaries. Both also let a forked child start from zero ins
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections import defaultdict, deque
@@ -17,6 +16,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.metrics import Observation
 
+from spanledger import fork
 from spanledger.model import State
 from spanledger.telemetry import forked, recon
 from spanledger.telemetry import semconv as s
@@ -70,8 +70,7 @@ def _restart_all() -> None:
         metrics.restart()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_restart_all)
+fork.in_child(_restart_all)
 
 
 _EMPTY = otel_context.Context()

@@ -6,7 +6,6 @@ what the books hold; the collector derives ``span`` from the spans. docs/reconci
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections import defaultdict
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from opentelemetry.metrics import Observation
 
+from spanledger import fork
 from spanledger.telemetry import semconv as s
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ def _restart_all() -> None:
         sums.restart()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_restart_all)
+fork.in_child(_restart_all)
 
 
 def _labels(group: Group) -> Labels:
