@@ -117,11 +117,19 @@ def test_a_damaged_account_keeps_no_call_out_of_the_books(two, damage, make_entr
 def test_a_damaged_account_cannot_be_asked(sqlite_ledger, damage, make_entry, make_charge, change):
     sqlite_ledger.settle(make_entry("first"), [make_charge(30)])
     damage(f"UPDATE account SET {change}")
-    for use in (sqlite_ledger.balances, lambda when: sqlite_ledger.reserve(make_entry(), [make_charge(1)], when)):
-        with pytest.raises(LedgerDamaged, match=r"cannot be read .*: it is damaged"):
-            use(SOON)
+    with pytest.raises(LedgerDamaged, match=r"cannot be read .*: it is damaged"):
+        sqlite_ledger.reserve(make_entry(), [make_charge(1)], SOON)
     assert sqlite_ledger.open_leases() == 0
     assert sqlite_ledger.reserve(make_entry(), [make_charge(1, account="OTHER")], LATER) is None, "another can"
+
+
+@pytest.mark.parametrize("change", DAMAGES)
+def test_a_damaged_account_hides_no_other(two, damage, caplog, change):
+    damage(f"UPDATE account SET {change} WHERE id = 'TEAM'")
+    for _ in range(2):
+        assert [found.account for found in two.balances(SOON)] == ["OTHER"]
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "the budget account 'TEAM' is left as it is" in told
 
 
 @pytest.mark.parametrize("number", ["'many'", "1.5"])

@@ -116,7 +116,7 @@ def balances(db: sqlite3.Connection, now: float) -> list[Balance]:
     is_open = "ends IS NULL OR ends > :now OR (ends < 0 AND -ends > :lately)"  # as ``rules.is_open`` says
     sql = f"SELECT {stored.COLUMNS} FROM account WHERE {is_open} ORDER BY budget, scope, id"  # noqa: S608  # constants
     found = db.execute(sql, {"now": now, "lately": now - IDLE_ACCOUNTS_SHOWN})
-    return [stored.to_account(row).balance() for row in found]
+    return [account.balance() for account in stored.readable(found)]
 
 
 _ESTIMATE = f"iif(json_valid(draft), json_extract(draft, '$[{rows.COLUMNS.index('nano_usd')}]'), 0)"

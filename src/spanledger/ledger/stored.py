@@ -12,7 +12,7 @@ from spanledger.model import Hold, Unit
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from spanledger.ledger.rows import Row
 
@@ -58,9 +58,7 @@ class StoredAccounts:
         try:
             self.get(account_id)
         except LedgerDamaged as error:
-            if account_id not in _told:
-                _told.add(account_id)
-                log.error("the budget account %r is left as it is: %s", account_id, error)  # all is said
+            _tell(account_id, error)
             return False
         return True
 
@@ -71,6 +69,21 @@ class StoredAccounts:
             if row != self._stored[account_id]:
                 self._db.execute(_WRITE, row)
                 self._stored[account_id] = row
+
+
+def readable(found: Iterable[Row]) -> Iterator[Account]:
+    """The accounts of these rows, without the damaged ones, of which the log tells."""
+    for row in found:
+        try:
+            yield to_account(row)
+        except LedgerDamaged as error:
+            _tell(str(row[0]), error)
+
+
+def _tell(account_id: str, error: LedgerDamaged) -> None:
+    if account_id not in _told:
+        _told.add(account_id)
+        log.error("the budget account %r is left as it is: %s", account_id, error)  # all is said
 
 
 @from_file
