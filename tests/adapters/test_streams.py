@@ -97,6 +97,21 @@ def test_usage_of_an_answer_without_a_reason_to_finish_is_its_end(ask: Any) -> N
     assert told.complete
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        [chunk({}, finish="stop", service_tier="priority"), chunk(usage=USAGE)],  # OpenRouter
+        [chunk({}, finish="stop", service_tier="priority", usage=USAGE)],  # OpenRouter, Vercel
+        [chunk({}, finish="stop"), chunk(usage=USAGE, service_tier="priority")],  # Groq
+    ],
+)
+def test_the_tier_that_served_may_be_told_at_the_end(ask: Any, last: list[Any]) -> None:
+    told, _ = ask.stream("chat", [chunk({"content": "he"}), chunk({"content": "llo"}), *last])
+    assert told.context == {"service_tier": "priority"}
+    told, _ = ask.stream("chat", [chunk({"content": "he"}, service_tier="default"), *last])
+    assert told.context == {"service_tier": "priority"}
+
+
 def test_an_empty_usage_does_not_undo_an_earlier_one(ask: Any) -> None:
     assert ask.stream("chat", [chunk({"content": "x"}, usage=USAGE), chunk({}, usage={})])[0].usage.output == 3
 
