@@ -163,6 +163,22 @@ def test_responses_that_end_otherwise(ask: Any, kind: str) -> None:
     assert told.finish_reasons == ["max_output_tokens" if kind == "incomplete" else "failed"]
 
 
+SEARCH = {"type": "web_search_call", "id": "s", "status": "completed", "action": {"type": "search", "query": "q"}}
+
+
+@pytest.mark.parametrize(("kind", "status"), [("done", "completed"), ("cancelled", "cancelled")])
+def test_responses_that_end_with_an_event_of_a_gateways_own(ask: Any, kind: str, status: str) -> None:
+    said = {"type": "response.output_text.delta", "delta": "he", "sequence_number": 0}
+    ended = {"type": f"response.{kind}", "response": {**DONE, "status": status}, "sequence_number": 2}
+    told, _ = ask.stream("responses", [said, ended])
+    assert (told.complete, told.finish_reasons, told.usage.total, told.text) == (True, [status], 10, ["he"])
+    assert not ask.stream("responses", [said, {"type": f"response.{kind}"}])[0].complete
+    completed = {"type": "response.completed", "response": {**DONE, "output": [SEARCH]}, "sequence_number": 1}
+    without = {**ended, "response": {**DONE, "output": [SEARCH], "usage": None}}
+    told, _ = ask.stream("responses", [said, completed, without])
+    assert told.usage.tools == {"web_search": 1}
+
+
 def start(**usage: Any) -> dict[str, Any]:
     message = {"id": "a1", "type": "message", "role": "assistant", "model": "m-1", "content": [], "stop_reason": None, "usage": usage}
     return {"type": "message_start", "message": message}

@@ -34,6 +34,8 @@ _ARGUMENTS = frozenset(
 )
 _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _ENDED = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ENDED_ELSEWHERE = frozenset({"response.done", "response.cancelled"})
+"""The same at gateways, some of which send it after OpenAI's event. The SDK does not declare these events, nor their ``response``."""
 _FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 # https://platform.openai.com/docs/pricing: generated images are tokens of another model, and code runs in containers that are billed by
 # time, whatever the number of calls; so that no price per execution is taken for it, its name is not that of the tool.
@@ -73,7 +75,7 @@ def responses_chunk(event: Any, into: Response) -> None:
         if isinstance(piece, str):
             into.text.append(piece)
     elif type(kind) is str:
-        _typed(kind, seen, into)
+        _typed(kind, fields(event) if kind in _ENDED_ELSEWHERE else seen, into)
     else:
         _untyped(fields(event), into)
 
@@ -90,7 +92,7 @@ def _typed(kind: str, seen: Mapping[str, Any], into: Response) -> None:
         _say(seen, _TEXT[kind], into)
     elif kind in _ARGUMENTS:
         _say(seen, None, into)
-    elif kind in _ENDED:
+    elif kind in _ENDED or (kind in _ENDED_ELSEWHERE and seen.get("response") and not into.complete):
         into.text, said = [], into.text
         responses_response(seen.get("response"), into)
         into.text = into.text or said
