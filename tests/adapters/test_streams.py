@@ -215,6 +215,12 @@ def test_anthropic_counts_are_cumulative(ask: Any) -> None:
     assert told.context == {"service_tier": "standard"}
 
 
+def test_what_an_anthropic_price_depends_on_may_be_told_in_parts(ask: Any) -> None:
+    begin = start(input_tokens=25, output_tokens=1, service_tier="priority", inference_geo="us")
+    told, _ = ask.stream("messages", [begin, *BLOCKS, delta(output_tokens=15, speed="fast", service_tier="standard"), STOP])
+    assert told.context == {"service_tier": "standard", "inference_geo": "us", "speed": "fast"}
+
+
 def test_anthropic_input_may_grow_with_server_tools(ask: Any) -> None:
     split = {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 8}
     begin = start(input_tokens=25, output_tokens=1, cache_read_input_tokens=32, cache_creation_input_tokens=10, cache_creation=split)
