@@ -221,6 +221,23 @@ def test_what_an_anthropic_price_depends_on_may_be_told_in_parts(ask: Any) -> No
     assert told.context == {"service_tier": "standard", "inference_geo": "us", "speed": "fast"}
 
 
+@pytest.mark.parametrize(
+    ("api", "events"),
+    [
+        ("messages", [start(input_tokens=7, output_tokens=1), *BLOCKS, {**delta(), "usage": None}, STOP]),
+        ("chat", [chunk({"content": "hello there"}, usage={"prompt_tokens": 7}), chunk({}, finish="stop", usage={"prompt_tokens": 7})]),
+    ],
+)
+def test_a_stream_that_never_told_its_output_is_estimated(make_house: Any, ask: Any, api: str, events: list[Any]) -> None:
+    house = make_house()
+    ask.loopback.events(events)
+    for _ in ask.call(api, stream=True)[1]:
+        pass
+    (entry,) = house.entries
+    assert (entry.usage.state, entry.usage.input) == (State.ESTIMATED, 7)
+    assert entry.usage.output > 0
+
+
 def test_anthropic_input_may_grow_with_server_tools(ask: Any) -> None:
     split = {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 8}
     begin = start(input_tokens=25, output_tokens=1, cache_read_input_tokens=32, cache_creation_input_tokens=10, cache_creation=split)
