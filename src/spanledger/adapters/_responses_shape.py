@@ -57,6 +57,8 @@ def responses_response(result: Any, into: Response) -> None:
     if into.usage is not None:
         _count_tools(output, into.usage)
         _take_tool_usage(fields(seen.get("tool_usage")), seen.get("tools"), into.usage)
+        if into.usage.tools is not None and "image_generation" in into.usage.tools:
+            _take_svg_usage(output, into.usage)
     else:
         into.error_type = unusable(seen) or into.error_type
         for item in output:
@@ -180,6 +182,20 @@ def _take_tool_usage(told: Mapping[str, Any], tools: Any, usage: Usage) -> None:
         model = models.pop() if len(models) == 1 else None
         if model is not None:
             usage.delegated = {"image_generation": Delegated(model, drawn)}
+
+
+def _take_svg_usage(output: list[Any] | tuple[Any, ...], usage: Usage) -> None:
+    """An image in SVG is written by another model, after a picture that is made first; its tokens are told "separate from image rendering
+    usage" (``SvgUsage`` in openai's ``ImagesResponse``), call by call."""
+    told = [svg for item in output if (svg := fields(fields(item).get("svg_usage")))]
+    if not told:
+        return
+    usage.tools = {**(usage.tools or {}), "svg_authoring": len(told)}
+    models = {text(svg.get("model")) for svg in told}
+    model = models.pop() if len(models) == 1 else None
+    asked, written = ([Counts()(svg.get(f"{kind}_tokens")) or 0 for svg in told] for kind in ("input", "output"))
+    if model is not None and all(asked) and all(written):
+        usage.delegated = {**(usage.delegated or {}), "svg_authoring": Delegated(model, Usage(sum(asked), sum(written)))}
 
 
 def _only_preview(tools: Any) -> bool:
