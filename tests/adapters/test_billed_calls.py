@@ -69,6 +69,21 @@ def test_images_whose_model_or_tokens_are_not_told_have_no_price(ask: Any, tools
     assert (cost.nano_usd, cost.status) == (1000 * 2500, CostStatus.PARTIAL)
 
 
+def test_who_writes_an_image_in_svg_is_priced_beside_who_paints_it(ask: Any) -> None:
+    svg = {"input_tokens": 900, "output_tokens": 2000, "reasoning_tokens": 500, "total_tokens": 2900, "model": "gpt-4.1"}
+    body = _images([PRICED], DRAWN)
+    body["output"] = [{**call, "svg_usage": svg} for call in body["output"]]
+    told = ask.whole("responses", body).usage
+    assert told.tools == {"image_generation": 2, "svg_authoring": 2}
+    assert told.delegated["svg_authoring"] == Delegated("gpt-4.1", Usage(1800, 4000))
+    cost = PriceBook().price("openai", "gpt-4o", told, when=NOW)
+    drawn = 1000 * 2500 + 50 * 5_000 + 4160 * 30_000
+    assert (cost.nano_usd, cost.status) == (drawn + 1800 * 2_000 + 4000 * 8_000, CostStatus.EXACT)
+    body["output"][0]["svg_usage"] = {**svg, "model": "gpt-4o"}
+    cost = PriceBook().price("openai", "gpt-4o", ask.whole("responses", body).usage, when=NOW)
+    assert (cost.nano_usd, cost.status) == (drawn, CostStatus.PARTIAL)
+
+
 SEARCH = {"type": "web_search_call", "id": "1", "status": "completed", "action": {"type": "search", "query": "x"}}
 
 

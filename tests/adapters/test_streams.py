@@ -97,6 +97,21 @@ def test_usage_of_an_answer_without_a_reason_to_finish_is_its_end(ask: Any) -> N
     assert told.complete
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        [chunk({}, finish="stop", service_tier="priority"), chunk(usage=USAGE)],  # OpenRouter
+        [chunk({}, finish="stop", service_tier="priority", usage=USAGE)],  # OpenRouter, Vercel
+        [chunk({}, finish="stop"), chunk(usage=USAGE, service_tier="priority")],  # Groq
+    ],
+)
+def test_the_tier_that_served_may_be_told_at_the_end(ask: Any, last: list[Any]) -> None:
+    told, _ = ask.stream("chat", [chunk({"content": "he"}), chunk({"content": "llo"}), *last])
+    assert told.context == {"service_tier": "priority"}
+    told, _ = ask.stream("chat", [chunk({"content": "he"}, service_tier="default"), *last])
+    assert told.context == {"service_tier": "priority"}
+
+
 def test_an_empty_usage_does_not_undo_an_earlier_one(ask: Any) -> None:
     assert ask.stream("chat", [chunk({"content": "x"}, usage=USAGE), chunk({}, usage={})])[0].usage.output == 3
 
@@ -148,6 +163,22 @@ def test_responses_that_end_otherwise(ask: Any, kind: str) -> None:
     assert told.finish_reasons == ["max_output_tokens" if kind == "incomplete" else "failed"]
 
 
+SEARCH = {"type": "web_search_call", "id": "s", "status": "completed", "action": {"type": "search", "query": "q"}}
+
+
+@pytest.mark.parametrize(("kind", "status"), [("done", "completed"), ("cancelled", "cancelled")])
+def test_responses_that_end_with_an_event_of_a_gateways_own(ask: Any, kind: str, status: str) -> None:
+    said = {"type": "response.output_text.delta", "delta": "he", "sequence_number": 0}
+    ended = {"type": f"response.{kind}", "response": {**DONE, "status": status}, "sequence_number": 2}
+    told, _ = ask.stream("responses", [said, ended])
+    assert (told.complete, told.finish_reasons, told.usage.total, told.text) == (True, [status], 10, ["he"])
+    assert not ask.stream("responses", [said, {"type": f"response.{kind}"}])[0].complete
+    completed = {"type": "response.completed", "response": {**DONE, "output": [SEARCH]}, "sequence_number": 1}
+    without = {**ended, "response": {**DONE, "output": [SEARCH], "usage": None}}
+    told, _ = ask.stream("responses", [said, completed, without])
+    assert told.usage.tools == {"web_search": 1}
+
+
 def start(**usage: Any) -> dict[str, Any]:
     message = {"id": "a1", "type": "message", "role": "assistant", "model": "m-1", "content": [], "stop_reason": None, "usage": usage}
     return {"type": "message_start", "message": message}
@@ -182,6 +213,29 @@ def test_anthropic_counts_are_cumulative(ask: Any) -> None:
     assert told.text == ["hm", "he", "llo", "find", '{"a":', "1}"]
     assert (told.id, told.model, told.finish_reasons, told.complete) == ("a1", "m-1", ["end_turn"], True)
     assert told.context == {"service_tier": "standard"}
+
+
+def test_what_an_anthropic_price_depends_on_may_be_told_in_parts(ask: Any) -> None:
+    begin = start(input_tokens=25, output_tokens=1, service_tier="priority", inference_geo="us")
+    told, _ = ask.stream("messages", [begin, *BLOCKS, delta(output_tokens=15, speed="fast", service_tier="standard"), STOP])
+    assert told.context == {"service_tier": "standard", "inference_geo": "us", "speed": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("api", "events"),
+    [
+        ("messages", [start(input_tokens=7, output_tokens=1), *BLOCKS, {**delta(), "usage": None}, STOP]),
+        ("chat", [chunk({"content": "hello there"}, usage={"prompt_tokens": 7}), chunk({}, finish="stop", usage={"prompt_tokens": 7})]),
+    ],
+)
+def test_a_stream_that_never_told_its_output_is_estimated(make_house: Any, ask: Any, api: str, events: list[Any]) -> None:
+    house = make_house()
+    ask.loopback.events(events)
+    for _ in ask.call(api, stream=True)[1]:
+        pass
+    (entry,) = house.entries
+    assert (entry.usage.state, entry.usage.input) == (State.ESTIMATED, 7)
+    assert entry.usage.output > 0
 
 
 def test_anthropic_input_may_grow_with_server_tools(ask: Any) -> None:

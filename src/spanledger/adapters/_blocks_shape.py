@@ -143,7 +143,7 @@ def _take_usage(told: Mapping[str, Any], into: Response) -> None:
     if usage is not None:
         into.usage = usage
         into.cost_nano_usd = told_cost(told)
-        into.context = context(told, _CONTEXT) or into.context
+        into.context = context(into.told, _CONTEXT)
 
 
 def blocks_response(result: Any, into: Response) -> None:

@@ -34,6 +34,8 @@ _ARGUMENTS = frozenset(
 )
 _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _ENDED = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ENDED_ELSEWHERE = frozenset({"response.done", "response.cancelled"})
+"""The same at gateways, some of which send it after OpenAI's event. The SDK does not declare these events, nor their ``response``."""
 _FINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 # https://platform.openai.com/docs/pricing: generated images are tokens of another model, and code runs in containers that are billed by
 # time, whatever the number of calls; so that no price per execution is taken for it, its name is not that of the tool.
@@ -55,6 +57,8 @@ def responses_response(result: Any, into: Response) -> None:
     if into.usage is not None:
         _count_tools(output, into.usage)
         _take_tool_usage(fields(seen.get("tool_usage")), seen.get("tools"), into.usage)
+        if into.usage.tools is not None and "image_generation" in into.usage.tools:
+            _take_svg_usage(output, into.usage)
     else:
         into.error_type = unusable(seen) or into.error_type
         for item in output:
@@ -73,7 +77,7 @@ def responses_chunk(event: Any, into: Response) -> None:
         if isinstance(piece, str):
             into.text.append(piece)
     elif type(kind) is str:
-        _typed(kind, seen, into)
+        _typed(kind, fields(event) if kind in _ENDED_ELSEWHERE else seen, into)
     else:
         _untyped(fields(event), into)
 
@@ -90,7 +94,7 @@ def _typed(kind: str, seen: Mapping[str, Any], into: Response) -> None:
         _say(seen, _TEXT[kind], into)
     elif kind in _ARGUMENTS:
         _say(seen, None, into)
-    elif kind in _ENDED:
+    elif kind in _ENDED or (kind in _ENDED_ELSEWHERE and seen.get("response") and not into.complete):
         into.text, said = [], into.text
         responses_response(seen.get("response"), into)
         into.text = into.text or said
@@ -178,6 +182,20 @@ def _take_tool_usage(told: Mapping[str, Any], tools: Any, usage: Usage) -> None:
         model = models.pop() if len(models) == 1 else None
         if model is not None:
             usage.delegated = {"image_generation": Delegated(model, drawn)}
+
+
+def _take_svg_usage(output: list[Any] | tuple[Any, ...], usage: Usage) -> None:
+    """An image in SVG is written by another model, after a picture that is made first; its tokens are told "separate from image rendering
+    usage" (``SvgUsage`` in openai's ``ImagesResponse``), call by call."""
+    told = [svg for item in output if (svg := fields(fields(item).get("svg_usage")))]
+    if not told:
+        return
+    usage.tools = {**(usage.tools or {}), "svg_authoring": len(told)}
+    models = {text(svg.get("model")) for svg in told}
+    model = models.pop() if len(models) == 1 else None
+    asked, written = ([Counts()(svg.get(f"{kind}_tokens")) or 0 for svg in told] for kind in ("input", "output"))
+    if model is not None and all(asked) and all(written):
+        usage.delegated = {**(usage.delegated or {}), "svg_authoring": Delegated(model, Usage(sum(asked), sum(written)))}
 
 
 def _only_preview(tools: Any) -> bool:

@@ -274,8 +274,9 @@ class Call:
             entry.finish_reason = response.finish_reasons[0]
         try:
             if entry.plugin is None:  # a plugin's price is known before it runs
-                told = response.usage
-                entry.usage = told if told is not None and (response.complete or not self.request.stream) else numbers.usage(self, error)
+                told, streamed = response.usage, self.request.stream
+                is_whole = told is not None and (not streamed or (response.complete and told.output is not None))
+                entry.usage = told if told is not None and is_whole else numbers.usage(self, error)
                 entry.cost = numbers.cost(self)
         finally:  # a failure or a time limit must not cost us the books, nor theirs the span, nor the span's the metrics
             if entry.operation == s.FETCH_RESPONSE:
