@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import suppress
 from typing import Any
 
@@ -60,3 +62,17 @@ def test_a_failed_run_that_is_tried_again_under_its_id_counts_on(make_house: Any
     assert [entry.superseded for entry in house.entries] == [billable == 1, False]
     told = {point.attributes[RECON_SOURCE]: point.value for point in house.metric("spanledger.recon.superseded.operations")}
     assert told == ({"sdk": 1, "execution": 1, "ledger": 1} if billable == 1 else {"ledger": 0})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_goes_on_with_its_run() -> None:
+    """Whatever another thread was just adding to it, or to one that failed: that thread does not exist there."""
+    with suppress(ConnectionError), spanledger.workflow("ticket", execution_id="task-43") as failed:
+        raise ConnectionError
+    with spanledger.workflow("report") as run:
+        with run._run._lock, failed._run._lock:
+            if (child := os.fork()) == 0:
+                signal.alarm(20)  # it would wait for ever
+                with spanledger.step("draft"), spanledger.workflow("ticket", execution_id="task-43") as again, spanledger.step("answer"):
+                    os._exit(len(run.totals()) + len(again.totals()))
+        assert os.waitpid(child, 0)[1] == 0
