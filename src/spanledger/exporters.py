@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 
 # https://github.com/open-telemetry/opentelemetry-python/blob/main/opentelemetry-sdk/src/opentelemetry/sdk/_configuration/__init__.py
 _GROUPS = {f"OTEL_{signal}_EXPORTER": f"opentelemetry_{signal.lower()}_exporter" for signal in ("TRACES", "METRICS", "LOGS")}
-_ALWAYS_THERE = frozenset({"", "none", "otlp"})
-"""Names that are no entry points. What ``otlp`` stands for is installed with us."""
+_ALWAYS_THERE = "otlp"
+"""A name that is no entry point. What it stands for is installed with us."""
 
 
 def missing(environ: Mapping[str, str]) -> Iterator[ConfigurationError]:
     """What is wrong with ``OTEL_TRACES_EXPORTER`` and its like."""
     for variable, group in _GROUPS.items():
-        for name in {text.strip() for text in environ.get(variable, "").split(",")} - _ALWAYS_THERE:
-            if not entry_points(group=group, name=name):
-                yield ConfigurationError(variable, f"no exporter {name!r} is installed", _expected(group))
+        for name in _names(environ.get(variable, "")):
+            if name != _ALWAYS_THERE and not entry_points(group=group, name=name):
+                problem = "none stands beside other exporters" if name == "none" else f"no exporter {name!r} is installed"
+                yield ConfigurationError(variable, problem, _expected(group))
+
+
+def _names(value: str) -> list[str]:
+    """As OpenTelemetry reads them: ``none`` means no exporter only where it stands alone."""
+    return [] if not value or value.strip().lower() == "none" else [name.strip() for name in value.split(",")]
 
 
 def _expected(group: str) -> str:

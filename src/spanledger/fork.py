@@ -85,7 +85,10 @@ def _living() -> list[ForkAware]:
 
 
 def _before() -> None:
-    _here.rested = [thing for thing in _living() if thing.before_fork()]
+    _here.rested = rested = []  # known to the rest of the fork even if a signal handler raises here, which Python only reports
+    for thing in _living():
+        if thing.before_fork():
+            rested.append(thing)  # noqa: PERF401  # one by one: see above
 
 
 def _after_in_parent() -> None:

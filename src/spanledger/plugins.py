@@ -22,6 +22,7 @@ from spanledger.engine.runtime import active
 from spanledger.engine.wrapper import BoundWrapper, Wrapper
 from spanledger.errors import ConfigurationError
 from spanledger.model import Activity, Cost, CostStatus, Request, Response, Unit, Usage
+from spanledger.outside import sound
 from spanledger.pricing.plugin_price import plugin_price
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def plugin(
 
 
 def _decorate(function: Any, *, name: str | None, price: str | None, timeout: float | None) -> Any:
-    tool = str(name or getattr(function, "__name__", type(function).__name__))
+    tool = sound(name or getattr(function, "__name__", type(function).__name__))
     if _is_plugin(function):  # the outermost name and price are those that are meant
         function = function.__wrapped__
     if not callable(function) and not isinstance(function, classmethod):

@@ -170,7 +170,7 @@ class workflow(_Traced):  # noqa: N801
 
     def _leave(self, error: BaseException | None) -> None:
         runs.closed(self._run)
-        if self._given is not None and _trouble(error) is not None:
+        if self._given is not None and _failure(_trouble(error)) is not None:
             runs.failed(self._given, self._run)
         runtime = active()
         if runtime is not None:

@@ -88,6 +88,10 @@ def test_usage_ahead_of_the_answer_is_not_its_end(ask: Any) -> None:
     begun = [first, chunk({"content": "he"})]
     told, _ = ask.stream("chat", begun)
     assert (told.usage.input, told.text, told.complete) == (7, ["he"], False)
+    told, _ = ask.stream("chat", [*begun, chunk({}, finish="stop")])  # and nothing more of it: the 0 is not what was received
+    assert not told.complete
+    told, _ = ask.stream("chat", [*begun, chunk({}, finish="stop", usage=USAGE)])
+    assert (told.usage.output, told.complete) == (3, True)
     told, _ = ask.stream("chat", [*begun, chunk({}, finish="stop"), chunk(usage=USAGE)])
     assert (told.usage.output, told.complete) == (3, True)
 

@@ -77,6 +77,13 @@ def test_a_signal_reaches_the_program() -> None:
         assert process.wait(timeout=30) == 9
 
 
+@pytest.mark.parametrize("value", ["None", " none ", ""])
+def test_no_exporter_is_none_that_is_missing(value: str) -> None:
+    done = run("--", "python", "-c", "print('started')", OTEL_METRICS_EXPORTER=value)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "started\n", "")
+
+
 def test_an_exporter_that_is_not_installed_is_told_of_before_the_program_starts() -> None:
     """OpenTelemetry would start it without any instrumentation: no budget would hold."""
     done = run("--", "python", "-c", "print('started')", OTEL_METRICS_EXPORTER="nonsense")

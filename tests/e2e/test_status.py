@@ -45,6 +45,8 @@ def test_status_of_a_sound_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SPANLEDGER_LEDGER", "sqlite:////proc/nowhere/ledger.db", "/proc/nowhere"),
         ("SPANLEDGER_LEDGER", "redis://user:hidden@host/0", "user:***@host"),
         ("OTEL_METRICS_EXPORTER", "console,nonsense", "no exporter 'nonsense' is installed"),
+        ("OTEL_METRICS_EXPORTER", "none,console", "none stands beside other exporters"),
+        ("OTEL_METRICS_EXPORTER", "console,", "no exporter '' is installed"),
         ("OTEL_TRACES_EXPORTER", "spanledgr", "expected console, none, otlp, otlp_proto_grpc"),
     ],
 )

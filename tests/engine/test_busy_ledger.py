@@ -7,8 +7,9 @@ import gc
 import os
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -147,6 +148,40 @@ def test_what_no_thread_could_be_started_for_is_done_once(monkeypatch: pytest.Mo
         await first
 
     asyncio.run(main())
+    _threads_end()
+    assert done == ["second"]
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_nor_is_it_over_before_it_is_done(monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None) -> None:
+    """A thread that comes free just then takes the work from the queue; what it is told is told to who waits."""
+    _threads_end()
+    held, begun, done = threading.Event(), threading.Event(), []
+
+    def second() -> None:
+        begun.set()
+        time.sleep(0.1)
+        done.append("second")
+        if error is not None:
+            raise error
+
+    def none_left(_: threading.Thread) -> None:
+        held.set()
+        assert begun.wait(10)
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    async def main() -> None:
+        first = asyncio.create_task(waiting.in_thread(held.wait))
+        await asyncio.sleep(0)
+        monkeypatch.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(error) if error is not None else nullcontext():
+            await waiting.in_thread(second)
+        assert done == ["second"]
+        await first
+
+    asyncio.run(main())
+    monkeypatch.undo()
     _threads_end()
     assert done == ["second"]
 

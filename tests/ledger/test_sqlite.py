@@ -290,3 +290,11 @@ def test_more_given_back_than_was_reserved_leaves_nothing_reserved(sqlite_ledger
     other.execute("UPDATE account SET reserved = 10")
     sqlite_ledger.release("a")
     assert balance(sqlite_ledger) == (0, 0)
+
+
+def test_a_step_may_be_tried_more_often_than_a_statement_has_values(sqlite_ledger, make_entry):
+    sqlite_ledger._writer.read(lambda db: db.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 80))
+    for attempt in range(1, 101):
+        sqlite_ledger.settle(make_entry(f"s{attempt}", execution="e", step="s", attempt=attempt), [])
+        sqlite_ledger.end_step("e", "s", attempt, ok=attempt != 100)
+    assert [entry.id for entry in sqlite_ledger.entries() if not entry.superseded] == ["s99"]

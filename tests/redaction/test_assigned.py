@@ -70,6 +70,8 @@ FOUND = [
     ("password: >2+\n  {}\nuser: bob\n", "first half\n  second half", "PASSWORD"),
     ("items:\n- password: |\n    {}\n- user: bob\n", "harbour", "PASSWORD"),
     ('"api_key": |\n    {}\n', f"{HEX}\n    {HEX}", "API_KEY"),
+    ("api_key: |\n  {}\nuser: bob\n", "\n  ".join([HEX] * 60), "API_KEY"),
+    ("password: |\n  {}\nuser: bob\n", "green harbour\n\n  blue harbour", "PASSWORD"),
 ]
 STORAGE_KEPT = [
     f"S3 key: invoices/2026/{HEX}.png", f"S3 key: {HEX}", f"NoSuchKey: no such object. Key: {HEX}", f"The object is gone. Key: invoices/{HEX[:20]}.pdf",

@@ -188,7 +188,7 @@ def test_a_schema_with_limits(redactor: Redactor) -> None:
         assert redactor.text(json.dumps(value)) == json.dumps(value)
 
 
-@pytest.mark.parametrize("word", ["default", "example", "examples", "const"])
+@pytest.mark.parametrize("word", ["default", "example", "examples", "const", "x-example"])
 def test_values_given_in_a_schema(redactor: Redactor, word: str) -> None:
     shown = ["greenharbour"] if word == "examples" else "greenharbour"
     schema = {"type": "string", "description": "As chosen", word: shown}

@@ -76,6 +76,16 @@ def test_lists_of_errors(place: list[str]) -> None:
     assert VALUE not in str(Redactor().value(None, detail))
 
 
+def test_a_list_that_was_refused() -> None:
+    """As where one value was asked for and several came, or not as many as there must be."""
+    for error in (
+        ERROR | {"type": "string_type", "input": [VALUE]},
+        ERROR | {"loc": ["body", "recovery_passwords"], "input": (VALUE, VALUE)},
+    ):
+        assert VALUE not in str(Redactor().value(None, {"detail": [error]}))
+        assert VALUE not in Redactor().text(json.dumps({"detail": [error]}))
+
+
 @pytest.mark.parametrize(
     "error",
     [

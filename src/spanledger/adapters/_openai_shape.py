@@ -167,7 +167,12 @@ def _finish(reason: Any, index: int, into: Response) -> None:
     else:
         _expect(index, into)
         reasons[index] = reason
-    into.complete = "" not in reasons
+    into.complete = "" not in reasons and not _is_ahead(into)
+
+
+def _is_ahead(into: Response) -> bool:
+    """Whether the usage so far is that which a server told ahead of the answer, whose output is not in it."""
+    return into.usage is not None and not into.usage.output and bool(into.text)
 
 
 def _generated(parts: Mapping[str, Any], into: Response, index: int | None) -> None:

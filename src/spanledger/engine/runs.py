@@ -35,6 +35,10 @@ class Run:
         """This run is another try of one that failed: what its steps try again are further attempts of the same steps."""
         self._attempts, self._ended, self._used, self._lock = before._attempts, before._ended, before._used, before._lock
 
+    def renew_lock(self) -> None:
+        """In a forked child, whose only thread does not hold it."""
+        self._lock = threading.Lock()
+
     def add(self, entry: Entry) -> bool:
         """Adds one settled entry to the totals; True if its attempt had been replaced by then. ``count`` adds it to the sums."""
         with self._lock:
@@ -165,8 +169,11 @@ def values(ended: Sums) -> dict[tuple[str, Labels], int]:
 
 
 def _after_fork() -> None:
-    global _lock  # noqa: PLW0603  # a thread that does not exist here may hold it
+    """A child goes on with the run that it was forked in. Threads that do not exist here may hold the locks."""
+    global _lock  # noqa: PLW0603
     _lock = threading.Lock()
+    for run in (outside, *_open, *_failed.values()):
+        run.renew_lock()
 
 
 fork.in_child(_after_fork)

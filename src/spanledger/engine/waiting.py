@@ -38,21 +38,34 @@ async def in_thread(function: Callable[[], None]) -> None:
 
 
 class _Once:
-    """A function to be called once: a pool that could not start a thread has the work in its queue all the same."""
+    """A function to be called once: a pool that could not start a thread has the work in its queue all the same.
+
+    Whoever comes second waits for the first, and gets the same answer.
+    """
 
     def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
+        self._function: Callable[[], None] | None = function
         self._context = otel_context.get_current()
-        self._claim = threading.Lock()
+        self._error: BaseException | None = None
+        self._turn = threading.Lock()
 
     def __call__(self) -> None:
-        if not self._claim.acquire(blocking=False):
-            return
+        with self._turn:
+            function, self._function = self._function, None
+            if function is not None:
+                self._error = self._failure_of(function)
+        if self._error is not None:
+            raise self._error
+
+    def _failure_of(self, function: Callable[[], None]) -> BaseException | None:
         token = otel_context.attach(self._context)
         try:
-            self._function()
+            function()
+        except BaseException as error:  # noqa: BLE001  # raised again by whoever waits for it
+            return error
         finally:
             otel_context.detach(token)
+        return None
 
 
 @cache

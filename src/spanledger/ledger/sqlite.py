@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from spanledger.errors import LedgerDamaged, LedgerError
 from spanledger.ledger import chain, queries, rows
 from spanledger.ledger.database import Database
-from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, IDLE_ACCOUNTS_KEPT, book, replaces, take, winner
+from spanledger.ledger.rules import CLOSED_ACCOUNTS_KEPT, IDLE_ACCOUNTS_KEPT, book, replaces, take
 from spanledger.ledger.stored import StoredAccounts
 from spanledger.ledger.sums import summed
 from spanledger.model import AuditRecord, State
@@ -266,22 +266,28 @@ def _with_superseded(db: sqlite3.Connection, row: rows.Row) -> rows.Row:
     where, number = (row[_EXECUTION], row[_STEP]), row[_ATTEMPT]
     if None in where or number is None:
         return row
-    ended = _ended_attempts(db, where)
-    if number not in ended:
+    if db.execute(_HAS_ENDED, (*where, number)).fetchone() is None:
         return row
-    return (*row[:_SUPERSEDED], int(number != winner(ended.items())), *row[_SUPERSEDED + 1 :])
+    return (*row[:_SUPERSEDED], int(number != _winner(db, where)), *row[_SUPERSEDED + 1 :])
 
 
-def _ended_attempts(db: sqlite3.Connection, where: tuple[str, str]) -> dict[int, bool]:
-    return dict(db.execute("SELECT number, ok FROM attempt WHERE execution = ? AND step = ?", where).fetchall())
+_HAS_ENDED = "SELECT 1 FROM attempt WHERE execution = ? AND step = ? AND number = ?"
+_WINNER = "SELECT number FROM attempt WHERE execution = ? AND step = ? ORDER BY ok DESC, number DESC LIMIT 1"
+"""As ``rules.winner`` says, of steps that are tried thousands of times, too, such as the turns of a loop."""
+
+
+def _winner(db: sqlite3.Connection, where: tuple[str, str]) -> int | None:
+    found = db.execute(_WINNER, where).fetchone()
+    return found[0] if found else None
 
 
 def _end_step(db: sqlite3.Connection, where: tuple[str, str], number: int, *, ok: bool) -> None:
+    before = _winner(db, where)
     db.execute("INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?)", (*where, number, int(ok)))
-    ended = _ended_attempts(db, where)
-    db.execute(
-        f"UPDATE entry SET superseded = (attempt <> ?) WHERE execution = ? AND step = ? AND attempt IN ({rows.marks(len(ended))})",  # noqa: S608  # placeholders
-        (winner(ended.items()), *where, *ended),
+    after = _winner(db, where)
+    db.execute(  # all others stay replaced
+        "UPDATE entry SET superseded = (attempt <> ?) WHERE execution = ? AND step = ? AND attempt IN (?, ?, ?)",
+        (after, *where, number, before, after),
     )
 
 

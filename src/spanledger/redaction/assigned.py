@@ -32,7 +32,8 @@ _OPENED = re.compile(r"<(?:[A-Za-z_][\w.-]{0,31}:)?$", re.ASCII)
 _FARTHEST_OPENED = 34
 """``<wsse:Password Type="...">...</wsse:Password>``"""
 _BLOCK = re.compile(
-    r"([0-9A-Za-z_.\-]{0,48})[\"']?:[ ]{1,4}[|>][0-9+\-]{0,2}[ ]{0,8}\r?\n([ \t]{1,64})([^\s][^\r\n]{0,511}(?:\r?\n\2[^\r\n]{1,512}){0,31})"
+    r"([0-9A-Za-z_.\-]{0,48})[\"']?:[ ]{1,4}[|>][0-9+\-]{0,2}[ ]{0,8}\r?\n([ \t]{1,64})"
+    r"([^\s][^\r\n]{0,511}(?:(?:\r?\n){1,3}\2[^\r\n]{1,512}){0,63})"
 )
 """``password: |-`` and the lines below it (https://yaml.org/spec/1.2.2/#81-block-scalar-styles)."""
 _REST = re.compile(r"[^\s\"'`,;<>()\[\]{}]*")

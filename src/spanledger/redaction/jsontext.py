@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spanledger.interrupts import raised_by_handler
 from spanledger.redaction.text import among
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def looks_like_json(text: str) -> bool:
@@ -41,20 +44,30 @@ def dump(value: Any, before: str) -> str:
     return json.dumps(value, ensure_ascii=before.isascii(), separators=(", ", ": ") if spaced else (",", ":"))
 
 
-GIVEN = ("default", "example", "examples", "const", "items")
-"""Entries of a schema in which values of what it describes may stand, or a schema of them."""
+_GIVEN = frozenset({"default", "example", "examples", "const", "items"})
 _SCHEMA_WORDS = among(
     "type description title format minLength maxLength pattern nullable properties required anyOf additionalProperties readOnly writeOnly "
     "deprecated oneOf allOf $ref $defs enum minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems uniqueItems"
-) | frozenset(GIVEN)
+)
 _SCHEMA_SIGNS = among("type anyOf oneOf allOf $ref enum const")
 
 
 def is_schema(value: Any) -> bool:
     """A JSON schema of a parameter called ``password`` holds no password (https://json-schema.org/understanding-json-schema/reference).
 
-    Except in ``GIVEN``.
+    Except in what is ``given``.
     """
     if not isinstance(value, dict) or _SCHEMA_SIGNS.isdisjoint(value):
         return False
-    return all(word in _SCHEMA_WORDS or (isinstance(word, str) and word.startswith("x-")) for word in value)
+    return all(word in _SCHEMA_WORDS or word in _GIVEN or _is_extension(word) for word in value)
+
+
+def given(schema: Mapping[Any, Any]) -> frozenset[Any]:
+    """The entries of a schema in which values of what it describes may stand, or a schema of them."""
+    said = (word for word, value in schema.items() if _is_extension(word) and not isinstance(value, (int, float)))
+    return _GIVEN.union(said)
+
+
+def _is_extension(word: Any) -> bool:
+    """``x-example``, ``x-order``: what it means is its maker's matter (https://spec.openapis.org/oas/v3.1.0#specification-extensions)."""
+    return isinstance(word, str) and word.startswith("x-")

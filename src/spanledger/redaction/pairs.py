@@ -32,7 +32,7 @@ def name_in(mapping: Mapping[Any, Any]) -> str | None:
 def _refused_in(mapping: Mapping[Any, Any]) -> str | None:
     """The field of an error of pydantic. Of a field that is missing, the input is all there is instead, under names of its own."""
     place, value = mapping.get("loc"), mapping.get("input")
-    return field(place) if isinstance(place, (list, tuple)) and isinstance(value, (str, int, float)) else None
+    return field(place) if isinstance(place, (list, tuple)) and isinstance(value, (str, int, float, list, tuple)) else None
 
 
 _TYPES = re.compile(r"str|int|float|bool|bytes|[0-9]+|function-.*|.*\[.*")

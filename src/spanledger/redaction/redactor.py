@@ -13,7 +13,7 @@ from spanledger.redaction.labels import DROPPED, FAILED, MASK, TOO_MUCH, UNKNOWN
 from spanledger.redaction.text import Budget, Digits, Exhausted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from spanledger.redaction.engine import Engine
     from spanledger.redaction.keys import Key
@@ -325,10 +325,10 @@ class Redactor:
         shown = key.shown.encode("latin-1", "replace") if isinstance(name, bytes) else key.shown
         return name if key.shown == said else shown, key
 
-    def _told(self, whose: Key, mapping: Mapping[Any, Any], job: _Job) -> tuple[Key | None, tuple[str, ...]]:
+    def _told(self, whose: Key, mapping: Mapping[Any, Any], job: _Job) -> tuple[Key | None, Container[Any]]:
         """What is said about which entries: ``{"name": "DB_PASSWORD", "value": "..."}``, and examples in a schema of something private."""
         if whose.label:
-            return whose, jsontext.GIVEN
+            return whose, jsontext.given(mapping)
         name = pairs.name_in(mapping)
         if name is None:
             return None, ()
