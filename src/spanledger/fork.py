@@ -6,10 +6,11 @@ it believes it holds locks which it does not (https://www.sqlite.org/howtocorrup
 
 from __future__ import annotations
 
-import logging
+import logging  # noqa: F401  # see _register
 import os
 import threading
 import weakref
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ _here = threading.local()
 
 def watch(thing: ForkAware) -> None:
     """Includes ``thing`` in all later forks, for as long as it lives."""
+    _register()
     _watched[id(thing)] = thing
 
 
@@ -104,8 +106,9 @@ def _after_in_child() -> None:
     _here.rested = []
 
 
-logging.getLogger("spanledger")
-"""Logging takes its lock before forks, too, and what registered last runs first: registered after it we never wait for a thread that waits
-for that lock."""
-if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
-    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+@cache
+def _register() -> None:
+    """Not before there is something to bring to rest: what registered last runs first, so that the locks that others take before a fork
+    are not yet taken while we wait for our threads. Nor is that of logging, which registered when it was imported here."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
