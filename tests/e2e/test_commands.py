@@ -113,7 +113,6 @@ def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Any) -> None:
         ("UPDATE entry SET nano_usd = 'much'", "report"),
         ("UPDATE entry SET input_tokens = 1.5", "report --json"),
         ("UPDATE entry SET input_tokens = 'many'", "trace"),
-        ("UPDATE account SET unit = 'of a later version'", "budgets"),
         ("UPDATE span SET attributes = '{'", "trace"),
     ],
 )

@@ -33,8 +33,8 @@ def in_between(event, arguments):
 
 
 sys.addaudithook(in_between)
-{at_fork}
 book = PriceBook(Path(sys.argv[2]))
+{at_fork}
 threading.Thread(target=book.warm, daemon=True).start()
 loading.wait()
 if pid := os.fork():
