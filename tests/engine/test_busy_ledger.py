@@ -120,8 +120,7 @@ def test_a_forked_child_waits_in_threads_of_its_own(shared: Shared) -> None:
     if child == 0:
         code = 1
         try:
-            waiting_for = asyncio.run(_answered())
-            code = 0 if waiting_for else 2
+            code = 0 if asyncio.run(_answered()) else 2
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

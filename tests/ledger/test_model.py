@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -15,7 +15,8 @@ from spanledger.ledger.sqlite import SqliteLedger
 from spanledger.model import Activity, Charge, Cost, CostStatus, Entry, Hold, State, Unit, Usage
 
 ACCOUNTS = ("A", "B", "C")
-ids = st.sampled_from([f"call{number}" for number in range(8)])
+IDS = [f"call{number}" for number in range(8)]
+ids = st.sampled_from(IDS)
 amounts = st.dictionaries(st.sampled_from(ACCOUNTS), st.integers(0, 60), max_size=3)
 states = st.sampled_from(list(State))
 
@@ -41,6 +42,8 @@ class Books(RuleBasedStateMachine):
         self.leases: dict[str, Lease] = {}
         self.lines: dict[str, Line] = {}
         self.limits = dict.fromkeys(ACCOUNTS, 100)
+        self.ended: dict[str, bool] = {}
+        """Each call is an attempt of one step; whether it went well."""
         self.now = 1000.0
 
     def make(self):
@@ -61,7 +64,8 @@ class Books(RuleBasedStateMachine):
 
     def entry(self, id_: str, amounts: dict[str, int], state: State) -> Entry:
         tokens = sum(amounts.values())
-        return Entry(id_, self.now, Activity.LLM, "p", "chat", usage=Usage(tokens, 0, state=state), cost=Cost(tokens, CostStatus.EXACT))
+        entry = Entry(id_, self.now, Activity.LLM, "p", "chat", usage=Usage(tokens, 0, state=state), cost=Cost(tokens, CostStatus.EXACT))
+        return replace(entry, execution="run", step="step", attempt=IDS.index(id_))
 
     def fits(self, account: str, amount: int) -> bool:
         used = self.spent(account) + self.reserved(account)
@@ -113,6 +117,11 @@ class Books(RuleBasedStateMachine):
             del self.leases[id_]
             self.lines.setdefault(id_, Line(lease.amounts, State.UNKNOWN, swept=True))
 
+    @rule(id_=ids, ok=st.booleans())
+    def end_step(self, id_: str, ok: bool) -> None:
+        self.ledger.end_step("run", "step", IDS.index(id_), ok=ok)
+        self.ended[id_] = ok
+
     @rule(account=st.sampled_from(ACCOUNTS), limit=st.integers(0, 200))
     def change_limit(self, account: str, limit: int) -> None:
         self.limits[account] = limit
@@ -133,6 +142,13 @@ class Books(RuleBasedStateMachine):
         }
         (total,) = self.ledger.totals()
         assert (total.calls, total.nano_usd) == (len(self.lines), sum(sum(line.amounts.values()) for line in self.lines.values()))
+
+    @invariant()
+    def one_attempt_counts(self) -> None:
+        """Of those that ended: the last that went well, else the last."""
+        counts = max(self.ended, key=lambda id_: (self.ended[id_], id_), default=None)
+        superseded = {entry.id for entry in self.ledger.entries() if entry.superseded}
+        assert superseded == (self.ended.keys() & self.lines.keys()) - {counts}
 
 
 class MemoryBooks(Books):

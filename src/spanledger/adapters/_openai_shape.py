@@ -112,9 +112,10 @@ def any_chunk(event: Any, into: Response) -> bool:
     seen = known(event)
     if not into.id:
         identify(seen, into)
+    else:  # OpenRouter and Groq tell it only when the answer has ended
+        into.context = tier_of(seen) or into.context
     usage = seen.get("usage")
     if usage is not None:
-        into.context = tier_of(seen) or into.context
         take_usage(usage, into)
     choices = items(seen.get("choices"))
     for choice in choices:
@@ -125,7 +126,6 @@ def any_chunk(event: Any, into: Response) -> bool:
         _generated(parts, into, index)
         reason = parts.get("finish_reason")
         if reason:
-            into.context = tier_of(seen) or into.context  # OpenRouter and Groq tell it only when the answer has ended
             _finish(reason, index, into)
             if into.output is not None:
                 finish(into.output, index, text(reason))

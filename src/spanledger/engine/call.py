@@ -274,9 +274,10 @@ class Call:
             entry.finish_reason = response.finish_reasons[0]
         try:
             if entry.plugin is None:  # a plugin's price is known before it runs
-                told, streamed = response.usage, self.request.stream
-                is_whole = told is not None and (not streamed or (response.complete and told.output is not None))
-                entry.usage = told if told is not None and is_whole else numbers.usage(self, error)
+                told = response.usage
+                if told is None or (self.request.stream and (not response.complete or told.output is None)):
+                    told = numbers.usage(self, error)
+                entry.usage = told
                 entry.cost = numbers.cost(self)
         finally:  # a failure or a time limit must not cost us the books, nor theirs the span, nor the span's the metrics
             if entry.operation == s.FETCH_RESPONSE:
