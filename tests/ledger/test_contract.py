@@ -299,6 +299,12 @@ class TestSteps:
             ledger.end_step("e", "s", attempt, ok=False)
         assert superseded() == {"s1", "s2"}
 
+    def test_the_last_end_of_an_attempt_holds(self, ledger, settle, superseded):
+        for attempt, ok in [(1, True), (2, True), (3, True), (3, False)]:
+            settle(attempt)
+            ledger.end_step("e", "s", attempt, ok=ok)
+        assert superseded() == {"s1", "s3"}
+
     def test_entries_settled_late_are_superseded_too(self, ledger, settle, superseded):
         ledger.end_step("e", "s", 1, ok=False)
         ledger.end_step("e", "s", 2, ok=True)
