@@ -112,10 +112,9 @@ def any_chunk(event: Any, into: Response) -> bool:
     seen = known(event)
     if not into.id:
         identify(seen, into)
-    else:  # OpenRouter and Groq tell it only when the answer has ended
-        into.context = tier_of(seen) or into.context
     usage = seen.get("usage")
     if usage is not None:
+        into.context = tier_of(seen) or into.context
         take_usage(usage, into)
     choices = items(seen.get("choices"))
     for choice in choices:
@@ -126,6 +125,7 @@ def any_chunk(event: Any, into: Response) -> bool:
         _generated(parts, into, index)
         reason = parts.get("finish_reason")
         if reason:
+            into.context = tier_of(seen) or into.context  # told only at the end by OpenRouter; beside the usage by Groq
             _finish(reason, index, into)
             if into.output is not None:
                 finish(into.output, index, text(reason))
